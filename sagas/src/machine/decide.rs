@@ -1,0 +1,304 @@
+//! What an event means for a saga.
+
+use super::{
+    Fact, Kind, Phase, Send, State, Time,
+    advance::{Draft, give_up_at},
+    message_json,
+};
+use crate::{Definition, Json, Op, SagaId, StepKind, wire::Reply};
+use std::time::Duration;
+
+/// How long the real reply may take after `pending`, for a step without `within`: a day.
+const PENDING_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Something that may move a saga on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A worker answered.
+    Reply(ReplyEvent),
+    /// It is time to look at what is due.
+    Wake,
+    /// The saga was started once more, by a redelivery of its trigger or by its business key.
+    StartedAgain,
+}
+
+/// A worker's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyEvent {
+    /// The step's name.
+    pub step: std::sync::Arc<str>,
+    /// Action or compensation.
+    pub op: Op,
+    /// The attempt that it answers.
+    pub attempt: u32,
+    /// The service that it came from.
+    pub service: String,
+    /// What it says.
+    pub reply: Reply,
+}
+
+/// What an event means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Something new: facts to record, at [`State::seq`] and after, and the state after them.
+    Turn(Box<Turn>),
+    /// Known already. The attempts that the same event sent the first time, as far as they are
+    /// still in flight: their publication may have been lost in a crash.
+    Known(Vec<Send>),
+    /// Not possible in this saga. If the state at hand may be outdated, ask again with a fresh one.
+    Unexpected(Unexpected),
+}
+
+/// A decided turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// What to record.
+    pub facts: Vec<Fact>,
+    /// The state after it.
+    pub next: State,
+}
+
+/// Why a reply cannot belong to a saga.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unexpected {
+    /// No such step.
+    #[error("the saga has no step `{0}`")]
+    Step(String),
+    /// Another service's step.
+    #[error("the step `{step}` belongs to the service `{owner}`, not to `{service}`")]
+    Service {
+        /// The step.
+        step: String,
+        /// Its service.
+        owner: String,
+        /// The one that answered.
+        service: String,
+    },
+    /// Never asked.
+    #[error("attempt {attempt} of the {op} of `{step}` was never sent")]
+    NeverSent {
+        /// The step.
+        step: String,
+        /// Action or compensation.
+        op: Op,
+        /// The attempt.
+        attempt: u32,
+    },
+}
+
+/// Starts a saga.
+#[must_use]
+pub fn start(definition: &Definition, id: SagaId, input: Json, now: Time) -> Turn {
+    let mut draft = Draft::new(definition, State::new(definition.outline(), id, input), now);
+    draft.record(Kind::Started, None, None, None);
+    draft.advance();
+    Turn { facts: draft.facts, next: draft.state }
+}
+
+/// Decides what `event` means for a saga in `state`. Pure: the same arguments give the same answer.
+/// Any order, repetition or loss of events keeps the guarantees; an event too many changes nothing.
+#[must_use]
+pub fn decide(definition: &Definition, state: &State, event: &Event, now: Time) -> Decision {
+    match event {
+        Event::Reply(reply) => on_reply(definition, state, reply, now),
+        Event::Wake => on_wake(definition, state, now),
+        Event::StartedAgain => Decision::Known(in_flight(state, 0)),
+    }
+}
+
+fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Time) -> Decision {
+    let outline = definition.outline();
+    let Some(at) = outline.position(&event.step) else {
+        return Decision::Unexpected(Unexpected::Step(event.step.to_string()));
+    };
+    let owner = &outline.steps[at].service;
+    if *owner != event.service {
+        return Decision::Unexpected(Unexpected::Service {
+            step: event.step.to_string(),
+            owner: owner.clone(),
+            service: event.service.clone(),
+        });
+    }
+    let op = state.steps[at].op(event.op);
+    if op.attempt < event.attempt {
+        return Decision::Unexpected(Unexpected::NeverSent {
+            step: event.step.to_string(),
+            op: event.op,
+            attempt: event.attempt,
+        });
+    }
+    let mut draft = Draft::new(definition, state.clone(), now);
+    match event.op {
+        Op::Action => answer_action(&mut draft, at, event),
+        Op::Compensation => answer_compensation(&mut draft, at, event),
+    }
+    if draft.facts.is_empty() {
+        return Decision::Known(in_flight(state, op.settled_by));
+    }
+    draft.advance();
+    Decision::Turn(Box::new(Turn { facts: draft.facts, next: draft.state }))
+}
+
+/// Whether an operation still waits to be settled.
+const fn open(phase: Phase) -> bool {
+    matches!(phase, Phase::InFlight | Phase::Backoff | Phase::Pending | Phase::GivenUp)
+}
+
+fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
+    let phase = draft.state.steps[at].action.phase;
+    let about = Some((at, Op::Action, event.attempt));
+    match &event.reply {
+        Reply::Ok(output) if open(phase) => {
+            draft.record(Kind::Done, about, Some(output.clone()), None);
+        }
+        Reply::Ok(output) if matches!(phase, Phase::Unknown | Phase::Rejected) => {
+            draft.record(Kind::Late, about, Some(output.clone()), None);
+        }
+        Reply::Rejected { code, message } if may_refuse(draft, at) => {
+            let detail = message_json(Some(code), message);
+            draft.record(Kind::Rejected, about, Some(detail), None);
+            draft.blame(at, code, message);
+        }
+        reply => answer_attempt(draft, at, event, reply),
+    }
+}
+
+/// Whether a no still changes something: the action is open, or unknown with a compensation that
+/// was not sent yet and is now needless. A retriable step that was given up cannot say no twice.
+fn may_refuse(draft: &Draft<'_>, at: usize) -> bool {
+    let step = &draft.state.steps[at];
+    match step.action.phase {
+        Phase::Unknown => step.compensation.attempt == 0,
+        Phase::GivenUp => draft.step(at).kind != StepKind::Retriable,
+        phase => open(phase),
+    }
+}
+
+fn answer_compensation(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
+    let op = &draft.state.steps[at].compensation;
+    let counts = open(op.phase) && event.attempt >= op.settle_from;
+    let about = Some((at, Op::Compensation, event.attempt));
+    match &event.reply {
+        Reply::Ok(_) if counts => draft.record(Kind::Done, about, None, None),
+        Reply::Rejected { code, message } if counts && op.phase != Phase::GivenUp => {
+            draft.record(Kind::Rejected, about, Some(message_json(Some(code), message)), None);
+            draft.blame(at, code, &format!("the compensation was refused: {message}"));
+        }
+        reply => answer_attempt(draft, at, event, reply),
+    }
+}
+
+/// `retry` and `pending` speak of one attempt, and count only while it is the one in flight.
+fn answer_attempt(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent, reply: &Reply) {
+    let op = draft.state.steps[at].op(event.op);
+    let waits = matches!(op.phase, Phase::InFlight | Phase::Pending);
+    if !waits || op.attempt != event.attempt {
+        return;
+    }
+    match reply {
+        Reply::Retry { message, after } => broke(draft, at, event.op, Kind::Broke, message, *after),
+        Reply::Pending if op.phase == Phase::InFlight => pending(draft, at, event),
+        _ => {}
+    }
+}
+
+fn pending(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
+    let first_sent = draft.state.steps[at].op(event.op).first_sent.unwrap_or(draft.now);
+    let limit = give_up_at(draft.step(at), first_sent, event.op);
+    let due = limit.unwrap_or(draft.now + PENDING_MAX);
+    // A saga that turned back does not wait for days: it undoes what was accepted.
+    let due = (event.op == Op::Compensation || !draft.state.turned).then_some(due);
+    draft.record(Kind::Pending, Some((at, event.op, event.attempt)), None, due);
+    if due.is_none() {
+        draft.blame(at, "unknown", "the saga turned back while the step was pending");
+    }
+}
+
+/// An attempt broke: it is repeated after a delay, or given up.
+fn broke(
+    draft: &mut Draft<'_>,
+    at: usize,
+    op: Op,
+    kind: Kind,
+    message: &str,
+    after: Option<Duration>,
+) {
+    let plan = draft.step(at);
+    let state = draft.state.steps[at].op(op);
+    let attempt = state.attempt;
+    let retry = if op == Op::Action { plan.retry } else { plan.compensation_retry };
+    let effect =
+        crate::AttemptId { saga: draft.state.id, step: plan.name.as_str().into(), op, attempt };
+    let due = draft.now + after.unwrap_or_else(|| retry.delay(attempt, &effect.effect()));
+    let limit = give_up_at(plan, state.first_sent.unwrap_or(draft.now), op);
+    let given_up = attempt >= retry.attempts()
+        || limit.is_some_and(|limit| due >= limit)
+        || (op == Op::Action && draft.state.turned);
+    let due = (!given_up).then_some(due);
+    draft.record(kind, Some((at, op, attempt)), Some(message_json(None, message)), due);
+    if given_up {
+        let known =
+            if op == Op::Action { draft.state.steps[at].action.phase } else { Phase::GivenUp };
+        let code = if known == Phase::Unknown { "unknown" } else { "given_up" };
+        draft.blame(at, code, &format!("given up after attempt {attempt}: {message}"));
+    }
+}
+
+fn on_wake(definition: &Definition, state: &State, now: Time) -> Decision {
+    let mut draft = Draft::new(definition, state.clone(), now);
+    let (resumed, timed_out): (Vec<_>, Vec<_>) =
+        due_ops(state, now).partition(|(.., phase)| *phase == Phase::Backoff);
+    for (at, op, phase) in timed_out {
+        time_out(&mut draft, at, op, phase);
+    }
+    for (at, op, _) in resumed {
+        // What is about to be undone is not tried once more.
+        if op == Op::Compensation || !draft.blamed() {
+            let attempt = state.steps[at].op(op).attempt;
+            draft.record(Kind::Resumed, Some((at, op, attempt)), None, None);
+            draft.send(at, op, None);
+        }
+    }
+    if draft.facts.is_empty() {
+        return Decision::Known(Vec::new());
+    }
+    draft.advance();
+    Decision::Turn(Box::new(Turn { facts: draft.facts, next: draft.state }))
+}
+
+fn due_ops(state: &State, now: Time) -> impl Iterator<Item = (usize, Op, Phase)> + '_ {
+    let due = move |op: &super::OpState| op.due.is_some_and(|due| due <= now);
+    state.steps.iter().enumerate().flat_map(move |(at, step)| {
+        [(Op::Action, &step.action), (Op::Compensation, &step.compensation)]
+            .into_iter()
+            .filter(move |(_, state)| due(state))
+            .map(move |(op, state)| (at, op, state.phase))
+    })
+}
+
+fn time_out(draft: &mut Draft<'_>, at: usize, op: Op, phase: Phase) {
+    if phase == Phase::InFlight {
+        return broke(draft, at, op, Kind::TimedOut, "no reply in time", None);
+    }
+    let message = "the deferred reply did not come in time";
+    let attempt = draft.state.steps[at].op(op).attempt;
+    let detail = message_json(None, message);
+    draft.record(Kind::TimedOut, Some((at, op, attempt)), Some(detail), None);
+    draft.blame(at, "unknown", message);
+}
+
+/// What fact `seq` sent, as far as it is still in flight.
+fn in_flight(state: &State, seq: u32) -> Vec<Send> {
+    let mut sends = Vec::new();
+    for (step, s) in state.steps.iter().enumerate() {
+        for op in [Op::Action, Op::Compensation] {
+            let o = s.op(op);
+            if let (Phase::InFlight, Some(due)) = (o.phase, o.due)
+                && o.sent_by == seq
+            {
+                sends.push(Send { step, op, attempt: o.attempt, due, input: None });
+            }
+        }
+    }
+    sends
+}

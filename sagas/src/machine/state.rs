@@ -1,0 +1,209 @@
+//! A saga's state: the fold of its facts.
+
+use super::{Fact, Kind, Send, Status, Time};
+use crate::{Json, Op, Outline, SagaId, StepKind};
+
+/// Where one operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Phase {
+    /// Not sent, or to be sent again.
+    #[default]
+    Idle,
+    /// Sent; waits for a reply until `due`.
+    InFlight,
+    /// Broke; is sent again at `due`.
+    Backoff,
+    /// Accepted; waits for the real reply until `due`.
+    Pending,
+    /// Done.
+    Done,
+    /// Said no: nothing changed and nothing will.
+    Rejected,
+    /// Given up, and nobody knows whether it took effect: it is compensated.
+    Unknown,
+    /// Given up although it must happen: the saga is stuck.
+    GivenUp,
+}
+
+/// One operation of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpState {
+    /// Where it stands.
+    pub phase: Phase,
+    /// The last attempt sent; 0 before the first.
+    pub attempt: u32,
+    /// When the first attempt was sent.
+    pub first_sent: Option<Time>,
+    /// When the clock must look at it.
+    pub due: Option<Time>,
+    /// The fact that sent the last attempt.
+    pub sent_by: u32,
+    /// The fact that settled it.
+    pub settled_by: u32,
+    /// Replies to attempts below this one no longer settle it: they may have run before a late
+    /// effect that they should have undone.
+    pub settle_from: u32,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepState {
+    /// The action.
+    pub action: OpState,
+    /// The compensation.
+    pub compensation: OpState,
+    /// The action's input, once it was sent.
+    pub input: Option<Json>,
+    /// The action's output, once known.
+    pub output: Option<Json>,
+}
+
+impl StepState {
+    /// One of the two operations.
+    #[must_use]
+    pub const fn op(&self, op: Op) -> &OpState {
+        match op {
+            Op::Action => &self.action,
+            Op::Compensation => &self.compensation,
+        }
+    }
+
+    pub(super) const fn op_mut(&mut self, op: Op) -> &mut OpState {
+        match op {
+            Op::Action => &mut self.action,
+            Op::Compensation => &mut self.compensation,
+        }
+    }
+}
+
+/// A saga's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The saga.
+    pub id: SagaId,
+    /// The next fact's number.
+    pub seq: u32,
+    /// Its status.
+    pub status: Status,
+    /// Whether it has turned back.
+    pub turned: bool,
+    /// Whether its output could not be computed.
+    pub no_output: bool,
+    /// The trigger's body.
+    pub input: Json,
+    /// The steps in order of the plan.
+    pub steps: Vec<StepState>,
+}
+
+impl State {
+    /// The state before the first fact.
+    #[must_use]
+    pub fn new(outline: &Outline, id: SagaId, input: Json) -> Self {
+        let steps = vec![StepState::default(); outline.steps.len()];
+        Self { id, seq: 0, status: Status::Running, turned: false, no_output: false, input, steps }
+    }
+
+    /// Takes a fact into the state. Total: a fact about a step that is not in the outline changes
+    /// nothing but the number.
+    pub fn apply(&mut self, outline: &Outline, fact: &Fact) {
+        self.happened(outline, fact);
+        if let Some(status) = fact.next.status {
+            self.enter(status);
+        }
+        for send in &fact.next.sends {
+            self.sent(send, fact.at);
+        }
+        self.seq = self.seq.saturating_add(1);
+    }
+
+    /// What happened to the operation that a fact is about.
+    pub(super) fn happened(&mut self, outline: &Outline, fact: &Fact) {
+        let seq = self.seq;
+        let Some((at, op)) = fact.step.zip(fact.op) else {
+            self.no_output |= fact.kind == Kind::Unmappable;
+            return;
+        };
+        let (Some(step), Some(plan)) = (self.steps.get_mut(at), outline.steps.get(at)) else {
+            return;
+        };
+        let compensatable = plan.kind == StepKind::Compensatable;
+        let lost = if op == Op::Action && compensatable { Phase::Unknown } else { Phase::GivenUp };
+        let state = step.op_mut(op);
+        state.due = None;
+        match fact.kind {
+            Kind::Started | Kind::Resumed => return,
+            Kind::Done | Kind::Late => state.phase = Phase::Done,
+            Kind::Rejected if op == Op::Action && plan.kind != StepKind::Retriable => {
+                state.phase = Phase::Rejected;
+            }
+            Kind::Rejected => state.phase = Phase::GivenUp,
+            Kind::Unmappable if plan.kind == StepKind::Retriable => state.phase = Phase::GivenUp,
+            Kind::Unmappable => state.phase = Phase::Rejected,
+            Kind::Broke | Kind::TimedOut | Kind::Pending => {
+                state.due = fact.next.due;
+                let waits =
+                    if fact.kind == Kind::Pending { Phase::Pending } else { Phase::Backoff };
+                state.phase = if state.due.is_some() { waits } else { lost };
+            }
+        }
+        state.settled_by = seq;
+        if op == Op::Action && matches!(fact.kind, Kind::Done | Kind::Late) {
+            step.output.clone_from(&fact.detail);
+        }
+        if fact.kind == Kind::Late {
+            step.late(compensatable);
+        }
+    }
+
+    /// Turning back leaves nothing waiting to be repeated: whatever was tried has an unknown
+    /// outcome.
+    pub(super) fn enter(&mut self, status: Status) {
+        self.status = status;
+        if !matches!(status, Status::Compensating | Status::Compensated) || self.turned {
+            return;
+        }
+        self.turned = true;
+        for step in &mut self.steps {
+            if matches!(step.action.phase, Phase::Backoff | Phase::Pending) {
+                step.action.phase = Phase::Unknown;
+                step.action.due = None;
+                step.action.settled_by = self.seq;
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, send: &Send, at: Time) {
+        let seq = self.seq;
+        let Some(step) = self.steps.get_mut(send.step) else { return };
+        if let Some(input) = &send.input {
+            step.input = Some(input.clone());
+        }
+        let state = step.op_mut(send.op);
+        state.phase = Phase::InFlight;
+        state.attempt = send.attempt;
+        state.first_sent = state.first_sent.or(Some(at));
+        state.due = Some(send.due);
+        state.sent_by = seq;
+    }
+
+    /// The earliest time at which the clock must look at this saga.
+    #[must_use]
+    pub fn due(&self) -> Option<Time> {
+        let ops = self.steps.iter().flat_map(|s| [s.action.due, s.compensation.due]);
+        ops.flatten().min()
+    }
+}
+
+impl StepState {
+    /// A late effect must be undone by an attempt that is sent after it is known.
+    fn late(&mut self, compensatable: bool) {
+        let undo = &mut self.compensation;
+        if !compensatable {
+            undo.phase = Phase::GivenUp;
+        } else if undo.phase != Phase::Idle {
+            undo.phase = Phase::Idle;
+            undo.due = None;
+            undo.settle_from = undo.attempt.saturating_add(1);
+        }
+    }
+}

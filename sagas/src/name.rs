@@ -1,0 +1,90 @@
+//! Names that become parts of subjects, ids and SQL rows: checked once, when a definition is built.
+
+/// Longest definition, service or operation name, in bytes. A NATS subject has no hard limit, but
+/// every name is repeated in every message.
+pub const NAME_LEN_MAX: usize = 64;
+
+/// Longest step name, in bytes: `<service>.<operation>` of two longest names fits.
+pub const STEP_LEN_MAX: usize = 2 * NAME_LEN_MAX + 1;
+
+/// Why a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} name {name:?} is not allowed: use 1 to {len_max} characters of {allowed}")]
+pub struct NameError {
+    what: &'static str,
+    name: String,
+    len_max: usize,
+    allowed: &'static str,
+}
+
+/// Checks the name of a definition, a service or an operation: `[a-z0-9_-]+`, so that no `.`, `*`,
+/// `>` or space can enter a subject.
+///
+/// # Errors
+/// [`NameError`] with the name and what is allowed.
+pub fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
+    let ok = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    check(what, name, NAME_LEN_MAX, "a-z, 0-9, _ and -", ok)
+}
+
+/// Checks the name of a step within its saga: `[a-z0-9_.-]+`.
+///
+/// # Errors
+/// [`NameError`] with the name and what is allowed.
+pub fn check_step(name: &str) -> Result<(), NameError> {
+    let ok = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
+    check("step", name, STEP_LEN_MAX, "a-z, 0-9, _, - and .", ok)
+}
+
+/// Checks a trigger's subject: names joined by dots, no wildcards.
+///
+/// # Errors
+/// [`NameError`] with the subject and what is allowed.
+pub fn check_subject(subject: &str) -> Result<(), NameError> {
+    let token = |t: &str| {
+        !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    };
+    let ok =
+        subject.len() <= 255 && subject.split('.').all(token) && !subject.starts_with("amends.");
+    ok.then_some(()).ok_or(NameError {
+        what: "subject",
+        name: subject.to_owned(),
+        len_max: 255,
+        allowed: "letters, digits, _ and -, in parts joined by dots, outside amends.>",
+    })
+}
+
+fn check(
+    what: &'static str,
+    name: &str,
+    len_max: usize,
+    allowed: &'static str,
+    ok: impl Fn(u8) -> bool,
+) -> Result<(), NameError> {
+    let fits = !name.is_empty() && name.len() <= len_max && name.bytes().all(ok);
+    fits.then_some(()).ok_or_else(|| NameError {
+        what,
+        name: name.chars().take(80).collect(),
+        len_max,
+        allowed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_safe_names_pass() {
+        assert!(check_name("service", "inventory-2_b").is_ok());
+        for bad in ["", "a.b", "a*", ">", "A", "a b", "ä", "a\r\n", &"x".repeat(65)] {
+            assert!(check_name("service", bad).is_err(), "{bad:?} passed");
+        }
+        assert!(check_step("inventory.reserve").is_ok());
+        assert!(check_step("inventory:reserve").is_err());
+        assert!(check_subject("orders.placed").is_ok());
+        for bad in ["", ".", "a..b", "a.*", "a.>", "a b", "amends.command.x.y"] {
+            assert!(check_subject(bad).is_err(), "{bad:?} passed");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a plan looks like as data: printed, stored, compared and pinned by a digest.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::Retry;
+
+/// A definition's plan as data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outline {
+    /// The definition's name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// The subject that starts it.
+    pub trigger: String,
+    /// Whether the trigger names a business key.
+    pub keyed: bool,
+    /// The steps in order of the plan; those of one stage run in parallel.
+    pub steps: Vec<StepOutline>,
+    /// What the saga's output is made of.
+    pub output_needs: Vec<String>,
+}
+
+/// A step as data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepOutline {
+    /// The stage it belongs to, from 0.
+    pub stage: u32,
+    /// Its name within the saga.
+    pub name: String,
+    /// The service that does it.
+    pub service: String,
+    /// The operation of that service.
+    pub operation: String,
+    /// Its place before, at or after the pivot.
+    pub kind: StepKind,
+    /// What its input is made of: `input`, or names of steps.
+    pub needs: Vec<String>,
+    /// How the action is repeated.
+    pub retry: Retry,
+    /// How the compensation is repeated.
+    pub compensation_retry: Retry,
+    /// How long one attempt may take, in milliseconds.
+    pub attempt_timeout_ms: u64,
+    /// How long the action may take with all retries, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
+}
+
+/// Richardson's three kinds of steps (Microservices Patterns, 4.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    /// Before the pivot: can be undone.
+    Compensatable,
+    /// Decides: once it is done the saga only goes forward.
+    Pivot,
+    /// After the pivot: repeated until done.
+    Retriable,
+}
+
+impl StepKind {
+    /// The word used in SQL and in print.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Compensatable => "compensatable",
+            Self::Pivot => "pivot",
+            Self::Retriable => "retriable",
+        }
+    }
+}
+
+impl Outline {
+    /// A digest of everything above, as 32 hex digits: two outlines with the same digest are the
+    /// same plan. Functions that map values are code and not part of it; which values they read is.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        let hash = Sha256::digest(&text);
+        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The step's position in the plan.
+    #[must_use]
+    pub fn position(&self, step: &str) -> Option<usize> {
+        self.steps.iter().position(|s| s.name == step)
+    }
+
+    /// The stages in order: each a range of positions.
+    pub fn stages(&self) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> + '_ {
+        let last = self.steps.last().map_or(0, |s| s.stage + 1);
+        (0..last).map(|stage| {
+            let start = self.steps.partition_point(|s| s.stage < stage);
+            start..self.steps.partition_point(|s| s.stage <= stage)
+        })
+    }
+
+    /// The services that the plan calls, each once.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        let mut names: Vec<_> = self.steps.iter().map(|s| s.service.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter()
+    }
+}
+
+/// The plan as a tree, one step a line.
+impl fmt::Display for Outline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = if self.keyed { ", one saga per key" } else { "" };
+        writeln!(f, "{}@{}  on {}{key}", self.name, self.version, self.trigger)?;
+        let stages: Vec<_> = self.stages().collect();
+        for (n, stage) in stages.iter().enumerate() {
+            let last = n + 1 == stages.len();
+            let (branch, trunk) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            if stage.len() == 1 {
+                writeln!(f, "{branch}{}", self.steps[stage.start])?;
+                continue;
+            }
+            writeln!(f, "{branch}together")?;
+            for at in stage.clone() {
+                let twig = if at + 1 == stage.end { "└─ " } else { "├─ " };
+                writeln!(f, "{trunk}{twig}{}", self.steps[at])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for StepOutline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.name, self.kind.as_str())?;
+        if self.name != format!("{}.{}", self.service, self.operation) {
+            write!(f, ", does {}.{}", self.service, self.operation)?;
+        }
+        write!(f, ", {} attempts of {}", self.retry.attempts(), seconds(self.attempt_timeout_ms))?;
+        if let Some(within) = self.within_ms {
+            write!(f, " within {}", seconds(within))?;
+        }
+        write!(f, ", from {}", self.needs.join(" + "))
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
+}

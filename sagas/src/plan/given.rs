@@ -1,0 +1,138 @@
+//! Values that will be known when a saga runs.
+
+use std::{collections::BTreeSet, marker::PhantomData, sync::Arc};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Json;
+
+/// What a saga knows while it runs.
+pub(crate) struct Env<'a> {
+    pub(crate) input: &'a Json,
+    pub(crate) output: &'a dyn Fn(usize) -> Option<&'a Json>,
+}
+
+/// Computes a JSON text from what is known.
+pub(crate) type Eval = Box<dyn Fn(&Env<'_>) -> Result<Json, MapError> + Send + Sync>;
+
+/// Why a value could not be computed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MapError(String);
+
+impl MapError {
+    pub(crate) fn panicked() -> Self {
+        Self("the mapping function panicked".to_owned())
+    }
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    Input,
+    Step(usize),
+}
+
+type Expr<T> = dyn Fn(&Env<'_>) -> Result<T, MapError> + Send + Sync;
+
+/// A value that will be known when the saga runs: its input, a step's output, or what a function
+/// makes of them. A plan is data, so functions are plain `fn`s: they can capture nothing that would
+/// not be there after a restart.
+pub struct Given<T> {
+    expr: Arc<Expr<T>>,
+    reads: BTreeSet<Source>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Given<T> {
+    fn clone(&self) -> Self {
+        Self { expr: Arc::clone(&self.expr), reads: self.reads.clone(), value: PhantomData }
+    }
+}
+
+impl<T: DeserializeOwned + 'static> Given<T> {
+    pub(crate) fn input() -> Self {
+        let expr = |env: &Env<'_>| read("the saga's input", env.input);
+        Self { expr: Arc::new(expr), reads: [Source::Input].into(), value: PhantomData }
+    }
+
+    pub(crate) fn output_of(step: usize) -> Self {
+        let expr = move |env: &Env<'_>| match (env.output)(step) {
+            Some(output) => read("a step's output", output),
+            None => Err(MapError("a step's output is not known".to_owned())),
+        };
+        Self { expr: Arc::new(expr), reads: [Source::Step(step)].into(), value: PhantomData }
+    }
+}
+
+fn read<T: DeserializeOwned>(what: &str, json: &Json) -> Result<T, MapError> {
+    json.read().map_err(|e| MapError(format!("{what} does not fit its type: {e}")))
+}
+
+impl<T: 'static> Given<T> {
+    /// What `f` makes of this value.
+    #[must_use]
+    pub fn map<U>(&self, f: fn(T) -> U) -> Given<U>
+    where
+        U: 'static,
+    {
+        let expr = Arc::clone(&self.expr);
+        Given {
+            expr: Arc::new(move |env| Ok(f(expr(env)?))),
+            reads: self.reads.clone(),
+            value: PhantomData,
+        }
+    }
+
+    pub(crate) fn into_eval(self) -> Eval
+    where
+        T: Serialize,
+    {
+        Box::new(move |env| {
+            let value = (self.expr)(env)?;
+            Json::of(&value).map_err(|e| MapError(e.to_string()))
+        })
+    }
+}
+
+impl<T> Given<T> {
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &Source> {
+        self.reads.iter()
+    }
+}
+
+/// Several values as one: `(stock, parcel).map(Receipt::of)`, for tuples of 2 to 8.
+pub trait Values {
+    /// The type of a function over the values.
+    type Fn<U>;
+    /// What `f` makes of these values.
+    fn map<U: 'static>(&self, f: Self::Fn<U>) -> Given<U>;
+}
+
+macro_rules! values {
+    ($($name:ident)+) => {
+        impl<$($name: 'static),+> Values for ($(Given<$name>,)+) {
+            type Fn<U> = fn($($name),+) -> U;
+
+            #[allow(non_snake_case, reason = "one name serves type and value")]
+            fn map<U: 'static>(&self, f: Self::Fn<U>) -> Given<U> {
+                let ($($name,)+) = self.clone();
+                let mut reads = BTreeSet::new();
+                $(reads.extend($name.reads.iter().copied());)+
+                Given {
+                    expr: Arc::new(move |env| Ok(f($(($name.expr)(env)?),+))),
+                    reads,
+                    value: PhantomData,
+                }
+            }
+        }
+    };
+}
+
+values!(A B);
+values!(A B C);
+values!(A B C D);
+values!(A B C D E);
+values!(A B C D E F);
+values!(A B C D E F G);
+values!(A B C D E F G H);

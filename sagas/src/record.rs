@@ -1,0 +1,129 @@
+//! Facts as they are stored and read: steps by name, so that they stay readable without the code.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Json, Op, Outline,
+    machine::{Fact, Failure, Kind, Next, Send, Status, Time},
+};
+
+/// A fact with names in place of positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its number within the saga.
+    pub seq: u32,
+    /// When it was decided.
+    pub at: Time,
+    /// What happened.
+    pub kind: Kind,
+    /// To which step.
+    pub step: Option<String>,
+    /// To which half of it.
+    pub op: Option<Op>,
+    /// In which attempt; 0 when none.
+    pub attempt: u32,
+    /// The output, the rejection, what broke.
+    pub detail: Option<Json>,
+    /// What followed.
+    pub next: NextRecord,
+}
+
+/// What followed from a fact: the JSON object in the column `next`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextRecord {
+    /// Attempts that were sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sends: Vec<SendRecord>,
+    /// When the operation is taken up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Time>,
+    /// The saga's new status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// Why the saga turned back, or is stuck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// The saga's output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Json>,
+}
+
+/// An attempt that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendRecord {
+    /// The step's name.
+    pub step: String,
+    /// Action or compensation.
+    pub op: Op,
+    /// Which attempt.
+    pub attempt: u32,
+    /// When it counts as broken.
+    pub due: Time,
+    /// The step's input, with the first attempt of the action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Json>,
+}
+
+/// A stored fact names a step that the outline has not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a stored fact names the step `{0}`, which its definition does not have")]
+pub struct RecordError(String);
+
+impl Record {
+    /// Writes a fact with names.
+    #[must_use]
+    pub fn of(outline: &Outline, fact: &Fact) -> Self {
+        let name = |at: usize| outline.steps.get(at).map(|s| s.name.clone()).unwrap_or_default();
+        let send = |s: &Send| SendRecord {
+            step: name(s.step),
+            op: s.op,
+            attempt: s.attempt,
+            due: s.due,
+            input: s.input.clone(),
+        };
+        Self {
+            seq: fact.seq,
+            at: fact.at,
+            kind: fact.kind,
+            step: fact.step.map(name),
+            op: fact.op,
+            attempt: fact.attempt,
+            detail: fact.detail.clone(),
+            next: NextRecord {
+                sends: fact.next.sends.iter().map(send).collect(),
+                due: fact.next.due,
+                status: fact.next.status,
+                error: fact.next.error.clone(),
+                output: fact.next.output.clone(),
+            },
+        }
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the outline is not the one it was written under.
+    pub fn into_fact(self, outline: &Outline) -> Result<Fact, RecordError> {
+        let position = |name: String| outline.position(&name).ok_or(RecordError(name));
+        let send = |s: SendRecord| {
+            let step = position(s.step)?;
+            Ok(Send { step, op: s.op, attempt: s.attempt, due: s.due, input: s.input })
+        };
+        Ok(Fact {
+            seq: self.seq,
+            at: self.at,
+            kind: self.kind,
+            step: self.step.map(position).transpose()?,
+            op: self.op,
+            attempt: self.attempt,
+            detail: self.detail,
+            next: Next {
+                sends: self.next.sends.into_iter().map(send).collect::<Result<_, _>>()?,
+                due: self.next.due,
+                status: self.next.status,
+                error: self.next.error,
+                output: self.next.output,
+            },
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! A step: one unit of work at one service, as a type that both sides share.
+
+use std::{convert::Infallible, marker::PhantomData, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Retry, plan::Given};
+
+/// One unit of work at one service. The type is the contract between plan and worker; it has no
+/// behaviour of its own.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)] pub struct Parcel { pub country: String }
+/// #[derive(Serialize, Deserialize)] pub struct Booked { pub parcel: String }
+/// #[derive(Debug)] pub struct NoRoute;
+/// impl amends::Rejection for NoRoute {
+///     fn code(&self) -> &str { "no_route" }
+/// }
+/// pub struct BookParcel;
+/// impl amends::Step for BookParcel {
+///     const NAME: &'static str = "shipping.book"; // service.operation
+///     type Input = Parcel;
+///     type Output = Booked;
+///     type Rejection = NoRoute;
+/// }
+/// impl amends::Compensatable for BookParcel {}
+/// ```
+pub trait Step: 'static {
+    /// `<service>.<operation>`, each `[a-z0-9_-]+`.
+    const NAME: &'static str;
+    /// What the action is given.
+    type Input: Serialize + DeserializeOwned + Send + 'static;
+    /// What the action answers.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+    /// The business noes of the action. [`Infallible`] means: cannot say no, so it may stand after
+    /// the pivot.
+    type Rejection: Rejection;
+
+    /// This step with the given input, and default policies.
+    fn with(input: Given<Self::Input>) -> Call<Self>
+    where
+        Self: Sized,
+    {
+        Call { input, name: None, policy: Policy::default(), step: PhantomData }
+    }
+}
+
+/// A step with a compensation: some worker implements `Compensate` for it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no compensation, so it cannot stand before the pivot",
+    note = "write `impl Compensatable for {Self} {{}}` and a `Compensate` handler in its service, or make it the pivot"
+)]
+pub trait Compensatable: Step {}
+
+/// A business no: nothing changed and nothing will. Never retried.
+pub trait Rejection: Send + 'static {
+    /// A word for programs: at most 64 bytes, `[a-z0-9_]+` by habit.
+    fn code(&self) -> &str;
+    /// A sentence for people; empty by default.
+    fn message(&self) -> String {
+        String::new()
+    }
+}
+
+impl Rejection for Infallible {
+    fn code(&self) -> &str {
+        match *self {}
+    }
+}
+
+/// A step's place in a plan: its input and policies.
+#[must_use = "a call does nothing until it is given to the plan"]
+pub struct Call<S: Step> {
+    pub(crate) input: Given<S::Input>,
+    pub(crate) name: Option<String>,
+    pub(crate) policy: Policy,
+    step: PhantomData<fn() -> S>,
+}
+
+/// Policies as they are written in a plan; what is not said takes the default of the step's kind.
+#[derive(Default)]
+pub(crate) struct Policy {
+    pub(crate) retry: Option<Retry>,
+    pub(crate) compensation_retry: Option<Retry>,
+    pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) within: Option<Duration>,
+}
+
+impl<S: Step> Call<S> {
+    /// A name for the step within its saga (`[a-z0-9_.-]+`) in place of `service.operation`; needed
+    /// when one operation is used twice.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// How the action is repeated. Default: [`Retry::ACTION`] before the pivot,
+    /// [`Retry::PERSISTENT`] from the pivot on.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.policy.retry = Some(retry);
+        self
+    }
+
+    /// How the compensation is repeated. Default: [`Retry::PERSISTENT`].
+    pub fn compensation_retry(mut self, retry: Retry) -> Self {
+        self.policy.compensation_retry = Some(retry);
+        self
+    }
+
+    /// How long one attempt may take until its outcome counts as broken and it is sent again.
+    /// Default 15 s, which is above the fail-over time of a JetStream cluster.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.policy.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// How long the action may take with all its retries; then it is given up and its outcome is
+    /// unknown. Default: no limit but the number of attempts.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.policy.within = Some(limit);
+        self
+    }
+}
