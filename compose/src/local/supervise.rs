@@ -86,8 +86,13 @@ pub fn supervise(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok((stops, (mut server, events))) => {
             tell(&format!("pid {}", server.id()));
             watch(&server, stops, &events);
-            // A server told to end must still be waited for, or it would stay as a zombie.
-            if server.wait().is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let status = server.wait();
+            reap_orphans();
+            if status.is_ok_and(|status| status.success()) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(reason) => {
             tell(&format!("error {reason}"));
@@ -113,6 +118,7 @@ enum Event {
 fn start(mut command: Command) -> Result<(Child, Receiver<Event>), String> {
     // In a process group of its own the server does not get the terminal's Ctrl-C.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).current_dir("/");
+    adopt_orphans();
     let mut server = command
         .spawn()
         .map_err(|error| format!("cannot run {}: {error}", command.get_program().display()))?;
@@ -120,7 +126,12 @@ fn start(mut command: Command) -> Result<(Child, Receiver<Event>), String> {
     let output = server.stdout.take();
     let listening = ignore_signals()
         .map_err(io::Error::from)
-        .and_then(|()| in_thread({ let send = send.clone(); move || obey(&send) }))
+        .and_then(|()| {
+            in_thread({
+                let send = send.clone();
+                move || obey(&send)
+            })
+        })
         .and_then(|()| in_thread(move || wait_for_end(output, &send)));
     if let Err(error) = listening {
         let _ = server.kill();
@@ -132,7 +143,8 @@ fn start(mut command: Command) -> Result<(Child, Receiver<Event>), String> {
 /// Whoever signals us means the whole program, whose end we learn by our standard input. Done after
 /// the server's start, which would else inherit it, and before the threads', which must.
 fn ignore_signals() -> nix::Result<()> {
-    SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]).thread_block()
+    SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT])
+        .thread_block()
 }
 
 fn in_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -172,16 +184,57 @@ fn watch(server: &Child, stops: Stops, events: &Receiver<Event>) {
     loop {
         match events.recv_timeout(patience) {
             Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => return,
-            Ok(Event::Kill) => {
-                let _ = kill(pid, Signal::SIGKILL);
-            }
+            Ok(Event::Kill) => signal(pid, Signal::SIGKILL),
             Ok(Event::Stop) | Err(RecvTimeoutError::Timeout) => {
                 let next = stops.next();
-                if let Some((signal, _)) = next {
-                    let _ = kill(pid, *signal);
+                if let Some((next, _)) = next {
+                    signal(pid, *next);
                 }
                 patience = next.map_or(Duration::MAX, |(_, patience)| *patience);
             }
         }
     }
+}
+
+/// Sends the signal; a SIGKILL to the server's children as well, since a backend whose postmaster
+/// was killed would go on to the end of its statement.
+fn signal(server: Pid, signal: Signal) {
+    if signal == Signal::SIGKILL {
+        // Stopped, it has no more children, and does not reap those it has: their pids stay theirs.
+        let _ = kill(server, Signal::SIGSTOP);
+        for child in children(server) {
+            let _ = kill(child, signal);
+        }
+    }
+    let _ = kill(server, signal);
+}
+
+fn children(of: Pid) -> Vec<Pid> {
+    if let Ok(children) = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")) {
+        return children.split_whitespace().filter_map(number).collect();
+    }
+    let Ok(all) = Command::new("ps").args(["-A", "-o", "ppid=", "-o", "pid="]).output() else {
+        return Vec::new();
+    };
+    let all = String::from_utf8_lossy(&all.stdout);
+    let pairs = all.lines().filter_map(|line| line.trim().split_once(' '));
+    pairs
+        .filter(|(parent, _)| number(parent) == Some(of))
+        .filter_map(|(_, pid)| number(pid))
+        .collect()
+}
+
+fn number(pid: &str) -> Option<Pid> {
+    pid.trim().parse().ok().map(Pid::from_raw)
+}
+
+/// The children of a killed postmaster become ours: in a container the first process, whose they
+/// would be, is seldom one that reaps.
+fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+}
+
+fn reap_orphans() {
+    while nix::sys::wait::wait().is_ok() {}
 }

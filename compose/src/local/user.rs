@@ -29,7 +29,9 @@ impl Account {
         ["postgres", "nobody"]
             .into_iter()
             .find_map(|name| User::from_name(name).ok().flatten())
-            .map(|user| Some(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
+            .map(|user| {
+                Some(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() })
+            })
             .ok_or(LocalError::NoUser)
     }
 
