@@ -10,6 +10,7 @@
 //! | what a worker sees | [`wire`] |
 //! | what people read | [`transcript`] |
 
+mod cloudevent;
 mod definition;
 mod ids;
 mod json;
@@ -24,6 +25,7 @@ mod trace;
 pub mod transcript;
 pub mod wire;
 
+pub use cloudevent::event_data;
 pub use definition::{
     Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX, STEPS_MAX,
 };

@@ -1,6 +1,6 @@
 //! Facts as they are stored and read: steps by name, so that they stay readable without the code.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     Json, Op, Outline,
@@ -44,7 +44,7 @@ pub struct NextRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
     /// The saga's output.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Json>,
 }
 
@@ -60,8 +60,13 @@ pub struct SendRecord {
     /// When it counts as broken.
     pub due: Time,
     /// The step's input, with the first attempt of the action.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub input: Option<Json>,
+}
+
+/// A payload of `null` is a payload; only an absent field is none.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }
 
 /// A stored fact names a step that the outline has not.

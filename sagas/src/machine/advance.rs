@@ -107,7 +107,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Sends the first stage that is not done. A step whose input cannot be computed is recorded as
-    /// such, and the stage is looked at again.
+    /// such: before and at the pivot nothing of its stage is sent, after it the others go on.
     fn forward(&mut self) -> Forward {
         for stage in self.definition.outline().stages() {
             let phases = || stage.clone().map(|at| self.state.steps[at].action.phase);
@@ -133,8 +133,9 @@ impl<'a> Draft<'a> {
                 Ok(input) => inputs.push((*at, input)),
                 Err(error) => {
                     self.unmappable(*at, &error.to_string());
-                    let retriable = self.step(*at).kind == StepKind::Retriable;
-                    return if retriable { Forward::Waits } else { Forward::Blocked };
+                    if self.step(*at).kind != StepKind::Retriable {
+                        return Forward::Blocked;
+                    }
                 }
             }
         }

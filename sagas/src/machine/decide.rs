@@ -153,6 +153,9 @@ fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
         }
         Reply::Ok(output) if matches!(phase, Phase::Unknown | Phase::Rejected) => {
             draft.record(Kind::Late, about, Some(output.clone()), None);
+            if draft.step(at).kind != StepKind::Compensatable {
+                draft.blame(at, "late", "done after it was refused, and it has no compensation");
+            }
         }
         Reply::Rejected { code, message } if may_refuse(draft, at) => {
             let detail = message_json(Some(code), message);
@@ -237,17 +240,22 @@ fn broke(
     let due = (!given_up).then_some(due);
     draft.record(kind, Some((at, op, attempt)), Some(message_json(None, message)), due);
     if given_up {
-        let known =
-            if op == Op::Action { draft.state.steps[at].action.phase } else { Phase::GivenUp };
-        let code = if known == Phase::Unknown { "unknown" } else { "given_up" };
-        draft.blame(at, code, &format!("given up after attempt {attempt}: {message}"));
+        blame_given_up(draft, at, op, &format!("given up after attempt {attempt}: {message}"));
     }
+}
+
+fn blame_given_up(draft: &mut Draft<'_>, at: usize, op: Op, message: &str) {
+    let unknown = draft.state.steps[at].op(op).phase == Phase::Unknown;
+    draft.blame(at, if unknown { "unknown" } else { "given_up" }, message);
 }
 
 fn on_wake(definition: &Definition, state: &State, now: Time) -> Decision {
     let mut draft = Draft::new(definition, state.clone(), now);
-    let (resumed, timed_out): (Vec<_>, Vec<_>) =
-        due_ops(state, now).partition(|(.., phase)| *phase == Phase::Backoff);
+    let (resumed, timed_out): (Vec<_>, Vec<_>) = due_ops(state, now).partition(|(at, op, phase)| {
+        let first_sent = state.steps[*at].op(*op).first_sent.unwrap_or(now);
+        let limit = give_up_at(draft.step(*at), first_sent, *op);
+        *phase == Phase::Backoff && limit.is_none_or(|limit| now < limit)
+    });
     for (at, op, phase) in timed_out {
         time_out(&mut draft, at, op, phase);
     }
@@ -280,11 +288,14 @@ fn time_out(draft: &mut Draft<'_>, at: usize, op: Op, phase: Phase) {
     if phase == Phase::InFlight {
         return broke(draft, at, op, Kind::TimedOut, "no reply in time", None);
     }
-    let message = "the deferred reply did not come in time";
+    let message = match phase {
+        Phase::Backoff => "its time is over",
+        _ => "the deferred reply did not come in time",
+    };
     let attempt = draft.state.steps[at].op(op).attempt;
     let detail = message_json(None, message);
     draft.record(Kind::TimedOut, Some((at, op, attempt)), Some(detail), None);
-    draft.blame(at, "unknown", message);
+    blame_given_up(draft, at, op, message);
 }
 
 /// What fact `seq` sent, as far as it is still in flight.

@@ -191,7 +191,8 @@ pub struct Send {
 pub struct Failure {
     /// The step it began with; empty when none.
     pub step: String,
-    /// A word for programs: the rejection's code, or `unknown`, `given_up`, `unmappable`.
+    /// A word for programs: the rejection's code, or `unknown`, `given_up`, `unmappable`,
+    /// `late`.
     pub code: String,
     /// A sentence for people.
     pub message: String,

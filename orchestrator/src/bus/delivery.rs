@@ -1,0 +1,68 @@
+//! A message that was delivered, and how to ack it.
+
+use amends::{SagaId, machine::Time};
+use async_nats::{HeaderMap, jetstream};
+use bytes::Bytes;
+
+use crate::letter::{Letter, reason};
+
+/// A message of a stream.
+pub(crate) struct Delivery {
+    pub(crate) subject: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    stream: String,
+    sequence: u64,
+    stored_at: Time,
+    acker: jetstream::message::Acker,
+}
+
+impl Delivery {
+    /// Takes a message apart. `None` when it carries no delivery information, which only a message
+    /// that is not from JetStream lacks.
+    pub(crate) fn of(message: jetstream::Message) -> Option<Self> {
+        let info = message.info().ok()?;
+        let stored_at = i64::try_from(info.published.unix_timestamp_nanos()).ok()?;
+        let (stream, sequence) = (info.stream.to_owned(), info.stream_sequence);
+        let (message, acker) = message.split();
+        Some(Self {
+            subject: message.subject.to_string(),
+            headers: message.headers.unwrap_or_default(),
+            body: message.payload,
+            stream,
+            sequence,
+            stored_at: Time::from_timestamp_nanos(stored_at),
+            acker,
+        })
+    }
+
+    /// The first value of a header.
+    pub(crate) fn header(&self, name: &'static str) -> Option<&str> {
+        self.headers.get(name).map(async_nats::HeaderValue::as_str)
+    }
+
+    /// The saga that this message starts.
+    pub(crate) fn saga_id(&self) -> SagaId {
+        SagaId::from_message(&self.stream, self.sequence, self.stored_at)
+    }
+
+    /// Acks. A lost ack only causes a redelivery, so nothing waits for the server's word.
+    pub(crate) async fn ack(&self) {
+        if let Err(error) = self.acker.ack().await {
+            tracing::debug!(%error, "an ack was not sent; the message will be redelivered");
+        }
+    }
+
+    pub(crate) fn letter(&self, why: &str) -> Letter {
+        let headers = self.headers.iter().flat_map(|(name, values)| {
+            values.iter().map(move |value| (name.to_string(), value.as_str().to_owned()))
+        });
+        Letter {
+            source: format!("{}:{}", self.stream, self.sequence),
+            subject: self.subject.replace('\0', "\u{fffd}"),
+            reason: reason(why),
+            headers: headers.collect(),
+            body: self.body.clone(),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! JetStream, and nothing else. It is a pipe that may lose, double and reorder: whatever is lost
+//! here is sent again from Postgres.
+
+mod delivery;
+mod publish;
+mod pull;
+mod topology;
+
+pub(crate) use delivery::Delivery;
+pub(crate) use publish::{Job, Outgoing, Publisher};
+pub(crate) use pull::{Place, Pull};
+pub(crate) use topology::Topology;
+pub use topology::TopologyError;

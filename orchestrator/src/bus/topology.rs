@@ -1,0 +1,250 @@
+//! Streams and consumers: created when they are missing, checked when they are there.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use amends::wire;
+use async_nats::jetstream::{
+    self,
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    stream::{DiscardPolicy, RetentionPolicy},
+};
+use tokio::sync::Mutex;
+
+/// The durable consumer of replies, shared by all replicas.
+pub(crate) const REPLIES_CONSUMER: &str = "orchestrator";
+
+/// How long a worker or replica may hold a message before it is given to another. Workers extend it
+/// while a handler runs.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// Unacked messages of one consumer, over all its replicas: more than the batches of several
+/// replicas under way at once.
+const ACK_PENDING_MAX: i64 = 20_000;
+
+/// Triggers are kept this long after they were consumed, to be replayed after a restore.
+const EVENTS_AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// Changes of status are kept this long.
+const SAGAS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why the streams or consumers cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// One is there with other settings.
+    #[error(
+        "the {what} `{name}` has {setting} {found}, but Amends needs {needed}: change it (`nats {what} edit {name}`), or remove it and let Amends create it"
+    )]
+    Wrong {
+        /// `stream` or `consumer`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        needed: String,
+    },
+    /// NATS is not there, or has no JetStream, or refused.
+    #[error("JetStream does not answer: {0}")]
+    Unavailable(String),
+}
+
+/// What must be there.
+#[derive(Clone)]
+pub(crate) struct Topology {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    jetstream: jetstream::Context,
+    /// Trigger subject of each definition.
+    triggers: BTreeMap<String, String>,
+    services: Vec<String>,
+    stream_bytes_max: i64,
+    replicas: usize,
+    /// One repair at a time: every listener notices a lost stream at once.
+    repair: Mutex<()>,
+}
+
+fn unavailable(error: impl std::fmt::Display) -> TopologyError {
+    TopologyError::Unavailable(error.to_string())
+}
+
+impl Topology {
+    pub(crate) fn new(
+        jetstream: jetstream::Context,
+        triggers: BTreeMap<String, String>,
+        services: Vec<String>,
+        stream_bytes_max: i64,
+        replicas: usize,
+    ) -> Self {
+        let repair = Mutex::new(());
+        let inner = Inner { jetstream, triggers, services, stream_bytes_max, replicas, repair };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Creates what is missing and checks the rest. Idempotent; any number of replicas may do it at
+    /// once.
+    ///
+    /// # Errors
+    /// [`TopologyError`].
+    pub(crate) async fn ensure(&self) -> Result<(), TopologyError> {
+        let _one = self.inner.repair.lock().await;
+        self.inner.stream(self.inner.work_queue(wire::COMMANDS_STREAM, "amends.command.>")).await?;
+        self.inner.stream(self.inner.work_queue(wire::REPLIES_STREAM, "amends.reply.*")).await?;
+        self.inner.stream(self.inner.status_stream()).await?;
+        for service in &self.inner.services {
+            let filter = format!("amends.command.{service}.*");
+            self.inner.consumer(wire::COMMANDS_STREAM, service, &filter).await?;
+        }
+        self.inner.consumer(wire::REPLIES_STREAM, REPLIES_CONSUMER, "amends.reply.*").await?;
+        for (definition, subject) in &self.inner.triggers {
+            let stream = self.inner.event_stream(subject).await?;
+            self.inner.consumer(&stream, &event_consumer(definition), subject).await?;
+        }
+        Ok(())
+    }
+
+    /// The stream that captures a definition's trigger, and the consumer on it.
+    ///
+    /// # Errors
+    /// [`TopologyError::Unavailable`] also when no stream captures it (yet).
+    pub(crate) async fn events_of(
+        &self,
+        definition: &str,
+    ) -> Result<(String, String), TopologyError> {
+        let subject = self.inner.triggers.get(definition).cloned().unwrap_or_default();
+        let stream = self.inner.jetstream.stream_by_subject(subject).await.map_err(unavailable)?;
+        Ok((stream, event_consumer(definition)))
+    }
+
+    pub(crate) async fn pull_consumer(
+        &self,
+        stream: &str,
+        name: &str,
+    ) -> Result<jetstream::consumer::PullConsumer, TopologyError> {
+        self.inner.jetstream.get_consumer_from_stream(name, stream).await.map_err(unavailable)
+    }
+}
+
+fn event_consumer(definition: &str) -> String {
+    format!("amends-{definition}")
+}
+
+impl Inner {
+    fn work_queue(&self, name: &str, subject: &str) -> jetstream::stream::Config {
+        jetstream::stream::Config {
+            name: name.to_owned(),
+            subjects: vec![subject.to_owned()],
+            retention: RetentionPolicy::WorkQueue,
+            discard: DiscardPolicy::New,
+            max_bytes: self.stream_bytes_max,
+            num_replicas: self.replicas,
+            ..Default::default()
+        }
+    }
+
+    fn status_stream(&self) -> jetstream::stream::Config {
+        jetstream::stream::Config {
+            name: wire::SAGAS_STREAM.to_owned(),
+            subjects: vec!["amends.saga.*.*".to_owned()],
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::Old,
+            max_age: SAGAS_AGE,
+            max_bytes: self.stream_bytes_max,
+            num_replicas: self.replicas,
+            ..Default::default()
+        }
+    }
+
+    /// The stream that captures a trigger: the user's own, or `AMENDS_EVENTS`, to which the subject
+    /// is added.
+    async fn event_stream(&self, subject: &str) -> Result<String, TopologyError> {
+        if let Ok(name) = self.jetstream.stream_by_subject(subject).await {
+            return Ok(name);
+        }
+        let mut config = jetstream::stream::Config {
+            name: wire::EVENTS_STREAM.to_owned(),
+            subjects: vec![subject.to_owned()],
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::New,
+            max_age: EVENTS_AGE,
+            max_bytes: self.stream_bytes_max,
+            num_replicas: self.replicas,
+            ..Default::default()
+        };
+        if let Ok(stream) = self.jetstream.get_stream(wire::EVENTS_STREAM).await {
+            config = stream.cached_info().config.clone();
+            config.subjects.push(subject.to_owned());
+            self.jetstream.update_stream(config).await.map_err(unavailable)?;
+        } else {
+            self.jetstream.get_or_create_stream(config).await.map_err(unavailable)?;
+        }
+        Ok(wire::EVENTS_STREAM.to_owned())
+    }
+
+    async fn stream(&self, needed: jetstream::stream::Config) -> Result<(), TopologyError> {
+        let name = needed.name.clone();
+        let stream =
+            self.jetstream.get_or_create_stream(needed.clone()).await.map_err(unavailable)?;
+        let found = &stream.cached_info().config;
+        let wrong = |setting, found: String, needed: String| {
+            Err(TopologyError::Wrong { what: "stream", name: name.clone(), setting, found, needed })
+        };
+        if found.retention != needed.retention {
+            return wrong(
+                "retention",
+                format!("{:?}", found.retention),
+                format!("{:?}", needed.retention),
+            );
+        }
+        if found.discard != needed.discard {
+            return wrong(
+                "discard",
+                format!("{:?}", found.discard),
+                format!("{:?}", needed.discard),
+            );
+        }
+        if found.subjects != needed.subjects {
+            return wrong("subjects", found.subjects.join(" "), needed.subjects.join(" "));
+        }
+        if found.no_ack {
+            return wrong("no_ack", "true".into(), "false".into());
+        }
+        Ok(())
+    }
+
+    async fn consumer(&self, stream: &str, name: &str, filter: &str) -> Result<(), TopologyError> {
+        let needed = pull::Config {
+            durable_name: Some(name.to_owned()),
+            filter_subject: filter.to_owned(),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_ack_pending: ACK_PENDING_MAX,
+            ..Default::default()
+        };
+        let on = self.jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
+        let consumer = on.get_or_create_consumer(name, needed).await.map_err(unavailable)?;
+        let found = &consumer.cached_info().config;
+        let wrong = |setting, found: String, needed: String| {
+            let name = format!("{stream} {name}");
+            Err(TopologyError::Wrong { what: "consumer", name, setting, found, needed })
+        };
+        if found.filter_subject != filter {
+            return wrong("filter", found.filter_subject.clone(), filter.to_owned());
+        }
+        if found.ack_policy != AckPolicy::Explicit {
+            return wrong("ack policy", format!("{:?}", found.ack_policy), "Explicit".into());
+        }
+        if found.max_deliver > 0 {
+            return wrong("max deliver", found.max_deliver.to_string(), "no limit".into());
+        }
+        if !found.backoff.is_empty() {
+            return wrong("backoff", format!("{:?}", found.backoff), "none".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,237 @@
+//! A batch being decided: states at hand, changes so far, one verdict per item.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry as Slot},
+    sync::Arc,
+    time::Duration,
+};
+
+use amends::{
+    Op, Outline, Record, SagaId, TraceParent,
+    machine::{
+        self, Command, Decision, Event, Fact, Failure, Kind, Send, State, Status, Time, Turn,
+    },
+};
+
+use super::{Incoming, Item, Start, Verdict, cache::Entry};
+use crate::store::{Batch, Change, Due, Found, NewSaga, Rearm, Timer};
+
+/// A cached timer this close to its time may have been taken by another replica's clock.
+const TIMER_SLACK: Duration = Duration::from_secs(2);
+
+pub(super) struct Draft {
+    pub(super) entries: HashMap<SagaId, Entry>,
+    /// Entries that were read for this batch, or begin in it.
+    pub(super) fresh: HashSet<SagaId>,
+    /// Sagas whose definition this program does not know.
+    pub(super) foreign: HashSet<SagaId>,
+    /// Sagas that hold a business key.
+    pub(super) keys: HashMap<(String, String), Found>,
+    changes: HashMap<SagaId, Change>,
+    woken: HashSet<SagaId>,
+    pub(super) rearm: Rearm,
+    now: Time,
+}
+
+impl Draft {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            entries: HashMap::new(),
+            fresh: HashSet::new(),
+            foreign: HashSet::new(),
+            keys: HashMap::new(),
+            changes: HashMap::new(),
+            woken: HashSet::new(),
+            rearm: Rearm::default(),
+            now,
+        }
+    }
+
+    pub(super) fn decide(&mut self, item: &Item) -> Verdict {
+        match &item.incoming {
+            Incoming::Dead(reason) => Verdict::Bury(reason.clone()),
+            Incoming::Start(start) => self.start(item.saga, start),
+            Incoming::Event(event) => self.event(item.saga, event),
+            Incoming::Wake(due, event) => self.wake(due, event),
+        }
+    }
+
+    fn start(&mut self, id: SagaId, start: &Start) -> Verdict {
+        if self.foreign.contains(&id) {
+            return Verdict::Leave;
+        }
+        if self.entries.contains_key(&id) {
+            return self.event(id, &Event::StartedAgain);
+        }
+        let outline = start.definition.outline();
+        if let Some(key) = &start.key {
+            match self.keys.entry((outline.name.clone(), key.clone())) {
+                Slot::Occupied(held) => return same_key(held.get(), start, key),
+                Slot::Vacant(free) => {
+                    free.insert(Found { id, input: start.input.clone() });
+                }
+            }
+        }
+        let turn = machine::start(&start.definition, id, start.input.clone(), self.now);
+        let new = NewSaga {
+            definition: outline.name.clone(),
+            version: outline.version,
+            key: start.key.clone(),
+            trace: start.trace.map(|t| t.to_string()),
+            input: start.input.clone(),
+        };
+        self.changes.insert(id, Change { start: Some(new), ..Change::default() });
+        let entry = Entry {
+            definition: Arc::clone(&start.definition),
+            state: turn.next.clone(),
+            trace: start.trace,
+            timer_at: None,
+        };
+        self.fresh.insert(id);
+        self.entries.insert(id, entry);
+        self.take(id, turn)
+    }
+
+    fn event(&mut self, id: SagaId, event: &Event) -> Verdict {
+        let Some(entry) = self.entries.get(&id) else {
+            let unknown = format!("there is no saga {id}");
+            return if self.foreign.contains(&id) {
+                Verdict::Leave
+            } else {
+                Verdict::Bury(unknown)
+            };
+        };
+        match machine::decide(&entry.definition, &entry.state, event, self.now) {
+            Decision::Turn(turn) => self.take(id, *turn),
+            Decision::Known(sends) => {
+                let commands = commands(entry, &entry.state, &sends);
+                Verdict::Publish(commands, entry.trace)
+            }
+            Decision::Unexpected(_) if !self.fresh.contains(&id) => Verdict::Recheck,
+            Decision::Unexpected(why) => Verdict::Bury(why.to_string()),
+        }
+    }
+
+    fn wake(&mut self, due: &Due, event: &Event) -> Verdict {
+        let nothing = Verdict::Publish(Vec::new(), None);
+        let Some(entry) = self.entries.get(&due.saga) else {
+            if !self.foreign.contains(&due.saga) {
+                self.rearm.delete(due.saga);
+            }
+            return nothing;
+        };
+        // The database found the timer due; a replica whose clock is behind must not disagree.
+        let now = self.now.max(due.now);
+        if let Decision::Turn(turn) = machine::decide(&entry.definition, &entry.state, event, now) {
+            self.woken.insert(due.saga);
+            return self.take(due.saga, *turn);
+        }
+        match entry.state.due() {
+            None if entry.state.status.ended() => self.rearm.delete(due.saga),
+            next => self.rearm.set(due, next),
+        }
+        nothing
+    }
+
+    /// Takes a turn into the batch.
+    fn take(&mut self, id: SagaId, turn: Turn) -> Verdict {
+        let Some(entry) = self.entries.get_mut(&id) else { return Verdict::Recheck };
+        let outline = entry.definition.outline();
+        let change = self.changes.entry(id).or_default();
+        let mut sends = Vec::new();
+        for fact in turn.facts {
+            tell(id, outline, &fact);
+            if let Some(status) = fact.next.status {
+                let earlier = change.status.take().and_then(|(_, error)| error);
+                change.status = Some((status, fact.next.error.clone().or(earlier)));
+            }
+            change.facts.push(Record::of(outline, &fact));
+            sends.extend(fact.next.sends);
+        }
+        let commands = commands(entry, &turn.next, &sends);
+        entry.state = turn.next;
+        Verdict::Publish(commands, entry.trace)
+    }
+
+    /// The rows to write, and the timers that were set.
+    pub(super) fn batch(&mut self) -> (Batch, Vec<Time>) {
+        let mut batch = Batch::default();
+        let mut alarms = Vec::new();
+        for (id, mut change) in std::mem::take(&mut self.changes) {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                change.timer = timer(entry, self.now, self.woken.contains(&id));
+                if let Timer::Set(due) = change.timer {
+                    entry.timer_at = due;
+                    alarms.extend(due);
+                }
+            }
+            batch.add(id, change);
+        }
+        (batch, alarms)
+    }
+}
+
+fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
+    if held.input.same(&start.input) {
+        return Verdict::Publish(Vec::new(), None);
+    }
+    let name = &start.definition.outline().name;
+    Verdict::Bury(format!(
+        "the key `{key}` of `{name}` was used before with another body, by saga {}",
+        held.id
+    ))
+}
+
+/// A timer is written only when the one that stands would fire too late: an early one fires, finds
+/// nothing due, and is set again.
+fn timer(entry: &Entry, now: Time, woken: bool) -> Timer {
+    match (entry.state.due(), entry.timer_at) {
+        _ if entry.state.status.ended() => Timer::Delete,
+        (Some(due), Some(at)) if !woken && at <= due && at > now + TIMER_SLACK => Timer::Keep,
+        (due, _) => Timer::Set(due),
+    }
+}
+
+fn commands(entry: &Entry, state: &State, sends: &[Send]) -> Vec<Command> {
+    sends.iter().filter_map(|send| machine::command(&entry.definition, state, send)).collect()
+}
+
+/// One log line a fact, and the counters.
+fn tell(saga: SagaId, outline: &Outline, fact: &Fact) {
+    let step = fact.step.and_then(|at| outline.steps.get(at)).map_or("", |s| s.name.as_str());
+    let (op, attempt) = (fact.op.map_or("", Op::as_str), fact.attempt);
+    let kind = fact.kind.as_str();
+    let detail = fact.detail.as_ref().map(amends::Json::as_str).unwrap_or_default();
+    match fact.kind {
+        Kind::Broke | Kind::TimedOut | Kind::Late | Kind::Unmappable => {
+            tracing::warn!(%saga, step, op, attempt, detail, "{kind}");
+        }
+        Kind::Rejected => tracing::info!(%saga, step, op, attempt, detail, "{kind}"),
+        _ => tracing::debug!(%saga, step, op, attempt, "{kind}"),
+    }
+    metrics::counter!("amends_facts_total", "definition" => outline.name.clone(), "kind" => kind)
+        .increment(1);
+    if fact.kind == Kind::Started {
+        metrics::counter!("amends_sagas_started_total", "definition" => outline.name.clone())
+            .increment(1);
+    }
+    if let Some(status) = fact.next.status {
+        tell_status(saga, outline, status, fact.next.error.as_ref());
+    }
+}
+
+fn tell_status(saga: SagaId, outline: &Outline, status: Status, error: Option<&Failure>) {
+    let why = error.map(|e| format!("{}: {}: {}", e.step, e.code, e.message)).unwrap_or_default();
+    if status == Status::Stuck {
+        tracing::error!(%saga, definition = outline.name, why, "stuck: an operator must look");
+    } else {
+        tracing::info!(%saga, definition = outline.name, why, "{status}");
+    }
+    metrics::counter!("amends_saga_status_total", "definition" => outline.name.clone(), "status" => status.as_str())
+        .increment(1);
+}
+
+/// A trace as it was stored.
+pub(super) fn stored_trace(trace: Option<&str>) -> Option<TraceParent> {
+    trace.and_then(|t| t.parse().ok())
+}

@@ -1,0 +1,88 @@
+//! A lane owns the sagas whose ids hash to it: it takes the events that wait, decides them all on
+//! cached state, writes them in one statement, and hands over what is to be published.
+
+mod cache;
+mod draft;
+mod turn;
+
+use amends::{
+    Definition, Json, SagaId, TraceParent,
+    machine::{Command, Event},
+};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+use crate::{bus::Delivery, store::Due};
+pub(crate) use turn::Lane;
+
+/// Events decided in one statement at most: more makes a batch slower than it saves round trips.
+pub(crate) const BATCH_MAX: usize = 500;
+
+/// Events that may wait before a lane; then its listeners wait.
+const QUEUE_MAX: usize = 2 * BATCH_MAX;
+
+/// Something for a saga, and the message that it came in.
+pub(crate) struct Item {
+    /// The saga, which names the lane.
+    pub(crate) saga: SagaId,
+    pub(crate) incoming: Incoming,
+    /// Acked when all is done; absent for timers.
+    pub(crate) delivery: Option<Delivery>,
+}
+
+pub(crate) enum Incoming {
+    /// A trigger.
+    Start(Box<Start>),
+    /// A reply.
+    Event(Event),
+    /// A timer.
+    Wake(Due, Event),
+    /// A message that could not be read, with the reason.
+    Dead(String),
+}
+
+/// A trigger that was read.
+pub(crate) struct Start {
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) key: Option<String>,
+    pub(crate) input: Json,
+    pub(crate) trace: Option<TraceParent>,
+}
+
+/// What comes of an item.
+pub(crate) enum Verdict {
+    /// Publish these (perhaps none), then ack.
+    Publish(Vec<Command>, Option<TraceParent>),
+    /// Keep it as a dead letter, then ack.
+    Bury(String),
+    /// It contradicts cached state, which may be outdated: decide again on a fresh one.
+    Recheck,
+    /// Leave it to a replica that knows the definition: no ack.
+    Leave,
+}
+
+/// The lanes of this process.
+#[derive(Clone)]
+pub(crate) struct Lanes {
+    inboxes: Arc<[mpsc::Sender<Item>]>,
+}
+
+impl Lanes {
+    /// `count` lanes, and where each takes its items from.
+    pub(crate) fn new(count: usize) -> (Self, Vec<mpsc::Receiver<Item>>) {
+        let (inboxes, outlets): (Vec<_>, _) =
+            (0..count.max(1)).map(|_| mpsc::channel(QUEUE_MAX)).unzip();
+        (Self { inboxes: inboxes.into() }, outlets)
+    }
+
+    /// Hands an item to its lane; waits while that lane is full.
+    pub(crate) async fn send(&self, item: Item) {
+        // The last bytes of the id are a hash already.
+        let hash = item.saga.0.as_u128() as usize;
+        if let Some(inbox) = self.inboxes.get(hash % self.inboxes.len())
+            && inbox.send(item).await.is_err()
+        {
+            tracing::debug!("a lane has ended; the message will be delivered again");
+        }
+    }
+}

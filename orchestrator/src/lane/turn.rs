@@ -1,0 +1,234 @@
+//! load → decide → commit → hand over, for a batch at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use amends::{Retry, SagaId, machine::State};
+use chrono::{SubsecRound, Utc};
+use tokio::sync::mpsc;
+
+use super::{
+    BATCH_MAX, Incoming, Item, Verdict,
+    cache::{Cache, Entry},
+    draft::{Draft, stored_trace},
+};
+use crate::{
+    bus::{Job, Outgoing, Publisher},
+    clock::Alarm,
+    health::Health,
+    registry::Registry,
+    store::{CommitError, Store, Stored},
+};
+
+/// How often one event may lose against other turns of its saga before it is left to a redelivery.
+const CONFLICTS_MAX: u32 = 20;
+
+pub(crate) struct Lane {
+    store: Store,
+    registry: Arc<Registry>,
+    publisher: Publisher,
+    alarm: Arc<Alarm>,
+    health: Arc<Health>,
+    cache: Cache,
+}
+
+/// Items that are decided together.
+struct Work {
+    items: Vec<Item>,
+    /// Whether cached states may be used.
+    cached: bool,
+    conflicts: u32,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        store: Store,
+        registry: Arc<Registry>,
+        publisher: Publisher,
+        alarm: Arc<Alarm>,
+        health: Arc<Health>,
+    ) -> Self {
+        Self { store, registry, publisher, alarm, health, cache: Cache::new() }
+    }
+
+    /// Runs until all senders are gone. A batch is whatever waits: alone when idle, larger under
+    /// load, because a commit under way gathers the next.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Item>) {
+        let mut items = Vec::with_capacity(BATCH_MAX);
+        while inbox.recv_many(&mut items, BATCH_MAX).await > 0 {
+            let items = std::mem::replace(&mut items, Vec::with_capacity(BATCH_MAX));
+            self.settle(Work { items, cached: true, conflicts: 0 }).await;
+        }
+    }
+
+    /// Decides and commits a batch, in parts where the whole cannot be: one bad event must not fail
+    /// its neighbours.
+    async fn settle(&mut self, work: Work) {
+        let mut left = vec![work];
+        let mut failures = 0;
+        while let Some(work) = left.pop() {
+            match self.attempt(&work).await {
+                Ok(verdicts) => {
+                    failures = 0;
+                    if let Some(again) = self.hand_over(work.items, verdicts).await {
+                        left.push(again);
+                    }
+                }
+                Err(CommitError::Conflict) if work.cached => {
+                    left.push(Work { cached: false, ..work })
+                }
+                Err(CommitError::Conflict) if work.items.len() > 1 => left.extend(halves(work)),
+                Err(CommitError::Conflict) if work.conflicts < CONFLICTS_MAX => {
+                    left.push(Work { conflicts: work.conflicts + 1, ..work });
+                }
+                Err(CommitError::Conflict) => {
+                    tracing::warn!(
+                        "an event lost against other turns again and again; it will be delivered again"
+                    );
+                }
+                Err(CommitError::Poison(_)) if work.items.len() > 1 => left.extend(halves(work)),
+                Err(CommitError::Poison(reason)) => self.poison(work, &reason).await,
+                Err(CommitError::Unavailable(error)) => {
+                    failures += 1;
+                    self.unavailable(failures, &error).await;
+                    left.push(Work { cached: false, ..work });
+                }
+            }
+        }
+    }
+
+    async fn unavailable(&self, failures: u32, error: &sqlx::Error) {
+        self.health.set_postgres(false);
+        if failures == 1 {
+            tracing::warn!(%error, "Postgres does not answer; trying again until it does");
+        }
+        let retry = Retry::exponential(Duration::from_millis(50), Duration::from_secs(2));
+        tokio::time::sleep(retry.delay(failures, "lane")).await;
+    }
+
+    /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
+    /// in the cache, so that the next round reads it again.
+    async fn attempt(&mut self, work: &Work) -> Result<Vec<Verdict>, CommitError> {
+        let mut draft = Draft::new(Utc::now().trunc_subsecs(6));
+        self.load(&mut draft, work).await?;
+        let verdicts: Vec<_> = work.items.iter().map(|item| draft.decide(item)).collect();
+        let (batch, alarms) = draft.batch();
+        if !batch.is_empty() {
+            let began = std::time::Instant::now();
+            self.store.commit(&batch).await?;
+            self.health.set_postgres(true);
+            metrics::histogram!("amends_commit_seconds").record(began.elapsed().as_secs_f64());
+            metrics::histogram!("amends_batch_facts").record(batch.facts() as f64);
+        }
+        if !draft.rearm.is_empty() {
+            self.store.rearm(&draft.rearm).await?;
+        }
+        let now = Utc::now();
+        for due in alarms {
+            self.alarm.set((due - now).to_std().unwrap_or(Duration::ZERO));
+        }
+        for (id, entry) in draft.entries {
+            self.cache.keep(id, entry);
+        }
+        Ok(verdicts)
+    }
+
+    async fn load(&mut self, draft: &mut Draft, work: &Work) -> Result<(), CommitError> {
+        let (mut ids, mut definitions, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        for item in &work.items {
+            let cached = self.cache.take(item.saga).filter(|_| work.cached);
+            let start = matches!(item.incoming, Incoming::Start(_));
+            let timer = matches!(item.incoming, Incoming::Wake(..));
+            match cached {
+                // A timer may be moved without a new fact: only a fresh state may do that.
+                Some(entry) if !timer => drop(draft.entries.insert(item.saga, entry)),
+                _ if matches!(item.incoming, Incoming::Dead(_)) => {}
+                _ if draft.entries.contains_key(&item.saga) && !timer => {}
+                // A trigger is taken for new, until its insert says that it is not.
+                _ if start && work.cached => {}
+                _ => ids.push(item.saga.0),
+            }
+            if let (Incoming::Start(start), false) = (&item.incoming, work.cached)
+                && let Some(key) = &start.key
+            {
+                definitions.push(start.definition.outline().name.clone());
+                keys.push(key.clone());
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        for (id, stored) in self.store.load(&ids).await? {
+            self.unfold(draft, id, stored);
+        }
+        draft.keys = self.store.find(&definitions, &keys).await?;
+        Ok(())
+    }
+
+    /// Folds a saga's facts into its state.
+    fn unfold(&self, draft: &mut Draft, id: SagaId, stored: Stored) {
+        let Some(definition) = self.registry.get(&stored.definition, stored.version) else {
+            draft.foreign.insert(id);
+            return;
+        };
+        let outline = definition.outline();
+        let mut state = State::new(outline, id, stored.input);
+        for fact in stored.facts {
+            match fact.into_fact(outline) {
+                Ok(fact) => state.apply(outline, &fact),
+                Err(error) => {
+                    tracing::error!(saga = %id, %error, "a saga cannot be read; its events are left alone");
+                    draft.foreign.insert(id);
+                    return;
+                }
+            }
+        }
+        let trace = stored_trace(stored.trace.as_deref());
+        draft.entries.insert(id, Entry { definition, state, trace, timer_at: stored.timer_at });
+        draft.fresh.insert(id);
+    }
+
+    /// Gives what was decided to the publisher; returns what must be decided again.
+    async fn hand_over(&self, items: Vec<Item>, verdicts: Vec<Verdict>) -> Option<Work> {
+        let (mut jobs, mut again) = (Vec::new(), Vec::new());
+        for (item, verdict) in items.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Publish(commands, trace) => jobs.push(Job {
+                    publish: commands
+                        .into_iter()
+                        .map(|command| Outgoing { command, trace })
+                        .collect(),
+                    bury: None,
+                    ack: item.delivery,
+                }),
+                Verdict::Bury(reason) => jobs.push(buried(item, &reason)),
+                Verdict::Recheck => again.push(item),
+                Verdict::Leave => {}
+            }
+        }
+        if !jobs.is_empty() {
+            self.publisher.hand_over(jobs).await;
+        }
+        (!again.is_empty()).then_some(Work { items: again, cached: false, conflicts: 0 })
+    }
+
+    async fn poison(&self, work: Work, reason: &str) {
+        let reason = format!("Postgres refuses what follows from it: {reason}");
+        for item in work.items {
+            if item.delivery.is_none() {
+                tracing::error!(saga = %item.saga, reason, "a saga cannot go on");
+            }
+            self.publisher.hand_over(vec![buried(item, &reason)]).await;
+        }
+    }
+}
+
+fn buried(item: Item, reason: &str) -> Job {
+    let bury = item.delivery.as_ref().map(|delivery| delivery.letter(reason));
+    Job { publish: Vec::new(), bury, ack: item.delivery }
+}
+
+fn halves(mut work: Work) -> [Work; 2] {
+    let back = work.items.split_off(work.items.len() / 2);
+    let Work { items, cached, conflicts } = work;
+    // The first half is popped first: the order of events is kept.
+    [Work { items: back, cached, conflicts }, Work { items, cached, conflicts }]
+}

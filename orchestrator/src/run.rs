@@ -1,0 +1,184 @@
+//! Putting the parts of an orchestrator together, and taking them apart again.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use amends::{Definition, Retry};
+use async_nats::jetstream;
+use sqlx::{PgPool, migrate::MigrateError};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bus::{Place, Publisher, Pull, Topology, TopologyError},
+    clock::{Alarm, Clock},
+    health::Health,
+    lane::{Lane, Lanes},
+    listen,
+    registry::Registry,
+    store::{RegisterError, Store},
+};
+
+/// Settings of an orchestrator.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Lanes side by side; each has one commit under way. More lanes make smaller batches.
+    /// Default 2.
+    pub lanes: usize,
+    /// Largest size of each stream, in bytes. A full work queue refuses new messages; nothing is
+    /// dropped. Default 2 GiB.
+    pub stream_bytes_max: i64,
+    /// Replicas of each stream that is created: 1, or 3 in a cluster. Default 1.
+    pub stream_replicas: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { lanes: 2, stream_bytes_max: 2 * 1024 * 1024 * 1024, stream_replicas: 1 }
+    }
+}
+
+/// Why an orchestrator cannot run. What may pass by itself (a server that is not there, a schema
+/// that is not migrated yet) is waited for and is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A plan changed under its version.
+    #[error(transparent)]
+    Definition(#[from] RegisterError),
+    /// A stream or consumer has other settings.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+}
+
+/// Creates or updates the orchestrator's schema `amends`. Several may do it at once; idempotent.
+///
+/// # Errors
+/// When Postgres refuses, or the schema is newer than this program.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    let mut migrator = sqlx::migrate!("../migrations/orchestrator");
+    migrator.create_schema("amends");
+    migrator.dangerous_set_table_name("amends._migrations");
+    migrator.run(pool).await
+}
+
+/// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
+/// taken is left to the next start. Any number of replicas may run against the same servers.
+///
+/// # Errors
+/// [`RunError`], at the start only.
+pub async fn run(
+    config: Config,
+    pool: PgPool,
+    nats: async_nats::Client,
+    definitions: Vec<Definition>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let store = Store::new(pool);
+    let registry = Arc::new(Registry::new(definitions));
+    let jetstream = jetstream::context::ContextBuilder::new()
+        .timeout(Duration::from_secs(5))
+        .ack_timeout(Duration::from_secs(5))
+        .build(nats);
+    let triggers: BTreeMap<_, _> = registry
+        .newest()
+        .map(|d| (d.outline().name.clone(), d.outline().trigger.clone()))
+        .collect();
+    let topology = Topology::new(
+        jetstream.clone(),
+        triggers.clone(),
+        registry.services(),
+        config.stream_bytes_max,
+        config.stream_replicas,
+    );
+    if !prepare(&store, &registry, &topology, &stop).await? {
+        return Ok(());
+    }
+    health.set_postgres(true);
+    health.set_nats(true);
+    health.set_started(true);
+    tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
+
+    let publisher = Publisher::new(jetstream, store.clone());
+    let alarm = Arc::new(Alarm::default());
+    let (lanes, inboxes) = Lanes::new(config.lanes);
+    let mut deciding = JoinSet::new();
+    for inbox in inboxes {
+        let (registry, publisher) = (Arc::clone(&registry), publisher.clone());
+        let lane =
+            Lane::new(store.clone(), registry, publisher, Arc::clone(&alarm), Arc::clone(&health));
+        deciding.spawn(lane.run(inbox));
+    }
+    let mut listening = JoinSet::new();
+    let pull = |place| Pull {
+        place,
+        topology: topology.clone(),
+        health: Arc::clone(&health),
+        stop: stop.clone(),
+    };
+    for name in triggers.into_keys() {
+        let pull = pull(Place::Trigger(name.clone()));
+        listening.spawn(listen_to_triggers(pull, Arc::clone(&registry), lanes.clone(), name));
+    }
+    listening.spawn(listen_to_replies(pull(Place::Replies), lanes.clone()));
+    let clock = Clock { store, lanes, alarm, health: Arc::clone(&health), stop };
+    listening.spawn(clock.run());
+
+    // Each part ends when the one before it has: listeners by the token, lanes when nobody can send
+    // to them, the publisher when no lane hands over.
+    while listening.join_next().await.is_some() {}
+    while deciding.join_next().await.is_some() {}
+    publisher.drained().await;
+    health.set_started(false);
+    tracing::info!("orchestrator drained");
+    Ok(())
+}
+
+async fn listen_to_triggers(pull: Pull, registry: Arc<Registry>, lanes: Lanes, definition: String) {
+    pull.run(|delivery| lanes.send(listen::trigger(&registry, &definition, delivery))).await;
+}
+
+async fn listen_to_replies(pull: Pull, lanes: Lanes) {
+    pull.run(|delivery| lanes.send(listen::reply(delivery))).await;
+}
+
+/// Registers the definitions and makes sure of streams and consumers; waits for what is not there
+/// yet. `false` when it was stopped meanwhile.
+async fn prepare(
+    store: &Store,
+    registry: &Registry,
+    topology: &Topology,
+    stop: &CancellationToken,
+) -> Result<bool, RunError> {
+    let mut attempt = 0;
+    loop {
+        let missing = match try_prepare(store, registry, topology).await {
+            Ok(()) => return Ok(true),
+            Err(RunError::Definition(error @ RegisterError::Changed { .. })) => {
+                return Err(error.into());
+            }
+            Err(RunError::Topology(error @ TopologyError::Wrong { .. })) => {
+                return Err(error.into());
+            }
+            Err(error) => error,
+        };
+        attempt += 1;
+        tracing::warn!("not ready: {missing}; trying again");
+        let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(3));
+        tokio::select! {
+            () = tokio::time::sleep(retry.delay(attempt, "prepare")) => {}
+            () = stop.cancelled() => return Ok(false),
+        }
+    }
+}
+
+async fn try_prepare(
+    store: &Store,
+    registry: &Registry,
+    topology: &Topology,
+) -> Result<(), RunError> {
+    for definition in registry.all() {
+        store.register(definition).await?;
+    }
+    topology.ensure().await?;
+    Ok(())
+}

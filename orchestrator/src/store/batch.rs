@@ -1,0 +1,256 @@
+//! A batch of turns as one statement over arrays.
+
+use amends::{
+    Json, Record, SagaId,
+    machine::{Failure, Status, Time},
+};
+use sqlx::types::Uuid;
+
+use super::{CommitError, Store};
+
+/// What changes for one saga in a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Its row, when the batch starts it.
+    pub(crate) start: Option<NewSaga>,
+    /// Its new status.
+    pub(crate) status: Option<(Status, Option<Failure>)>,
+    /// New facts.
+    pub(crate) facts: Vec<Record>,
+    /// Its timer.
+    pub(crate) timer: Timer,
+}
+
+/// What becomes of a saga's timer.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// Stays: it is early enough.
+    #[default]
+    Keep,
+    /// Set; `None` is infinity.
+    Set(Option<Time>),
+    /// Deleted.
+    Delete,
+}
+
+/// The row of a saga that starts.
+#[derive(Debug)]
+pub(crate) struct NewSaga {
+    pub(crate) definition: String,
+    pub(crate) version: u32,
+    pub(crate) key: Option<String>,
+    pub(crate) trace: Option<String>,
+    pub(crate) input: Json,
+}
+
+/// Columns of the rows to write.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    facts: Facts,
+    starts: Starts,
+    changes: Changes,
+    timers: Timers,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    saga: Vec<Uuid>,
+    seq: Vec<i32>,
+    attempt: Vec<i32>,
+    at: Vec<Time>,
+    kind: Vec<&'static str>,
+    step: Vec<Option<String>>,
+    op: Vec<Option<&'static str>>,
+    detail: Vec<Option<String>>,
+    next: Vec<Option<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Starts {
+    id: Vec<Uuid>,
+    definition: Vec<String>,
+    version: Vec<i32>,
+    key: Vec<Option<String>>,
+    trace: Vec<Option<String>>,
+    input: Vec<String>,
+    started_at: Vec<Time>,
+    status: Vec<&'static str>,
+    error: Vec<Option<String>>,
+    finished_at: Vec<Option<Time>>,
+}
+
+#[derive(Debug, Default)]
+struct Changes {
+    id: Vec<Uuid>,
+    status: Vec<&'static str>,
+    error: Vec<Option<String>>,
+    finished_at: Vec<Option<Time>>,
+}
+
+#[derive(Debug, Default)]
+struct Timers {
+    id: Vec<Uuid>,
+    due_at: Vec<Option<Time>>,
+    deleted: Vec<Uuid>,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.facts.saga.is_empty()
+    }
+
+    pub(crate) fn facts(&self) -> usize {
+        self.facts.saga.len()
+    }
+
+    /// Adds what changes for one saga.
+    pub(crate) fn add(&mut self, id: SagaId, change: Change) {
+        let first_at = change.facts.first().map(|f| f.at);
+        let last_at = change.facts.last().map(|f| f.at);
+        let ended = |status: Status| if status.ended() { last_at } else { None };
+        match (change.start, change.status, first_at) {
+            (Some(new), status, Some(started_at)) => {
+                let (status, error) = status.unwrap_or((Status::Running, None));
+                self.starts.push(id, new, started_at, status, error, ended(status));
+            }
+            (None, Some((status, error)), _) => {
+                self.changes.id.push(id.0);
+                self.changes.status.push(status.as_str());
+                self.changes.error.push(error.map(|e| e.to_json().as_str().to_owned()));
+                self.changes.finished_at.push(ended(status));
+            }
+            _ => {}
+        }
+        match change.timer {
+            Timer::Keep => {}
+            Timer::Delete => self.timers.deleted.push(id.0),
+            Timer::Set(due) => {
+                self.timers.id.push(id.0);
+                self.timers.due_at.push(due);
+            }
+        }
+        for fact in change.facts {
+            self.facts.push(id, fact);
+        }
+    }
+}
+
+impl Facts {
+    fn push(&mut self, id: SagaId, fact: Record) {
+        let next = (fact.next != amends::NextRecord::default())
+            .then(|| serde_json::to_string(&fact.next).ok())
+            .flatten();
+        self.saga.push(id.0);
+        self.seq.push(int(fact.seq));
+        self.attempt.push(int(fact.attempt));
+        self.at.push(fact.at);
+        self.kind.push(fact.kind.as_str());
+        self.step.push(fact.step);
+        self.op.push(fact.op.map(amends::Op::as_str));
+        self.detail.push(fact.detail.map(|d| d.as_str().to_owned()));
+        self.next.push(next);
+    }
+}
+
+impl Starts {
+    fn push(
+        &mut self,
+        id: SagaId,
+        new: NewSaga,
+        started_at: Time,
+        status: Status,
+        error: Option<Failure>,
+        finished_at: Option<Time>,
+    ) {
+        self.id.push(id.0);
+        self.definition.push(new.definition);
+        self.version.push(int(new.version));
+        self.key.push(new.key);
+        self.trace.push(new.trace);
+        self.input.push(new.input.as_str().to_owned());
+        self.started_at.push(started_at);
+        self.status.push(status.as_str());
+        self.error.push(error.map(|e| e.to_json().as_str().to_owned()));
+        self.finished_at.push(finished_at);
+    }
+}
+
+/// Counters stay far below 2^31: a saga would need that many facts.
+fn int(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+impl Store {
+    /// Writes a batch: all of it or nothing. Once this returns `Ok` the turns are durable.
+    ///
+    /// One of four statements runs, by what the batch holds: planning a part that has no rows costs
+    /// more than writing a small batch.
+    ///
+    /// # Errors
+    /// [`CommitError`]; after `Unavailable` the batch may have been written.
+    pub(crate) async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
+        let Batch { facts: f, starts: s, changes: c, timers: t } = batch;
+        let starts = !s.id.is_empty();
+        let changes = !c.id.is_empty() || !t.deleted.is_empty() || t.id.len() > s.id.len();
+        macro_rules! run {
+            ($file:literal $(, $more:expr)*) => {
+                sqlx::query_file!(
+                    $file, &f.saga, &f.seq, &f.attempt, &f.at, &f.kind as &[&str],
+                    &f.step as &[Option<String>], &f.op as &[Option<&str>],
+                    &f.detail as &[Option<String>], &f.next as &[Option<String>] $(, $more)*
+                )
+                .execute(&self.pool)
+                .await
+            };
+        }
+        match (starts, changes) {
+            (false, false) => run!("src/store/sql/facts.sql"),
+            (true, false) => run!(
+                "src/store/sql/starts.sql",
+                &s.id,
+                &s.definition,
+                &s.version,
+                &s.key as &[Option<String>],
+                &s.trace as &[Option<String>],
+                &s.input,
+                &s.started_at,
+                &s.status as &[&str],
+                &s.error as &[Option<String>],
+                &s.finished_at as &[Option<Time>],
+                &t.id,
+                &t.due_at as &[Option<Time>]
+            ),
+            (false, true) => run!(
+                "src/store/sql/changes.sql",
+                &c.id,
+                &c.status as &[&str],
+                &c.error as &[Option<String>],
+                &c.finished_at as &[Option<Time>],
+                &t.id,
+                &t.due_at as &[Option<Time>],
+                &t.deleted
+            ),
+            (true, true) => run!(
+                "src/store/sql/starts_and_changes.sql",
+                &s.id,
+                &s.definition,
+                &s.version,
+                &s.key as &[Option<String>],
+                &s.trace as &[Option<String>],
+                &s.input,
+                &s.started_at,
+                &s.status as &[&str],
+                &s.error as &[Option<String>],
+                &s.finished_at as &[Option<Time>],
+                &t.id,
+                &t.due_at as &[Option<Time>],
+                &c.id,
+                &c.status as &[&str],
+                &c.error as &[Option<String>],
+                &c.finished_at as &[Option<Time>],
+                &t.deleted
+            ),
+        }?;
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! Reading sagas back: a row, and the fold of its facts.
+
+use std::collections::HashMap;
+
+use amends::{Json, Record, SagaId, machine::Time};
+use sqlx::types::Uuid;
+
+use super::{CommitError, Store};
+
+/// A saga as it is stored.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) definition: String,
+    pub(crate) version: u32,
+    pub(crate) trace: Option<String>,
+    pub(crate) input: Json,
+    pub(crate) timer_at: Option<Time>,
+    pub(crate) facts: Vec<Record>,
+}
+
+/// A saga found by its business key.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) id: SagaId,
+    pub(crate) input: Json,
+}
+
+impl Store {
+    /// Reads sagas with all their facts; what does not exist is absent.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`], or `Poison` when a row cannot be understood.
+    pub(crate) async fn load(&self, ids: &[Uuid]) -> Result<HashMap<SagaId, Stored>, CommitError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows =
+            sqlx::query_file!("src/store/sql/load_sagas.sql", ids).fetch_all(&self.pool).await?;
+        let sagas = rows.into_iter().map(|row| {
+            let stored = Stored {
+                definition: row.definition,
+                version: unsigned(row.version),
+                trace: row.trace,
+                input: Json::trusted(&row.input),
+                timer_at: row.due_at,
+                facts: Vec::new(),
+            };
+            (SagaId(row.id), stored)
+        });
+        let mut sagas: HashMap<_, _> = sagas.collect();
+        // Facts are read after the rows: they may be newer, never older.
+        let rows =
+            sqlx::query_file!("src/store/sql/load_facts.sql", ids).fetch_all(&self.pool).await?;
+        for row in rows {
+            let Some(saga) = sagas.get_mut(&SagaId(row.saga_id)) else { continue };
+            let fact = FactRow {
+                seq: row.seq,
+                attempt: row.attempt,
+                at: row.at,
+                kind: row.kind,
+                step: row.step,
+                op: row.op,
+                detail: row.detail,
+                next: row.next,
+            };
+            saga.facts.push(fact.read()?);
+        }
+        Ok(sagas)
+    }
+
+    /// Finds the sagas that hold business keys.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn find(
+        &self,
+        definitions: &[String],
+        keys: &[String],
+    ) -> Result<HashMap<(String, String), Found>, CommitError> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = sqlx::query_file!("src/store/sql/find_keys.sql", definitions, keys)
+            .fetch_all(&self.pool)
+            .await?;
+        let found = rows.into_iter().map(|row| {
+            let found = Found { id: SagaId(row.id), input: Json::trusted(&row.input) };
+            ((row.definition, row.key), found)
+        });
+        Ok(found.collect())
+    }
+}
+
+/// A row of `amends.fact`.
+struct FactRow {
+    seq: i32,
+    attempt: i32,
+    at: Time,
+    kind: String,
+    step: Option<String>,
+    op: Option<String>,
+    detail: Option<String>,
+    next: Option<String>,
+}
+
+impl FactRow {
+    fn read(self) -> Result<Record, CommitError> {
+        let wrong = |e: String| CommitError::Poison(format!("a stored fact is not readable: {e}"));
+        Ok(Record {
+            seq: unsigned(self.seq),
+            at: self.at,
+            kind: self.kind.parse().map_err(|e| wrong(format!("{e}")))?,
+            step: self.step,
+            op: self.op.map(|op| op.parse()).transpose().map_err(|e| wrong(format!("{e}")))?,
+            attempt: unsigned(self.attempt),
+            detail: self.detail.map(|d| Json::trusted(&d)),
+            next: match self.next {
+                Some(next) => serde_json::from_str(&next).map_err(|e| wrong(e.to_string()))?,
+                None => amends::NextRecord::default(),
+            },
+        })
+    }
+}
+
+/// The columns are never negative.
+fn unsigned(n: i32) -> u32 {
+    u32::try_from(n).unwrap_or(0)
+}

@@ -1,0 +1,31 @@
+//! Postgres, and nothing else: sagas, facts, timers, dead letters. Every statement is one
+//! autocommitted round trip over arrays, at READ COMMITTED; the primary key of `amends.fact` is the
+//! version check. No future of this module may be cancelled half-way (sqlx 0.9 then hands an open
+//! transaction to the next borrower): callers run in tasks of their own that are never aborted.
+
+mod batch;
+mod definitions;
+mod error;
+mod letters;
+mod load;
+mod timers;
+
+use sqlx::PgPool;
+
+pub(crate) use batch::{Batch, Change, NewSaga, Timer};
+pub use definitions::RegisterError;
+pub(crate) use error::CommitError;
+pub(crate) use load::{Found, Stored};
+pub(crate) use timers::{Due, Rearm};
+
+/// The orchestrator's tables.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}

@@ -1,0 +1,7 @@
+with rearmed as (
+    update amends.timer t set due_at = coalesce(r.due_at, 'infinity')
+    from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as r (saga_id, due_at, leased_until)
+    where t.saga_id = r.saga_id and t.due_at = r.leased_until
+)
+delete from amends.timer t using unnest($4::uuid[]) as d (saga_id)
+where t.saga_id = d.saga_id

@@ -1,0 +1,88 @@
+//! When to look at a saga.
+
+use std::time::Duration;
+
+use amends::{SagaId, machine::Time};
+use sqlx::types::Uuid;
+
+use super::{CommitError, Store};
+
+/// A timer that is due and was leased to this replica.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    pub(crate) saga: SagaId,
+    /// When it fires again, should this replica not come to it.
+    pub(crate) leased_until: Time,
+    /// The database's clock.
+    pub(crate) now: Time,
+}
+
+/// Timers to set again without a new fact.
+#[derive(Debug, Default)]
+pub(crate) struct Rearm {
+    saga: Vec<Uuid>,
+    due_at: Vec<Option<Time>>,
+    leased_until: Vec<Time>,
+    deleted: Vec<Uuid>,
+}
+
+impl Rearm {
+    pub(crate) fn set(&mut self, due: &Due, due_at: Option<Time>) {
+        self.saga.push(due.saga.0);
+        self.due_at.push(due_at);
+        self.leased_until.push(due.leased_until);
+    }
+
+    pub(crate) fn delete(&mut self, saga: SagaId) {
+        self.deleted.push(saga.0);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.saga.is_empty() && self.deleted.is_empty()
+    }
+}
+
+impl Store {
+    /// Leases up to `limit` timers that are due. Replicas share them by `skip locked`; a lease that
+    /// is not used up runs out, and the timer fires again.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn claim(&self, limit: i64, lease: Duration) -> Result<Vec<Due>, CommitError> {
+        let rows = sqlx::query_file!("src/store/sql/claim_timers.sql", limit, lease.as_secs_f64())
+            .fetch_all(&self.pool)
+            .await?;
+        let due = rows.into_iter().map(|row| Due {
+            saga: SagaId(row.saga_id),
+            leased_until: row.leased_until,
+            now: row.now,
+        });
+        Ok(due.collect())
+    }
+
+    /// How long until the next timer is due; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn next_timer(&self) -> Result<Option<Duration>, CommitError> {
+        let row = sqlx::query_file!("src/store/sql/next_timer.sql").fetch_one(&self.pool).await?;
+        Ok(row.seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
+    }
+
+    /// Sets leased timers again, unless another turn moved them meanwhile.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn rearm(&self, rearm: &Rearm) -> Result<(), CommitError> {
+        sqlx::query_file!(
+            "src/store/sql/rearm_timers.sql",
+            &rearm.saga,
+            &rearm.due_at as &[Option<Time>],
+            &rearm.leased_until,
+            &rearm.deleted
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

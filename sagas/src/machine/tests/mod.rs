@@ -1,0 +1,10 @@
+//! Whole sagas in a simulated world, and the machine against states nobody would reach.
+
+mod checker;
+mod participant;
+mod plans;
+mod properties;
+mod record;
+mod tape;
+mod total;
+mod world;
