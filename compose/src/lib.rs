@@ -1,1 +1,103 @@
-//! Placeholder.
+//! The place where the parts are put together: one binary with roles. The libraries know nothing of
+//! it.
+//!
+//! | to read | start at |
+//! |---|---|
+//! | the commands and their flags | `cli` |
+//! | a long-running role | `roles` |
+//! | a private Postgres and nats-server | [`local`] |
+//! | what the demo does and checks | `demo`, [`audit`] |
+
+pub mod audit;
+mod cli;
+mod demo;
+mod dev;
+mod link;
+pub mod local;
+mod looks;
+mod probes;
+mod roles;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The whole program: parses the command line, runs one role, and says how it ended. 0: done; 1: it
+/// failed, with one line on stderr that says why; 2: the command line is wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    if let Some(code) = local::supervise_if_asked() {
+        return code;
+    }
+    let cli = cli::Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(Failed::new("the runtime cannot be started", &error)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(message)) => {
+            telemetry::complain(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: cli::Cli) -> Result<(), Failed> {
+    use cli::Command;
+    let settings = cli.settings;
+    match cli.command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Dev(args) => {
+            telemetry::log(settings.log_format);
+            dev::run(args).await
+        }
+        Command::Orchestrator(args) => {
+            telemetry::log(settings.log_format);
+            roles::orchestrator(&settings, args).await
+        }
+        Command::Worker(args) => {
+            telemetry::log(settings.log_format);
+            roles::worker(&settings, args).await
+        }
+        Command::Migrate(args) => {
+            telemetry::log(settings.log_format);
+            roles::migrate(&settings, args).await
+        }
+        Command::List(args) => looks::list(&settings, args).await,
+        Command::Show(args) => looks::show(&settings, args).await,
+    }
+}
+
+/// Why the program ends with 1: a sentence for its user.
+#[derive(Debug)]
+pub(crate) struct Failed(pub(crate) String);
+
+impl Failed {
+    pub(crate) fn new(what: &str, error: &dyn std::error::Error) -> Self {
+        let mut text = format!("{what}: {error}");
+        let mut source = error.source();
+        while let Some(error) = source {
+            let more = error.to_string();
+            // Some errors repeat their source's words in their own.
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            source = error.source();
+        }
+        Self(text)
+    }
+}
+
+/// Turns an error into [`Failed`], with what was being done.
+pub(crate) trait During<T> {
+    fn during(self, what: &str) -> Result<T, Failed>;
+}
+
+impl<T, E: std::error::Error> During<T> for Result<T, E> {
+    fn during(self, what: &str) -> Result<T, Failed> {
+        self.map_err(|e| Failed::new(what, &e))
+    }
+}

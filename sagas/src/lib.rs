@@ -3,6 +3,88 @@
 //! [`Outline`]), how it goes on ([`machine`]), and how it speaks with services ([`wire`]). Nothing
 //! here does I/O, reads a clock or draws a random number.
 //!
+//! A whole saga: book a hotel, which can be cancelled; charge the card, which decides; send the
+//! tickets, which must not fail.
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use amends::{
+//!     Compensatable, Compensating, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
+//!     Values,
+//! };
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! pub struct TripWanted { pub trip: u64, pub nights: u8, pub card: String }
+//!
+//! pub struct Full;
+//! impl Rejection for Full {
+//!     fn code(&self) -> &str { "full" }
+//! }
+//! pub struct BookHotel;
+//! impl Step for BookHotel {
+//!     const NAME: &'static str = "hotel.book"; // service.operation
+//!     type Input = u8;
+//!     type Output = Booking;
+//!     type Rejection = Full;
+//! }
+//! impl Compensatable for BookHotel {} // some worker can cancel it
+//! #[derive(Serialize, Deserialize)]
+//! pub struct Booking { pub room: u32, pub price: i64 }
+//!
+//! pub struct Declined;
+//! impl Rejection for Declined {
+//!     fn code(&self) -> &str { "declined" }
+//! }
+//! pub struct ChargeCard;
+//! impl Step for ChargeCard {
+//!     const NAME: &'static str = "card.charge";
+//!     type Input = Charge;
+//!     type Output = u64;
+//!     type Rejection = Declined;
+//! }
+//! #[derive(Serialize, Deserialize)]
+//! pub struct Charge { pub card: String, pub amount: i64 }
+//!
+//! pub struct SendTickets;
+//! impl Step for SendTickets {
+//!     const NAME: &'static str = "mail.tickets";
+//!     type Input = u32;
+//!     type Output = ();
+//!     type Rejection = Infallible; // cannot say no
+//! }
+//!
+//! pub struct BookTrip;
+//! impl Saga for BookTrip {
+//!     const NAME: &'static str = "trip";
+//!     const VERSION: u32 = 1;
+//!     type Input = TripWanted;
+//!     type Output = u64;
+//!
+//!     fn trigger() -> Trigger<TripWanted> {
+//!         Trigger::on("trips.wanted").key(|trip| trip.trip.to_string())
+//!     }
+//!
+//!     fn plan(mut p: Plan<Compensating>, trip: Given<TripWanted>) -> Finished<u64> {
+//!         let hotel = p.step(BookHotel::with(trip.map(|trip| trip.nights)));
+//!         let charge = (trip, hotel.clone())
+//!             .map(|trip, hotel| Charge { card: trip.card, amount: hotel.price });
+//!         let (mut p, receipt) = p.pivot(ChargeCard::with(charge)); // no way back from here
+//!         p.step(SendTickets::with(hotel.map(|hotel| hotel.room)));
+//!         p.finish(receipt)
+//!     }
+//! }
+//!
+//! let definition = Definition::of::<BookTrip>()?;
+//! assert_eq!(definition.outline().to_string(), "\
+//! trip@1  on trips.wanted, one saga per key
+//! ├─ hotel.book  compensatable, 10 attempts of 15 s, from input
+//! ├─ card.charge  pivot, 30 attempts of 15 s, from input + hotel.book
+//! └─ mail.tickets  retriable, 30 attempts of 15 s, from hotel.book
+//! ");
+//! # Ok::<(), amends::DefinitionError>(())
+//! ```
+//!
 //! | to read | start at |
 //! |---|---|
 //! | how a saga is written | [`Saga`] and [`Step`] |

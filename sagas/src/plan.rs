@@ -12,7 +12,7 @@ pub use group::Group;
 use crate::{
     Json, Retry,
     outline::{StepKind, StepOutline},
-    step::{Call, Compensatable, Policy, Step},
+    step::{Call, Compensatable, Policy, Rejection, Step},
 };
 use given::Source;
 use serde::{Serialize, de::DeserializeOwned};
@@ -21,7 +21,7 @@ use std::convert::Infallible;
 /// Default of [`Call::attempt_timeout`].
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A saga: name, version, trigger and plan.
+/// A saga: name, version, trigger and plan. The crate's front page shows a whole one.
 pub trait Saga: 'static {
     /// The definition's name, `[a-z0-9_-]+`.
     const NAME: &'static str;
@@ -39,6 +39,14 @@ pub trait Saga: 'static {
 }
 
 /// What starts a saga.
+///
+/// ```
+/// use amends::Trigger;
+/// #[derive(serde::Deserialize)]
+/// struct OrderPlaced { order_id: u64 }
+/// let trigger = Trigger::<OrderPlaced>::on("orders.placed").key(|order| order.order_id.to_string());
+/// # drop(trigger);
+/// ```
 pub struct Trigger<T> {
     pub(crate) subject: String,
     pub(crate) key: Option<fn(&T) -> String>,
@@ -67,8 +75,10 @@ pub struct Retrying;
 
 /// Which steps may stand in which phase of a plan.
 #[diagnostic::on_unimplemented(
-    message = "the step `{Self}` cannot stand in this phase of the plan",
-    note = "before the pivot a step must be `Compensatable`; after it a step must not be able to say no (`type Rejection = Infallible`)"
+    message = "the step `{Self}` cannot stand here: the plan is in its phase `{Phase}`",
+    label = "not allowed in this phase",
+    note = "`Compensating`, before the pivot: a step needs a compensation; write `impl Compensatable for {Self} {{}}` and a `Compensate` handler in its service, or make the step the pivot",
+    note = "`Retrying`, after the pivot: a step must not be able to say no (`type Rejection = Infallible`)"
 )]
 pub trait StandsIn<Phase>: Step {
     #[doc(hidden)]
@@ -79,9 +89,20 @@ impl<S: Compensatable> StandsIn<Compensating> for S {
     const KIND: StepKind = StepKind::Compensatable;
 }
 
-impl<S: Step<Rejection = Infallible>> StandsIn<Retrying> for S {
+impl<S: Step<Rejection: Never>> StandsIn<Retrying> for S {
     const KIND: StepKind = StepKind::Retriable;
 }
+
+/// A rejection that cannot happen. It is a trait for the sake of the compiler's words.
+#[diagnostic::on_unimplemented(
+    message = "a step that may say no (`{Self}`) cannot stand after the pivot",
+    label = "its `Rejection` is `{Self}`",
+    note = "after the pivot there is no way back: move the step before the pivot, or give it `type Rejection = Infallible`"
+)]
+#[doc(hidden)]
+pub trait Never: Rejection {}
+
+impl Never for Infallible {}
 
 /// A plan being written.
 #[must_use = "a plan ends with `finish`"]
@@ -127,7 +148,26 @@ impl<Phase> Plan<Phase> {
         self.draft.add(call, stage, S::KIND)
     }
 
-    /// Steps that run in parallel, and are compensated in parallel: a tuple of 2 to 8 calls.
+    /// Steps that run in parallel, and are compensated in parallel: a tuple of 2 to 8 calls. None of
+    /// them can read what another of them answers, for the outputs come after it.
+    ///
+    /// ```
+    /// # use amends::{Compensatable, Compensating, Given, Plan, Step};
+    /// # pub struct BookHotel;
+    /// # impl Step for BookHotel {
+    /// #     const NAME: &'static str = "hotel.book";
+    /// #     type Input = u8;
+    /// #     type Output = u64;
+    /// #     type Rejection = std::convert::Infallible;
+    /// # }
+    /// # impl Compensatable for BookHotel {}
+    /// fn two_hotels(p: &mut Plan<Compensating>, nights: &Given<u8>) -> (Given<u64>, Given<u64>) {
+    ///     p.together((
+    ///         BookHotel::with(nights.clone()).named("hotel.first"),
+    ///         BookHotel::with(nights.map(|n| n / 2)).named("hotel.second"),
+    ///     ))
+    /// }
+    /// ```
     pub fn together<G: Group<Phase>>(&mut self, calls: G) -> G::Outputs {
         calls.add(self)
     }
@@ -162,9 +202,11 @@ impl Draft {
         let (service, operation) = S::NAME.split_once('.').unwrap_or((S::NAME, ""));
         let default =
             if kind == StepKind::Compensatable { Retry::ACTION } else { Retry::PERSISTENT };
+        let name = call.name.unwrap_or_else(|| S::NAME.to_owned());
+        let output = Given::output_of(self.steps.len(), &name);
         self.steps.push(StepOutline {
             stage,
-            name: call.name.unwrap_or_else(|| S::NAME.to_owned()),
+            name,
             service: service.to_owned(),
             operation: operation.to_owned(),
             kind,
@@ -175,7 +217,7 @@ impl Draft {
             within_ms: within.map(millis),
         });
         self.inputs.push(call.input.into_eval());
-        Given::output_of(self.steps.len() - 1)
+        output
     }
 }
 

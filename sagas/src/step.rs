@@ -70,6 +70,26 @@ impl Rejection for Infallible {
 }
 
 /// A step's place in a plan: its input and policies.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use amends::{Call, Given, Retry, Step};
+/// # pub struct BookHotel;
+/// # impl Step for BookHotel {
+/// #     const NAME: &'static str = "hotel.book";
+/// #     type Input = u8;
+/// #     type Output = u64;
+/// #     type Rejection = std::convert::Infallible;
+/// # }
+/// fn patiently(nights: Given<u8>) -> Call<BookHotel> {
+///     BookHotel::with(nights)
+///         .named("hotel.patient")
+///         .retry(Retry::exponential(Duration::from_secs(1), Duration::from_secs(60)).limit(20))
+///         .compensation_retry(Retry::PERSISTENT)
+///         .attempt_timeout(Duration::from_secs(30))
+///         .within(Duration::from_secs(900))
+/// }
+/// ```
 #[must_use = "a call does nothing until it is given to the plan"]
 pub struct Call<S: Step> {
     pub(crate) input: Given<S::Input>,

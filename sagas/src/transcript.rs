@@ -39,8 +39,9 @@ impl fmt::Display for Transcript<'_> {
             self.id, self.definition, self.version, self.status
         )?;
         let Some(first) = self.facts.first() else { return Ok(()) };
+        writeln!(f, "seconds since {}", date(first.at))?;
         let width = self.facts.iter().flat_map(names).map(str::len).max().unwrap_or(0);
-        let mut teller = Teller { f, start: first.at, width };
+        let mut teller = Teller { f, start: first.at, width, in_effect: Vec::new(), cause: None };
         for fact in self.facts {
             teller.fact(fact, self.input)?;
         }
@@ -56,73 +57,130 @@ struct Teller<'a, 'b> {
     f: &'a mut fmt::Formatter<'b>,
     start: Time,
     width: usize,
+    /// The steps whose effects stand, or may stand.
+    in_effect: Vec<&'a str>,
+    /// Why it turned back, once it has.
+    cause: Option<String>,
 }
 
-impl Teller<'_, '_> {
+/// What stands in the step's column of a line about the saga itself.
+const SAGA: &str = "saga";
+
+impl<'a> Teller<'a, '_> {
     fn line(&mut self, at: Time, verb: &str, step: &str, rest: &str) -> fmt::Result {
         let seconds = (at - self.start).num_milliseconds().max(0);
         let width = self.width;
         let line = format!(
-            "{:>6}.{:03}  {verb:<16} {step:<width$}  {rest}",
+            "{:>6}.{:03}  {verb:<14}  {step:<width$}  {rest}",
             seconds / 1000,
             seconds % 1000
         );
         writeln!(self.f, "{}", line.trim_end())
     }
 
-    fn fact(&mut self, fact: &Record, input: &Json) -> fmt::Result {
+    fn fact(&mut self, fact: &'a Record, input: &Json) -> fmt::Result {
         let undo = fact.op == Some(Op::Compensation);
-        let step = fact.step.as_deref().unwrap_or("");
         let (verb, rest) = match fact.kind {
             Kind::Started => ("started", short(input)),
             Kind::Done if undo => ("undone", String::new()),
             Kind::Done => ("done", payload(fact)),
             Kind::Rejected if undo => ("undo refused", reason(fact)),
             Kind::Rejected => ("rejected", reason(fact)),
+            Kind::Broke if undo => ("undo broke", broken(fact)),
             Kind::Broke => ("broke", broken(fact)),
+            Kind::TimedOut if undo => ("undo timed out", broken(fact)),
             Kind::TimedOut => ("timed out", broken(fact)),
-            Kind::Pending => ("accepted", format!("the reply may take until {}", until(fact))),
+            Kind::Pending if undo => ("undo accepted", accepted(fact)),
+            Kind::Pending => ("accepted", accepted(fact)),
             Kind::Resumed => ("delay over", String::new()),
             Kind::Late => ("done late", format!("{}, after it was given up", payload(fact))),
-            Kind::Unmappable => ("unmappable", reason(fact)),
+            Kind::Unmappable if fact.step.is_none() => ("no output", reason(fact)),
+            Kind::Unmappable => ("no input", reason(fact)),
         };
         if fact.kind != Kind::Resumed {
-            self.line(fact.at, verb, step, &rest)?;
+            self.line(fact.at, verb, fact.step.as_deref().unwrap_or(SAGA), &rest)?;
         }
+        self.note(fact, undo);
         if let Some(status) = fact.next.status {
             self.status(fact, status)?;
         }
         fact.next.sends.iter().try_for_each(|send| self.send(fact.at, send))
     }
 
-    fn send(&mut self, at: Time, send: &SendRecord) -> fmt::Result {
-        let verb = if send.op == Op::Compensation { "undo asked" } else { "asked" };
+    /// Keeps the list of what is in effect.
+    fn note(&mut self, fact: &'a Record, undo: bool) {
+        let Some(step) = fact.step.as_deref() else { return };
+        match fact.kind {
+            Kind::Done if undo => self.in_effect.retain(|other| *other != step),
+            Kind::Rejected if !undo => self.in_effect.retain(|other| *other != step),
+            Kind::Done | Kind::Late => self.takes_effect(step),
+            Kind::Broke | Kind::TimedOut | Kind::Pending if fact.next.due.is_none() => {
+                self.takes_effect(step);
+            }
+            _ => {}
+        }
+    }
+
+    fn takes_effect(&mut self, step: &'a str) {
+        if !self.in_effect.contains(&step) {
+            self.in_effect.push(step);
+        }
+    }
+
+    fn send(&mut self, at: Time, send: &'a SendRecord) -> fmt::Result {
+        let undo = send.op == Op::Compensation;
+        if undo {
+            self.takes_effect(&send.step);
+        }
         let mut rest = String::new();
         if send.attempt > 1 {
             write!(rest, "attempt {}", send.attempt)?;
         }
-        self.line(at, verb, &send.step, &rest)
+        self.line(at, if undo { "undo asked" } else { "asked" }, &send.step, &rest)
     }
 
     fn status(&mut self, fact: &Record, status: Status) -> fmt::Result {
-        let why = fact.next.error.as_ref().map_or_else(String::new, |e| {
-            let step = if e.step.is_empty() { "the saga's output" } else { &e.step };
-            printable(&format!("{step}: {}: {}", e.code, e.message))
-        });
+        let turns = matches!(status, Status::Compensating | Status::Compensated);
+        let again = self.cause.is_some();
+        if turns && !again {
+            self.cause = Some(because(fact));
+        }
+        let cause = self.cause.as_deref().unwrap_or_default();
         let (verb, rest) = match status {
-            Status::Compensating => ("turning back", why),
-            Status::Stuck => ("STUCK", format!("{why}; an operator must look")),
+            Status::Compensating if fact.kind == Kind::Late => {
+                ("undoing", "what was done late".to_owned())
+            }
+            Status::Compensating if again => ("undoing", "the rest".to_owned()),
+            Status::Compensating => ("turning back", cause.to_owned()),
+            Status::Stuck => ("STUCK", format!("{}; an operator must act", because(fact))),
             Status::Completed => {
                 ("completed", fact.next.output.as_ref().map_or_else(String::new, short))
             }
-            Status::Compensated => ("compensated", why),
+            Status::Compensated if again => ("compensated", format!("all is undone; {cause}")),
+            Status::Compensated => ("compensated", format!("nothing was to undo; {cause}")),
             Status::Running => ("going on", String::new()),
             Status::Paused => ("paused", String::new()),
             Status::Queued => ("queued", String::new()),
         };
-        let line = format!("{verb:<16} {rest}");
-        self.line(fact.at, line.trim_end(), "", "")
+        self.line(fact.at, verb, SAGA, &rest)?;
+        if status == Status::Stuck && !self.in_effect.is_empty() {
+            self.line(fact.at, "in effect", SAGA, &self.in_effect.join(", "))?;
+        }
+        Ok(())
     }
+}
+
+/// The cause, with the code as far as it says more than the message.
+fn because(fact: &Record) -> String {
+    let Some(e) = &fact.next.error else { return "no reason was recorded".to_owned() };
+    let step = if e.step.is_empty() { "the saga's output" } else { &e.step };
+    let code = match e.code.as_str() {
+        "unknown" => "outcome unknown",
+        "given_up" | "unmappable" | "late" => "",
+        code => code,
+    };
+    let parts = [step, code, &e.message].into_iter().filter(|part| !part.is_empty());
+    printable(&format!("because of {}", parts.collect::<Vec<_>>().join(": ")))
 }
 
 fn payload(fact: &Record) -> String {
@@ -136,9 +194,9 @@ fn reason(fact: &Record) -> String {
         let text = object.as_ref().and_then(|o| o.get(name)).and_then(|v| v.as_str());
         text.unwrap_or("").to_owned()
     };
-    let (code, message) = (field("code"), field("message"));
-    let both = !code.is_empty() && !message.is_empty();
-    printable(&format!("{code}{}{message}", if both { ": " } else { "" }))
+    let code = if fact.kind == Kind::Unmappable { String::new() } else { field("code") };
+    let parts = [code, field("message")].into_iter().filter(|part| !part.is_empty());
+    printable(&parts.collect::<Vec<_>>().join(": "))
 }
 
 fn broken(fact: &Record) -> String {
@@ -147,14 +205,21 @@ fn broken(fact: &Record) -> String {
             let ms = (due - fact.at).num_milliseconds().max(0);
             format!("again in {}.{:03} s", ms / 1000, ms % 1000)
         }
-        None => "given up, outcome unknown".to_owned(),
+        None if fact.op == Some(Op::Compensation) => "given up".to_owned(),
+        None => "given up, nobody knows whether it took effect".to_owned(),
     };
-    let what = if fact.op == Some(Op::Compensation) { "undo, " } else { "" };
-    format!("{what}attempt {}: {}; {then}", fact.attempt, reason(fact))
+    format!("attempt {}: {}; {then}", fact.attempt, reason(fact))
 }
 
-fn until(fact: &Record) -> String {
-    fact.next.due.map_or_else(String::new, |due| due.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+fn accepted(fact: &Record) -> String {
+    match fact.next.due {
+        Some(due) => format!("the real reply may take until {}", date(due)),
+        None => "too late, the saga has turned back".to_owned(),
+    }
+}
+
+fn date(time: Time) -> String {
+    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 fn short(json: &Json) -> String {

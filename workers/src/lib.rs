@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What a service's author uses: handlers for the steps of a service, the barrier that makes them
+//! safe to repeat, and a loop that serves them from NATS JetStream.
+//!
+//! | to read | start at |
+//! |---|---|
+//! | how a step is handled | [`Act`], [`Compensate`], [`Attempt`], [`Halt`] |
+//! | how a service is put together and served | [`Service`] |
+//! | what keeps effects apart | [`barrier`], and `migrations/participant/` for the SQL |
+//! | how an answer comes later than its attempt | [`Halt::Pending`] and [`Replies`] |
+
+mod attempt;
+pub mod barrier;
+mod gate;
+mod halt;
+mod handler;
+mod health;
+mod meter;
+mod replies;
+mod run;
+mod serve;
+mod service;
+
+pub use attempt::Attempt;
+pub use barrier::migrate::{migrate, migrate_schema};
+pub use halt::{Halt, reject};
+pub use handler::{Act, Compensate};
+pub use health::Health;
+pub use replies::{Replies, ReplyError};
+pub use service::{Builder, Service, ServiceError};

@@ -251,11 +251,12 @@ fn blame_given_up(draft: &mut Draft<'_>, at: usize, op: Op, message: &str) {
 
 fn on_wake(definition: &Definition, state: &State, now: Time) -> Decision {
     let mut draft = Draft::new(definition, state.clone(), now);
-    let (resumed, timed_out): (Vec<_>, Vec<_>) = due_ops(state, now).partition(|(at, op, phase)| {
-        let first_sent = state.steps[*at].op(*op).first_sent.unwrap_or(now);
-        let limit = give_up_at(draft.step(*at), first_sent, *op);
-        *phase == Phase::Backoff && limit.is_none_or(|limit| now < limit)
-    });
+    let (resumed, timed_out): (Vec<_>, Vec<_>) =
+        due_ops(state, now).partition(|(at, op, phase)| {
+            let first_sent = state.steps[*at].op(*op).first_sent.unwrap_or(now);
+            let limit = give_up_at(draft.step(*at), first_sent, *op);
+            *phase == Phase::Backoff && limit.is_none_or(|limit| now < limit)
+        });
     for (at, op, phase) in timed_out {
         time_out(&mut draft, at, op, phase);
     }

@@ -38,6 +38,13 @@ type Expr<T> = dyn Fn(&Env<'_>) -> Result<T, MapError> + Send + Sync;
 /// A value that will be known when the saga runs: its input, a step's output, or what a function
 /// makes of them. A plan is data, so functions are plain `fn`s: they can capture nothing that would
 /// not be there after a restart.
+///
+/// ```
+/// use amends::Given;
+/// fn twice(nights: &Given<u8>) -> Given<u16> {
+///     nights.map(|n| u16::from(n) * 2)
+/// }
+/// ```
 pub struct Given<T> {
     expr: Arc<Expr<T>>,
     reads: BTreeSet<Source>,
@@ -56,10 +63,11 @@ impl<T: DeserializeOwned + 'static> Given<T> {
         Self { expr: Arc::new(expr), reads: [Source::Input].into(), value: PhantomData }
     }
 
-    pub(crate) fn output_of(step: usize) -> Self {
+    pub(crate) fn output_of(step: usize, name: &str) -> Self {
+        let what = format!("the output of `{name}`");
         let expr = move |env: &Env<'_>| match (env.output)(step) {
-            Some(output) => read("a step's output", output),
-            None => Err(MapError("a step's output is not known".to_owned())),
+            Some(output) => read(&what, output),
+            None => Err(MapError(format!("{what} is not known"))),
         };
         Self { expr: Arc::new(expr), reads: [Source::Step(step)].into(), value: PhantomData }
     }
@@ -101,7 +109,14 @@ impl<T> Given<T> {
     }
 }
 
-/// Several values as one: `(stock, parcel).map(Receipt::of)`, for tuples of 2 to 8.
+/// Several values as one, for tuples of 2 to 8.
+///
+/// ```
+/// use amends::{Given, Values};
+/// fn total(price: Given<i64>, count: Given<i64>) -> Given<i64> {
+///     (price, count).map(|price, count| price * count)
+/// }
+/// ```
 pub trait Values {
     /// The type of a function over the values.
     type Fn<U>;

@@ -36,7 +36,13 @@ pub(super) struct Checker {
 impl Checker {
     pub(super) fn new(outline: &Outline) -> Self {
         let books = outline.steps.iter().map(|_| Book::default()).collect();
-        Self { outline: outline.clone(), books, turned: false, status: Status::Running, seen: Seen::new() }
+        Self {
+            outline: outline.clone(),
+            books,
+            turned: false,
+            status: Status::Running,
+            seen: Seen::new(),
+        }
     }
 
     pub(super) fn saw(&mut self, what: &'static str) {
@@ -106,7 +112,8 @@ impl Checker {
         let plan = &self.outline.steps[send.step];
         let step = &plan.name;
         assert!(!self.turned, "{step} is asked for after turning back");
-        let before = self.outline.steps.iter().zip(&self.books).filter(|(p, _)| p.stage < plan.stage);
+        let before =
+            self.outline.steps.iter().zip(&self.books).filter(|(p, _)| p.stage < plan.stage);
         for (earlier, book) in before {
             assert!(book.done, "{step} is asked for before {} is done", earlier.name);
         }

@@ -79,13 +79,7 @@ fn name(step: usize) -> String {
     format!("step-{step}")
 }
 
-fn step(
-    at: usize,
-    stage: usize,
-    kind: StepKind,
-    draw: &Draw,
-    needs: Vec<String>,
-) -> StepOutline {
+fn step(at: usize, stage: usize, kind: StepKind, draw: &Draw, needs: Vec<String>) -> StepOutline {
     let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(10));
     StepOutline {
         stage: u32::try_from(stage).unwrap(),

@@ -157,8 +157,9 @@ impl World {
     }
 
     fn post(&mut self, message: Message) {
-        let delay = [1, 1, 1, 1, 1, 2, 3, 10, 10, 20, 300, 1_000, 5_000, 30_000, 120_000, 100_000_000]
-            [self.tape.pick(16)];
+        let delay =
+            [1, 1, 1, 1, 1, 2, 3, 10, 10, 20, 300, 1_000, 5_000, 30_000, 120_000, 100_000_000]
+                [self.tape.pick(16)];
         self.pipe.push((self.now + Duration::from_millis(delay), message));
     }
 

@@ -1,0 +1,164 @@
+//! The commands and their flags.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs distributed transactions across services as sagas, over NATS JetStream and Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "amends", version, after_help = AFTER)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER: &str = "Environment:
+  RUST_LOG                 which log lines to print, e.g. info,amends_orchestrator=debug
+  <SERVICE>_DATABASE_URL   the database of one service, e.g. INVENTORY_DATABASE_URL; default DATABASE_URL
+  AMENDS_POSTGRES_BIN      for demo and dev: the folder of the postgres and initdb programs to use
+  AMENDS_NATS_SERVER       for demo and dev: the nats-server program to use
+  AMENDS_CACHE             for demo and dev: where servers are installed that the machine does not have
+
+Exit status: 0 done, 1 failed, 2 wrong command line.";
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Settings {
+    /// Postgres of the orchestrator, and of services that have none of their own
+    #[arg(long, env = "DATABASE_URL", global = true, hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+    /// NATS servers, separated by commas
+    #[arg(long, env = "NATS_URL", global = true, hide_env_values = true)]
+    pub(crate) nats_url: Option<String>,
+    /// File with the NATS user's credentials
+    #[arg(long, env = "NATS_CREDS", global = true, value_name = "FILE")]
+    pub(crate) nats_creds: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, env = "AMENDS_LOG_FORMAT", global = true, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run 1,000 orders through private servers, kill parts of it on the way, and check the result
+    Demo(DemoArgs),
+    /// Keep private servers, orchestrator and example services running, with data in a folder
+    Dev(DevArgs),
+    /// Run an orchestrator; any number of replicas may run
+    Orchestrator(OrchestratorArgs),
+    /// Run one or several of the example services in one process
+    Worker(WorkerArgs),
+    /// Create or update the schema `amends`, or a participant's `amends_barrier`
+    Migrate(MigrateArgs),
+    /// List sagas, newest first
+    List(ListArgs),
+    /// Tell one saga from its start
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many orders to generate
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) orders: u32,
+    /// Publish these orders instead: JSON lines, - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "orders")]
+    pub(crate) input: Option<PathBuf>,
+    /// Keep the data in this folder, and the servers' logs
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Where the data is kept [default: ~/.local/share/amends/dev, as root /var/lib/amends/dev]
+    #[arg(long, value_name = "DIR", env = "AMENDS_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Serve /livez, /readyz and /metrics here
+    #[arg(long, value_name = "ADDR", env = "AMENDS_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OrchestratorArgs {
+    /// Serve /livez, /readyz and /metrics here, e.g. 0.0.0.0:8080
+    #[arg(long, value_name = "ADDR", env = "AMENDS_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Batches that are committed side by side
+    #[arg(long, env = "AMENDS_LANES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) lanes: u16,
+    /// Largest size of each stream that is created, in bytes; a full work queue refuses, it drops nothing
+    #[arg(long, env = "AMENDS_STREAM_BYTES_MAX", default_value_t = 2 << 30, value_parser = clap::value_parser!(i64).range(1 << 20..))]
+    pub(crate) stream_bytes_max: i64,
+    /// Replicas of each stream that is created: 3 in a NATS cluster
+    #[arg(long, env = "AMENDS_STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) stream_replicas: u8,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// inventory, payment, shipping, notification
+    #[arg(required = true, value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Stock for articles that `inventory` does not know yet: a JSON object, sku to quantity
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seed_stock: Option<PathBuf>,
+    /// Serve /livez, /readyz and /metrics here
+    #[arg(long, value_name = "ADDR", env = "AMENDS_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Install the barrier in this service's database instead
+    #[arg(long, value_name = "URL")]
+    pub(crate) participant: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only sagas of this status
+    #[arg(long)]
+    pub(crate) status: Option<amends::machine::Status>,
+    /// Only sagas of this definition
+    #[arg(long)]
+    pub(crate) definition: Option<String>,
+    /// Only the saga with this business key
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The saga's id, or its business key
+    #[arg(value_name = "ID")]
+    pub(crate) saga: String,
+    /// One JSON object with the saga, its steps and its history
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

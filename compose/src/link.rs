@@ -1,0 +1,105 @@
+//! Connecting to Postgres and NATS, and waiting for them: the only place that uses `backoff`.
+
+use std::{path::Path, time::Duration};
+
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::Failed;
+
+/// How long a statement waits for a connection before it counts as "Postgres does not answer".
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// A connection that says nothing for twice this time is dead: a broken network is noticed in
+/// seconds, not minutes.
+const PING: Duration = Duration::from_secs(5);
+
+fn waits() -> ExponentialBackoff {
+    ExponentialBackoffBuilder::new()
+        .with_initial_interval(Duration::from_millis(100))
+        .with_max_interval(Duration::from_secs(5))
+        .with_max_elapsed_time(None)
+        .build()
+}
+
+/// Waits until Postgres answers, for as long as it takes; `None` when stopped meanwhile.
+///
+/// # Errors
+/// A URL that cannot be used.
+pub(crate) async fn postgres(
+    url: &str,
+    connections: u32,
+    stop: &CancellationToken,
+) -> Result<Option<PgPool>, Failed> {
+    let pool = pool(url, connections)?;
+    let tell = |error, wait: Duration| {
+        tracing::warn!(%error, "Postgres does not answer; trying again in {wait:.1?}");
+    };
+    // The check runs in a task of its own: no future of sqlx is ever cancelled.
+    let waiting = {
+        let pool = pool.clone();
+        let check = async move {
+            let answer = || async {
+                sqlx::query("select 1").execute(&pool).await.map_err(backoff::Error::transient)?;
+                Ok::<_, backoff::Error<sqlx::Error>>(())
+            };
+            backoff::future::retry_notify(waits(), answer, tell).await
+        };
+        tokio::spawn(check)
+    };
+    tokio::select! {
+        _ = waiting => Ok(Some(pool)),
+        () = stop.cancelled() => Ok(None),
+    }
+}
+
+/// A pool that connects when it is first used.
+///
+/// # Errors
+/// A URL that cannot be used.
+pub(crate) fn pool(url: &str, connections: u32) -> Result<PgPool, Failed> {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .connect_lazy(url)
+        .map_err(|e| Failed::new("the database URL cannot be used", &e))
+}
+
+/// Connects to NATS and stays connected; waits until a server is there. `None` when stopped
+/// meanwhile.
+///
+/// # Errors
+/// An address or credentials file that cannot be used.
+pub(crate) async fn nats(
+    url: &str,
+    creds: Option<&Path>,
+    stop: &CancellationToken,
+) -> Result<Option<async_nats::Client>, Failed> {
+    let servers: Vec<async_nats::ServerAddr> = url
+        .split(',')
+        .map(|one| one.trim().parse())
+        .collect::<Result<_, _>>()
+        .map_err(|e| Failed::new("the NATS address cannot be used", &e))?;
+    let mut options = async_nats::ConnectOptions::new()
+        .name("amends")
+        .ping_interval(PING)
+        .event_callback(|event| async move { tracing::info!("NATS: {event}") });
+    if let Some(file) = creds {
+        options = options
+            .credentials_file(file)
+            .await
+            .map_err(|e| Failed::new(&format!("credentials {}", file.display()), &e))?;
+    }
+    let connect =
+        || async { options.clone().connect(&servers).await.map_err(backoff::Error::transient) };
+    let tell = |error, wait: Duration| {
+        tracing::warn!(%error, "NATS does not answer; trying again in {wait:.1?}");
+    };
+    tokio::select! {
+        client = backoff::future::retry_notify(waits(), connect, tell) => {
+            client.map(Some).map_err(|e| Failed::new("NATS", &e))
+        }
+        () = stop.cancelled() => Ok(None),
+    }
+}

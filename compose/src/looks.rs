@@ -1,0 +1,277 @@
+//! `list` and `show`: reading sagas for people and for scripts.
+
+use std::io::{IsTerminal as _, Write};
+
+use amends::{Json, Record, SagaId, machine::Time, transcript::Transcript};
+use serde::Serialize;
+use sqlx::{PgPool, types::Uuid};
+
+use crate::{
+    During as _, Failed,
+    cli::{ListArgs, Settings, ShowArgs},
+    link,
+};
+
+#[derive(Debug, Serialize)]
+struct Row {
+    id: Uuid,
+    definition: String,
+    version: i32,
+    key: Option<String>,
+    status: String,
+    step: Option<String>,
+    error: Option<amends::machine::Failure>,
+    started_at: Time,
+    updated_at: Option<Time>,
+    finished_at: Option<Time>,
+}
+
+/// `amends list`.
+pub(crate) async fn list(settings: &Settings, args: ListArgs) -> Result<(), Failed> {
+    let pool = link::pool(settings.database()?, 1)?;
+    let status = args.status.map(amends::machine::Status::as_str);
+    let rows = sqlx::query_file!(
+        "src/sql/list.sql",
+        status,
+        args.definition,
+        args.key,
+        i64::from(args.limit)
+    )
+    .fetch_all(&pool)
+    .await
+    .during("sagas cannot be listed")?;
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|r| Row {
+            id: r.id,
+            definition: r.definition,
+            version: r.version,
+            key: r.key,
+            status: r.status,
+            step: r.step,
+            error: r.error_code.map(|code| amends::machine::Failure {
+                step: r.error_step.unwrap_or_default(),
+                code,
+                message: r.error_message.unwrap_or_default(),
+            }),
+            started_at: r.started_at,
+            updated_at: r.updated_at,
+            finished_at: r.finished_at,
+        })
+        .collect();
+    if args.json {
+        return print_json(&rows);
+    }
+    print(&table(&rows))
+}
+
+fn table(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "no sagas\n".to_owned();
+    }
+    let mut lines = vec![
+        ["SAGA", "DEFINITION", "KEY", "STATUS", "STARTED", "TOOK", "WHERE OR WHY"]
+            .map(str::to_owned),
+    ];
+    lines.extend(rows.iter().map(|row| {
+        let why = row.error.as_ref().map(|e| format!("{}: {}", e.step, e.code));
+        let took =
+            (row.finished_at.unwrap_or_else(chrono::Utc::now) - row.started_at).num_milliseconds();
+        [
+            row.id.to_string(),
+            format!("{}@{}", row.definition, row.version),
+            row.key.as_deref().unwrap_or("-").chars().take(40).collect(),
+            row.status.clone(),
+            row.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+            format!("{}.{:03} s", took / 1000, took % 1000),
+            why.or_else(|| row.step.clone()).unwrap_or_default(),
+        ]
+    }));
+    let mut widths = [0; 7];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let text = lines.iter().map(|line| {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    });
+    text.collect()
+}
+
+#[derive(Debug, Serialize)]
+struct Shown {
+    id: Uuid,
+    definition: String,
+    version: i32,
+    key: Option<String>,
+    status: String,
+    input: Json,
+    output: Option<Json>,
+    error: Option<Json>,
+    started_at: Time,
+    updated_at: Option<Time>,
+    finished_at: Option<Time>,
+    steps: Vec<ShownStep>,
+    history: Vec<ShownFact>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownStep {
+    step: String,
+    service: String,
+    operation: String,
+    status: String,
+    attempts: i32,
+    input: Option<Json>,
+    output: Option<Json>,
+    error: Option<Json>,
+    started_at: Time,
+    finished_at: Option<Time>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownFact {
+    seq: u32,
+    at: Time,
+    kind: &'static str,
+    step: Option<String>,
+    op: Option<amends::Op>,
+    attempt: u32,
+    detail: Option<Json>,
+    next: amends::NextRecord,
+}
+
+/// `amends show`.
+pub(crate) async fn show(settings: &Settings, args: ShowArgs) -> Result<(), Failed> {
+    let pool = link::pool(settings.database()?, 1)?;
+    if args.json {
+        let shown = read(&pool, &args.saga).await?;
+        return print_json(&shown);
+    }
+    print(&transcript(&pool, &args.saga).await?)
+}
+
+/// The transcript of a saga, found by id or business key.
+pub(crate) async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Failed> {
+    let shown = read(pool, saga).await?;
+    let facts: Vec<_> = shown
+        .history
+        .into_iter()
+        .map(|f| {
+            let kind = f.kind.parse().during("the history cannot be read")?;
+            Ok(Record {
+                seq: f.seq,
+                at: f.at,
+                kind,
+                step: f.step,
+                op: f.op,
+                attempt: f.attempt,
+                detail: f.detail,
+                next: f.next,
+            })
+        })
+        .collect::<Result<_, Failed>>()?;
+    let transcript = Transcript {
+        id: SagaId(shown.id),
+        definition: &shown.definition,
+        version: shown.version.unsigned_abs(),
+        key: shown.key.as_deref(),
+        status: shown.status.parse().during("the status cannot be read")?,
+        input: &shown.input,
+        facts: &facts,
+    };
+    Ok(transcript.to_string())
+}
+
+async fn read(pool: &PgPool, saga: &str) -> Result<Shown, Failed> {
+    let id = saga.parse::<SagaId>().ok().map(|id| id.0);
+    let rows = sqlx::query_file!("src/sql/find.sql", id, saga)
+        .fetch_all(pool)
+        .await
+        .during("the saga cannot be read")?;
+    if rows.len() > 1 {
+        return Err(Failed(format!(
+            "the key `{saga}` belongs to sagas of several definitions: use the id (amends list --key {saga})"
+        )));
+    }
+    let Some(row) = rows.into_iter().next() else {
+        return Err(Failed(format!("there is no saga with the id or key `{saga}` (amends list)")));
+    };
+    let json = |text: String| Json::trusted(&text);
+    Ok(Shown {
+        steps: steps(pool, row.id).await?,
+        history: history(pool, row.id).await?,
+        id: row.id,
+        definition: row.definition,
+        version: row.version,
+        key: row.key,
+        status: row.status,
+        input: json(row.input),
+        output: row.output.map(json),
+        error: row.error.map(json),
+        started_at: row.started_at,
+        updated_at: row.updated_at,
+        finished_at: row.finished_at,
+    })
+}
+
+async fn steps(pool: &PgPool, id: Uuid) -> Result<Vec<ShownStep>, Failed> {
+    let rows = sqlx::query_file!("src/sql/steps.sql", id)
+        .fetch_all(pool)
+        .await
+        .during("the steps cannot be read")?;
+    let json = |text: String| Json::trusted(&text);
+    let step = rows.into_iter().map(|r| ShownStep {
+        step: r.step,
+        service: r.service,
+        operation: r.operation,
+        status: r.status,
+        attempts: r.attempts,
+        input: r.input.map(json),
+        output: r.output.map(json),
+        error: r.error.map(json),
+        started_at: r.started_at,
+        finished_at: r.finished_at,
+    });
+    Ok(step.collect())
+}
+
+async fn history(pool: &PgPool, id: Uuid) -> Result<Vec<ShownFact>, Failed> {
+    const WHAT: &str = "the history cannot be read";
+    let rows = sqlx::query_file!("src/sql/facts.sql", id).fetch_all(pool).await.during(WHAT)?;
+    let fact = rows.into_iter().map(|r| {
+        Ok(ShownFact {
+            seq: r.seq.unsigned_abs(),
+            at: r.at,
+            kind: r.kind.parse::<amends::machine::Kind>().during(WHAT)?.as_str(),
+            step: r.step,
+            op: r.op.map(|op| op.parse()).transpose().during(WHAT)?,
+            attempt: r.attempt.unsigned_abs(),
+            detail: r.detail.map(|text| Json::trusted(&text)),
+            next: r
+                .next
+                .map_or_else(|| Ok(amends::NextRecord::default()), |n| serde_json::from_str(&n))
+                .during(WHAT)?,
+        })
+    });
+    fact.collect()
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failed> {
+    let pretty = std::io::stdout().is_terminal();
+    let text =
+        if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    print(&(text.during("the answer cannot be written as JSON")? + "\n"))
+}
+
+/// Prints to stdout. A reader that went away (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failed> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failed::new("stdout", &error))
+        }
+        _ => Ok(()),
+    }
+}

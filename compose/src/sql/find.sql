@@ -1,0 +1,7 @@
+select id as "id!", definition as "definition!", version as "version!", key, status as "status!",
+       input::text as "input!", output::text, error::text, started_at as "started_at!", updated_at,
+       finished_at
+from amends.sagas
+where id = $1 or key = $2
+order by id desc
+limit 2

@@ -1,0 +1,54 @@
+//! Nor may any of several in parallel.
+
+use amends::{Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
+
+struct Full;
+
+impl Rejection for Full {
+    fn code(&self) -> &str {
+        "full"
+    }
+}
+
+struct BookHotel;
+
+impl Step for BookHotel {
+    const NAME: &'static str = "hotel.book";
+    type Input = u8;
+    type Output = u8;
+    type Rejection = Full;
+}
+
+impl Compensatable for BookHotel {}
+
+/// May be refused, and cannot be undone.
+struct ChargeCard;
+
+impl Step for ChargeCard {
+    const NAME: &'static str = "card.charge";
+    type Input = u8;
+    type Output = u8;
+    type Rejection = Full;
+}
+
+struct BookTrip;
+
+impl Saga for BookTrip {
+    const NAME: &'static str = "trip";
+    const VERSION: u32 = 1;
+    type Input = u8;
+    type Output = u8;
+
+    fn trigger() -> Trigger<u8> {
+        Trigger::on("trips.wanted")
+    }
+
+    fn plan(mut p: Plan<Compensating>, nights: Given<u8>) -> Finished<u8> {
+        let (mut p, charged) = p.pivot(ChargeCard::with(nights));
+        let (booked, _again) =
+            p.together((BookHotel::with(charged.clone()), BookHotel::with(charged).named("again")));
+        p.finish(booked)
+    }
+}
+
+fn main() {}

@@ -1,0 +1,52 @@
+//! A step is given what it asks for.
+
+use amends::{Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
+
+struct Full;
+
+impl Rejection for Full {
+    fn code(&self) -> &str {
+        "full"
+    }
+}
+
+struct BookHotel;
+
+impl Step for BookHotel {
+    const NAME: &'static str = "hotel.book";
+    type Input = u8;
+    type Output = u8;
+    type Rejection = Full;
+}
+
+impl Compensatable for BookHotel {}
+
+/// May be refused, and cannot be undone.
+struct ChargeCard;
+
+impl Step for ChargeCard {
+    const NAME: &'static str = "card.charge";
+    type Input = u8;
+    type Output = u8;
+    type Rejection = Full;
+}
+
+struct BookTrip;
+
+impl Saga for BookTrip {
+    const NAME: &'static str = "trip";
+    const VERSION: u32 = 1;
+    type Input = u8;
+    type Output = u8;
+
+    fn trigger() -> Trigger<u8> {
+        Trigger::on("trips.wanted")
+    }
+
+    fn plan(mut p: Plan<Compensating>, nights: Given<u8>) -> Finished<u8> {
+        let booked = p.step(BookHotel::with(nights.map(|n| n.to_string())));
+        p.finish(booked)
+    }
+}
+
+fn main() {}

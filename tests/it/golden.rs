@@ -1,0 +1,163 @@
+//! What people read, pinned: the order saga's plan and its transcripts. A difference shows both
+//! sides; `UPDATE_GOLDEN=1` takes the new one.
+
+use std::{path::Path, time::Duration};
+
+use amends::{Definition, Json, Op, machine::Status, wire::Reply};
+use order::PlaceOrder;
+
+use crate::{
+    scenarios::{
+        AUTHORIZE, AUTHORIZED, BOOK, BOOKED, CAPTURE, CAPTURED, NOTIFY, RESERVE, RESERVED,
+        capturing, closed_parcel_service, order, reserving, silent_inventory,
+    },
+    script::Script,
+};
+
+#[track_caller]
+fn golden(name: &str, now: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, now).unwrap();
+        return;
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == now,
+        "{} differs; if the new text is right, run again with UPDATE_GOLDEN=1\n\
+         --- kept\n{kept}\n--- now\n{now}",
+        path.display()
+    );
+}
+
+#[track_caller]
+fn transcript(name: &str, script: &Script) {
+    golden(&format!("{name}.txt"), &script.to_string());
+}
+
+/// Fails when the plan changes: a changed plan needs a new version.
+#[test]
+fn the_plan() {
+    let definition = Definition::of::<PlaceOrder>().unwrap();
+    let (outline, digest) = (definition.outline(), definition.digest());
+    golden("plan.txt", &format!("{outline}digest {digest}\n"));
+}
+
+#[test]
+fn happy() {
+    let script = capturing()
+        .ok(CAPTURE, CAPTURED)
+        .asks(NOTIFY)
+        .ok(NOTIFY, "{}")
+        .is(Status::Completed);
+    transcript("happy", &script);
+}
+
+#[test]
+fn out_of_stock() {
+    let script = reserving()
+        .rejected(RESERVE, "out_of_stock", "too little tea is left")
+        .ok(BOOK, BOOKED)
+        .asks_undo(BOOK, BOOKED)
+        .undone(BOOK)
+        .asks_undo(AUTHORIZE, AUTHORIZED)
+        .undone(AUTHORIZE)
+        .is(Status::Compensated);
+    transcript("out_of_stock", &script);
+}
+
+#[test]
+fn no_route() {
+    let script = reserving()
+        .ok(RESERVE, RESERVED)
+        .rejected(BOOK, "no_route", "no parcel service goes to AQ")
+        .asks_undo(RESERVE, RESERVED)
+        .undone(RESERVE)
+        .asks_undo(AUTHORIZE, AUTHORIZED)
+        .undone(AUTHORIZE)
+        .is(Status::Compensated);
+    transcript("no_route", &script);
+}
+
+#[test]
+fn declined_at_authorization() {
+    let script = order()
+        .asks(AUTHORIZE)
+        .rejected(AUTHORIZE, "card_declined", "the card was declined")
+        .is(Status::Compensated);
+    transcript("declined_at_authorization", &script);
+}
+
+#[test]
+fn card_declined() {
+    let script = capturing()
+        .rejected(CAPTURE, "card_declined", "the card was declined")
+        .asks_undo(RESERVE, RESERVED)
+        .asks_undo(BOOK, BOOKED)
+        .undone(BOOK)
+        .undone(RESERVE)
+        .asks_undo(AUTHORIZE, AUTHORIZED)
+        .undone(AUTHORIZE)
+        .is(Status::Compensated);
+    transcript("card_declined", &script);
+}
+
+#[test]
+fn flaky_payment() {
+    let script = order()
+        .asks(AUTHORIZE)
+        .breaks(AUTHORIZE, "the card provider answered 503")
+        .waits()
+        .asks(AUTHORIZE)
+        .waits()
+        .waits()
+        .asks(AUTHORIZE)
+        .ok(AUTHORIZE, AUTHORIZED)
+        .asks(RESERVE)
+        .asks(BOOK)
+        .ok(RESERVE, RESERVED)
+        .ok(BOOK, BOOKED)
+        .asks(CAPTURE)
+        .accepts(CAPTURE)
+        .after(Duration::from_secs(600))
+        .ok(CAPTURE, CAPTURED)
+        .asks(NOTIFY)
+        .ok(NOTIFY, "{}")
+        .is(Status::Completed);
+    transcript("flaky_payment", &script);
+}
+
+#[test]
+fn unknown() {
+    transcript("unknown", &unknown_and_compensated());
+}
+
+fn unknown_and_compensated() -> Script {
+    silent_inventory()
+        .undone(RESERVE)
+        .undone(BOOK)
+        .asks_undo(AUTHORIZE, AUTHORIZED)
+        .undone(AUTHORIZE)
+        .is(Status::Compensated)
+}
+
+#[test]
+fn late() {
+    let script = unknown_and_compensated()
+        .after(Duration::from_secs(3600))
+        .replies(RESERVE, Op::Action, 3, Reply::Ok(Json::trusted(RESERVED)))
+        .asks_undo(RESERVE, RESERVED)
+        .undone(RESERVE)
+        .is(Status::Compensated);
+    transcript("late", &script);
+}
+
+#[test]
+fn stuck() {
+    transcript("stuck", &closed_parcel_service().is(Status::Stuck));
+}
+
+#[test]
+fn unmappable() {
+    transcript("unmappable", &capturing().ok(CAPTURE, "{}").is(Status::Stuck));
+}

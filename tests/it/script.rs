@@ -1,0 +1,241 @@
+//! A saga told step by step: what the orchestrator asks for, what the services answer, and that
+//! nothing else happens. Every event is also delivered twice; the second must be known.
+
+use std::{collections::VecDeque, time::Duration};
+
+use amends::{
+    Definition, Json, Op, Record, Saga, SagaId,
+    machine::{
+        Command, Decision, Event, ReplyEvent, State, Status, Time, Turn, command, decide, start,
+    },
+    transcript::Transcript,
+    wire::Reply,
+};
+
+/// A saga, and what it has asked for and nobody has looked at yet.
+pub struct Script {
+    definition: Definition,
+    state: State,
+    records: Vec<Record>,
+    now: Time,
+    asked: VecDeque<Command>,
+    input: Json,
+}
+
+fn json(text: &str) -> Json {
+    Json::parse(text.as_bytes()).unwrap()
+}
+
+impl Script {
+    pub fn given<S: Saga>(input: &str) -> Self {
+        let definition = Definition::of::<S>().unwrap();
+        let input = json(input);
+        definition.admit(&input).unwrap();
+        let now = Time::from_timestamp(1_700_000_000, 0).unwrap();
+        let id = SagaId::from_message("AMENDS_EVENTS", 1, now);
+        let turn = start(&definition, id, input.clone(), now);
+        let state = State::new(definition.outline(), id, input.clone());
+        let (records, asked) = (Vec::new(), VecDeque::new());
+        let mut script = Self { definition, state, records, now, asked, input };
+        script.take(turn);
+        script
+    }
+
+    fn take(&mut self, turn: Turn) {
+        for fact in &turn.facts {
+            self.records.push(Record::of(self.definition.outline(), fact));
+            for send in &fact.next.sends {
+                self.asked.extend(command(&self.definition, &turn.next, send));
+            }
+        }
+        self.state = turn.next;
+        assert_eq!(self.stored(), self.state, "the fold of the stored facts is the state");
+    }
+
+    /// The state as a store would give it back.
+    fn stored(&self) -> State {
+        let outline = self.definition.outline();
+        let mut state = State::new(outline, self.state.id, self.input.clone());
+        for record in &self.records {
+            let next = serde_json::to_string(&record.next).unwrap();
+            let record = Record { next: serde_json::from_str(&next).unwrap(), ..record.clone() };
+            state.apply(outline, &record.into_fact(outline).unwrap());
+        }
+        state
+    }
+
+    fn position(&self, step: &str) -> usize {
+        self.definition.outline().position(step).expect("the plan has this step")
+    }
+
+    /// The next command is the action of `step`.
+    #[track_caller]
+    pub fn asks(self, step: &str) -> Self {
+        self.expect(step, Op::Action).0
+    }
+
+    /// The next command undoes `step`, whose action answered `output` (`null`: nobody knows).
+    #[track_caller]
+    pub fn asks_undo(self, step: &str, output: &str) -> Self {
+        let (script, command) = self.expect(step, Op::Compensation);
+        let body: serde_json::Value = serde_json::from_str(&command.body).unwrap();
+        let output: serde_json::Value = serde_json::from_str(output).unwrap();
+        assert_eq!(body["output"], output, "what the compensation of {step} is told");
+        script
+    }
+
+    #[track_caller]
+    fn expect(mut self, step: &str, op: Op) -> (Self, Command) {
+        let Some(command) = self.asked.pop_front() else {
+            panic!("expected the {op} of {step}, but nothing is asked for\n{self}");
+        };
+        assert_eq!((&*command.id.step, command.id.op), (step, op), "what is asked for\n{self}");
+        (self, command)
+    }
+
+    /// The next command is the action of `step`, and carries `body`.
+    #[track_caller]
+    pub fn asks_with(self, step: &str, body: &str) -> Self {
+        let (script, command) = self.expect(step, Op::Action);
+        assert_eq!(command.body, body, "what {step} is given");
+        script
+    }
+
+    /// Nothing else is asked for.
+    #[track_caller]
+    pub fn nothing_else(self) -> Self {
+        assert!(self.asked.is_empty(), "{:?} is asked for\n{self}", self.asked);
+        self
+    }
+
+    #[track_caller]
+    pub fn is(self, status: Status) -> Self {
+        assert_eq!(self.state.status, status, "the status\n{self}");
+        self.nothing_else()
+    }
+
+    /// The end, and what the saga answers.
+    #[track_caller]
+    pub fn completes_with(self, output: &str) -> Self {
+        let told = self.records.last().and_then(|r| r.next.output.clone());
+        assert_eq!(told.as_ref().map(Json::as_str), Some(output), "the output\n{self}");
+        self.is(Status::Completed)
+    }
+
+    /// `step` answers its last attempt.
+    #[track_caller]
+    pub fn ok(self, step: &str, output: &str) -> Self {
+        self.answers(step, Op::Action, Reply::Ok(json(output)))
+    }
+
+    #[track_caller]
+    pub fn rejected(self, step: &str, code: &str, message: &str) -> Self {
+        let (code, message) = (code.to_owned(), message.to_owned());
+        self.answers(step, Op::Action, Reply::Rejected { code, message })
+    }
+
+    #[track_caller]
+    pub fn breaks(self, step: &str, message: &str) -> Self {
+        let message = message.to_owned();
+        self.answers(step, Op::Action, Reply::Retry { message, after: None })
+    }
+
+    /// As [`Self::breaks`], and says when to try again.
+    #[track_caller]
+    pub fn breaks_for(self, step: &str, time: Duration) -> Self {
+        let reply = Reply::Retry { message: String::new(), after: Some(time) };
+        self.answers(step, Op::Action, reply)
+    }
+
+    #[track_caller]
+    pub fn accepts(self, step: &str) -> Self {
+        self.answers(step, Op::Action, Reply::Pending)
+    }
+
+    #[track_caller]
+    pub fn undone(self, step: &str) -> Self {
+        self.answers(step, Op::Compensation, Reply::Ok(Json::null()))
+    }
+
+    #[track_caller]
+    pub fn undo_breaks(self, step: &str, message: &str) -> Self {
+        let message = message.to_owned();
+        self.answers(step, Op::Compensation, Reply::Retry { message, after: None })
+    }
+
+    #[track_caller]
+    fn answers(self, step: &str, op: Op, reply: Reply) -> Self {
+        let attempt = self.state.steps[self.position(step)].op(op).attempt;
+        self.replies(step, op, attempt, reply)
+    }
+
+    /// `step` answers an attempt, perhaps an old one.
+    #[track_caller]
+    pub fn replies(mut self, step: &str, op: Op, attempt: u32, reply: Reply) -> Self {
+        self.now += Duration::from_millis(12);
+        let event = self.event(step, op, attempt, reply);
+        match decide(&self.definition, &self.state, &event, self.now) {
+            Decision::Turn(turn) => self.take(*turn),
+            other => panic!("{event:?} is {other:?}\n{self}"),
+        }
+        let again = decide(&self.definition, &self.state, &event, self.now);
+        assert!(matches!(again, Decision::Known(_)), "{event:?} is new twice\n{self}");
+        self
+    }
+
+    fn event(&self, step: &str, op: Op, attempt: u32, reply: Reply) -> Event {
+        let service = self.definition.outline().steps[self.position(step)].service.clone();
+        Event::Reply(ReplyEvent { step: step.into(), op, attempt, service, reply })
+    }
+
+    /// `step` answers something that changes nothing.
+    #[track_caller]
+    pub fn ignores(self, step: &str, op: Op, attempt: u32, reply: Reply) -> Self {
+        let event = self.event(step, op, attempt, reply);
+        let decision = self.decide(&event);
+        assert!(matches!(decision, Decision::Known(_)), "{event:?} is {decision:?}\n{self}");
+        self
+    }
+
+    pub fn decide(&self, event: &Event) -> Decision {
+        decide(&self.definition, &self.state, event, self.now)
+    }
+
+    /// Nobody answers until the clock wakes the saga.
+    #[track_caller]
+    pub fn waits(mut self) -> Self {
+        let Some(due) = self.state.due() else { panic!("it waits for nothing\n{self}") };
+        self.now = self.now.max(due);
+        match self.decide(&Event::Wake) {
+            Decision::Turn(turn) => self.take(*turn),
+            other => panic!("waking up is {other:?}\n{self}"),
+        }
+        self
+    }
+
+    pub fn after(mut self, time: Duration) -> Self {
+        self.now += time;
+        self
+    }
+
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+}
+
+impl std::fmt::Display for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let outline = self.definition.outline();
+        let key = self.definition.admit(&self.input).unwrap();
+        Transcript {
+            id: self.state.id,
+            definition: &outline.name,
+            version: outline.version,
+            key: key.as_deref(),
+            status: self.state.status,
+            input: &self.input,
+            facts: &self.records,
+        }
+        .fmt(f)
+    }
+}

@@ -1,0 +1,70 @@
+//! Inventory: takes articles from the stock and puts them back.
+
+use std::{collections::BTreeMap, convert::Infallible};
+
+use amends::wire::Undo;
+use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
+use order::{Line, NoStock, Reservation, ReserveStock, Reserved};
+use sqlx::PgPool;
+
+struct Inventory;
+
+pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
+    Service::new("inventory", pool, Inventory).step::<ReserveStock>().build()
+}
+
+/// Puts articles on the shelf: those that inventory does not know yet. A known article keeps what is
+/// left of it, so that a restart with the same file does not refill a shop that has sold something.
+///
+/// # Errors
+/// The database's, also for a quantity below 0.
+pub async fn seed_stock(pool: &PgPool, stock: &BTreeMap<String, i64>) -> sqlx::Result<()> {
+    let skus: Vec<String> = stock.keys().cloned().collect();
+    let quantities: Vec<i64> = stock.values().copied().collect();
+    sqlx::query_file!("src/inventory/seed.sql", &skus, &quantities).execute(pool).await?;
+    Ok(())
+}
+
+impl Act<ReserveStock> for Inventory {
+    async fn act(
+        &self,
+        cx: &mut Attempt<'_>,
+        reservation: Reservation,
+    ) -> Result<Reserved, Halt<NoStock>> {
+        let (skus, quantities) = sums(reservation.items);
+        let saga = cx.id.saga.0;
+        let taken = sqlx::query_file!("src/inventory/reserve.sql", saga, &skus, &quantities)
+            .fetch_all(&mut *cx.tx)
+            .await?;
+        let Some(lacking) = skus.into_iter().find(|sku| taken.iter().all(|t| t.sku != *sku)) else {
+            return Ok(Reserved { reservation: cx.effect_id() });
+        };
+        // What was taken beside it is rolled back with the rejection.
+        let stock =
+            sqlx::query_file!("src/inventory/known.sql", lacking).fetch_one(&mut *cx.tx).await?;
+        reject(match stock.known {
+            true => NoStock::OutOfStock(lacking),
+            false => NoStock::UnknownSku(lacking),
+        })
+    }
+}
+
+impl Compensate<ReserveStock> for Inventory {
+    async fn compensate(
+        &self,
+        cx: &mut Attempt<'_>,
+        _: Undo<Reservation, Reserved>,
+    ) -> Result<(), Halt<Infallible>> {
+        sqlx::query_file!("src/inventory/release.sql", cx.id.saga.0).execute(&mut *cx.tx).await?;
+        Ok(())
+    }
+}
+
+/// How many of each article; lines that want none are left out.
+fn sums(lines: Vec<Line>) -> (Vec<String>, Vec<i64>) {
+    let mut sums = BTreeMap::new();
+    for line in lines.into_iter().filter(|line| line.quantity > 0) {
+        *sums.entry(line.sku).or_insert(0) += i64::from(line.quantity);
+    }
+    sums.into_iter().unzip()
+}

@@ -1,0 +1,20 @@
+//! Notification: tells the customer.
+
+use std::convert::Infallible;
+
+use amends_workers::{Act, Attempt, Halt, Service, ServiceError};
+use order::{Notice, Notified, NotifyCustomer};
+use sqlx::PgPool;
+
+struct Notification;
+
+pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
+    Service::new("notification", pool, Notification).forward::<NotifyCustomer>().build()
+}
+
+impl Act<NotifyCustomer> for Notification {
+    async fn act(&self, cx: &mut Attempt<'_>, _: Notice) -> Result<Notified, Halt<Infallible>> {
+        sqlx::query_file!("src/notification/send.sql", cx.id.saga.0).execute(&mut *cx.tx).await?;
+        Ok(Notified {})
+    }
+}

@@ -1,0 +1,44 @@
+//! Shipping: books a parcel and cancels it.
+
+use std::convert::Infallible;
+
+use amends::wire::Undo;
+use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
+use order::{BookParcel, Booked, NoRoute, Parcel};
+use sqlx::PgPool;
+
+/// The country nobody delivers to: Antarctica.
+pub const NOWHERE: &str = "AQ";
+
+struct Shipping;
+
+pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
+    Service::new("shipping", pool, Shipping).step::<BookParcel>().build()
+}
+
+impl Act<BookParcel> for Shipping {
+    async fn act(&self, cx: &mut Attempt<'_>, wanted: Parcel) -> Result<Booked, Halt<NoRoute>> {
+        if wanted.country == NOWHERE {
+            return reject(NoRoute(wanted.country));
+        }
+        let parcel = cx.effect_id();
+        sqlx::query_file!("src/shipping/book.sql", cx.id.saga.0, parcel)
+            .execute(&mut *cx.tx)
+            .await?;
+        Ok(Booked { parcel })
+    }
+}
+
+impl Compensate<BookParcel> for Shipping {
+    async fn compensate(
+        &self,
+        cx: &mut Attempt<'_>,
+        _: Undo<Parcel, Booked>,
+    ) -> Result<(), Halt<Infallible>> {
+        // The parcel's id is a function of the action, so that it is known even when its reply is not.
+        sqlx::query_file!("src/shipping/cancel.sql", cx.id.saga.0, cx.action_id())
+            .execute(&mut *cx.tx)
+            .await?;
+        Ok(())
+    }
+}

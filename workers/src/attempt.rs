@@ -1,0 +1,52 @@
+//! What a handler is given beside its input.
+
+use amends::{AttemptId, Op};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+/// One attempt at an action or a compensation, inside its transaction.
+pub struct Attempt<'t> {
+    /// The transaction. What is written here commits together with the barrier's row and the
+    /// remembered reply, or not at all. It is at READ COMMITTED; never commit it or roll it back.
+    pub tx: &'t mut PgConnection,
+    /// Saga, step, half and number of this attempt.
+    pub id: &'t AttemptId,
+    deadline: Option<DateTime<Utc>>,
+}
+
+impl<'t> Attempt<'t> {
+    pub(crate) fn new(
+        tx: &'t mut PgConnection,
+        id: &'t AttemptId,
+        deadline: Option<DateTime<Utc>>,
+    ) -> Self {
+        Self { tx, id, deadline }
+    }
+
+    /// `<saga id>:<step>:<action|compensation>`: the same for all attempts, so it is the idempotency
+    /// key for effects outside the database, for instance at a card provider.
+    #[must_use]
+    pub fn effect_id(&self) -> String {
+        self.id.effect()
+    }
+
+    /// The effect id of the step's action, also while it is compensated: the key under which the
+    /// action's effect can be found again when its output is unknown.
+    #[must_use]
+    pub fn action_id(&self) -> String {
+        AttemptId { op: Op::Action, ..self.id.clone() }.effect()
+    }
+
+    /// The number of this attempt, from 1. A redelivery has the number of the first delivery.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.id.attempt
+    }
+
+    /// When the orchestrator stops waiting for this attempt and sends a new one. Work that is done
+    /// later still counts: its reply is used. `None` when the command does not say.
+    #[must_use]
+    pub fn deadline(&self) -> Option<DateTime<Utc>> {
+        self.deadline
+    }
+}

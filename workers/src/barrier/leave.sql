@@ -1,0 +1,1 @@
+select amends_barrier.leave($1, $2::text::json)::text as done

@@ -1,0 +1,55 @@
+//! The barrier's two calls around the business SQL. What they promise is written at the SQL
+//! functions, in `migrations/participant/`.
+
+pub(crate) mod migrate;
+
+use amends::{AttemptId, Json};
+use sqlx::{PgConnection, Postgres, Transaction};
+
+/// What to do with a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Do the business, then [`leave`]. For a compensation, what its action answered, if anything.
+    Run(Option<Json>),
+    /// Do nothing; send this reply again.
+    Replay(Json),
+    /// Do nothing; send this reply.
+    Void(Json),
+}
+
+/// Starts a transaction that the barrier accepts, whatever the database's default isolation is.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(pool: &sqlx::PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pool.begin_with("begin isolation level read committed").await
+}
+
+/// Enters the barrier: the first statement of a command's transaction.
+///
+/// # Errors
+/// The database's, also when it knows a verdict that this version does not.
+pub async fn enter(tx: &mut PgConnection, id: &AttemptId) -> sqlx::Result<Verdict> {
+    let row = sqlx::query_file!("src/barrier/enter.sql", id.to_string()).fetch_one(tx).await?;
+    let reply = row.reply.as_deref().map(Json::trusted);
+    match (row.verdict.as_str(), reply) {
+        ("run", reply) => Ok(Verdict::Run(reply)),
+        ("replay", Some(reply)) => Ok(Verdict::Replay(reply)),
+        ("void", Some(reply)) => Ok(Verdict::Void(reply)),
+        (other, _) => Err(sqlx::Error::Decode(
+            format!("amends_barrier.enter gave the verdict {other:?}").into(),
+        )),
+    }
+}
+
+/// Leaves the barrier: the last statement of a command's transaction. The reply is remembered; a
+/// pending one is replaced by this.
+///
+/// # Errors
+/// The database's, also when another final reply is remembered.
+pub async fn leave(tx: &mut PgConnection, id: &AttemptId, reply: &Json) -> sqlx::Result<()> {
+    sqlx::query_file!("src/barrier/leave.sql", id.to_string(), reply.as_str())
+        .fetch_one(tx)
+        .await?;
+    Ok(())
+}

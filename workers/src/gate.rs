@@ -1,0 +1,65 @@
+//! Holds everything back while the service's database does not answer.
+//!
+//! A command that meets a dead database is neither answered with `retry` nor given back: either
+//! would use up attempts of its step and make noise once per command. It waits here, and no more
+//! are pulled, until one probe for all gets through; then it simply runs.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+const PROBE_CAP: Duration = Duration::from_secs(1);
+
+pub(crate) struct Gate {
+    pool: PgPool,
+    open: watch::Sender<bool>,
+    stop: CancellationToken,
+}
+
+impl Gate {
+    pub(crate) fn new(pool: PgPool, stop: CancellationToken) -> Self {
+        Self { pool, open: watch::Sender::new(true), stop }
+    }
+
+    /// Waits until the gate is open; false when it is shut and the service stops.
+    pub(crate) async fn pass(&self) -> bool {
+        let mut open = self.open.subscribe();
+        tokio::select! {
+            biased;
+            passed = open.wait_for(|open| *open) => passed.is_ok(),
+            () = self.stop.cancelled() => false,
+        }
+    }
+
+    /// Shuts the gate until the database answers again.
+    pub(crate) fn shut(self: &Arc<Self>, service: &str, error: &str) {
+        if self.open.send_replace(false) {
+            tracing::warn!(service, error, "the database does not answer: waiting for it");
+            tokio::spawn(Arc::clone(self).probe(service.to_owned()));
+        }
+    }
+
+    async fn probe(self: Arc<Self>, service: String) {
+        let mut delay = PROBE_FIRST;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(delay) => {}
+            }
+            if self.writable().await.unwrap_or(false) {
+                tracing::info!(service, "the database answers again");
+                self.open.send_replace(true);
+                return;
+            }
+            delay = (delay * 2).min(PROBE_CAP);
+        }
+    }
+
+    async fn writable(&self) -> sqlx::Result<bool> {
+        let row = sqlx::query_file!("src/barrier/probe.sql").fetch_one(&self.pool).await?;
+        Ok(row.writable)
+    }
+}

@@ -1,0 +1,86 @@
+//! Sending replies.
+
+use std::time::Duration;
+
+use amends::{
+    AttemptId, Json, NameError, TraceParent, check_name,
+    wire::{self, AMENDS_ID, TRACEPARENT},
+};
+use async_nats::{HeaderMap, jetstream};
+use bytes::Bytes;
+
+/// How often a reply is sent until the command is left to be delivered again.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Sends the replies of a service. A handler's own replies are sent for it; this is for those that
+/// come later, after [`Halt::Pending`](crate::Halt::Pending):
+///
+/// 1. in one transaction, do what is left to do and call
+///    [`barrier::leave`](crate::barrier::leave) with the reply and the `Amends-Id` of the command;
+/// 2. after its commit, [`Replies::send`] the same reply.
+///
+/// A crash between them loses nothing: the orchestrator repeats the command, and the barrier then
+/// answers with the reply that was left.
+#[derive(Debug, Clone)]
+pub struct Replies {
+    jetstream: jetstream::Context,
+    subject: String,
+}
+
+impl Replies {
+    /// Replies of the service called `service`.
+    ///
+    /// # Errors
+    /// [`NameError`] when that cannot be a service's name.
+    pub fn new(client: async_nats::Client, service: &str) -> Result<Self, NameError> {
+        check_name("service", service)?;
+        Ok(Self { jetstream: jetstream::new(client), subject: wire::reply_subject(service) })
+    }
+
+    /// Sends a reply, and waits until it is stored. A reply that arrives twice does no harm.
+    ///
+    /// # Errors
+    /// [`ReplyError`] when it could not be stored after some tries.
+    pub async fn send(
+        &self,
+        id: &AttemptId,
+        trace: Option<&TraceParent>,
+        reply: &Json,
+    ) -> Result<(), ReplyError> {
+        let mut tried = 1;
+        loop {
+            let Err(error) = self.once(id, trace, reply).await else { return Ok(()) };
+            if tried == TRIES {
+                return Err(ReplyError(error));
+            }
+            tracing::debug!(%id, %error, "a reply was not stored, sending it again");
+            tokio::time::sleep(PAUSE * tried).await;
+            tried += 1;
+        }
+    }
+
+    async fn once(
+        &self,
+        id: &AttemptId,
+        trace: Option<&TraceParent>,
+        reply: &Json,
+    ) -> Result<(), jetstream::context::PublishError> {
+        let id = id.to_string();
+        let mut headers = HeaderMap::new();
+        headers.insert(AMENDS_ID, id.as_str());
+        if let Some(trace) = trace {
+            // Named apart from the command's own span, which has the plain id.
+            headers.insert(TRACEPARENT, trace.child(&format!("reply:{id}")).to_string());
+        }
+        let body = Bytes::copy_from_slice(reply.as_str().as_bytes());
+        let stored =
+            self.jetstream.publish_with_headers(self.subject.clone(), headers, body).await?;
+        stored.await.map(drop)
+    }
+}
+
+/// A reply that could not be stored.
+#[derive(Debug, thiserror::Error)]
+#[error("the reply was not stored in {stream}: {0}", stream = wire::REPLIES_STREAM)]
+pub struct ReplyError(jetstream::context::PublishError);

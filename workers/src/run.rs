@@ -1,0 +1,200 @@
+//! One attempt from the barrier to its reply: a transaction, repeated where the database asks.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use amends::{
+    AttemptId, Json,
+    wire::{self, Reply},
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use crate::{
+    Attempt, Halt,
+    barrier::{self, Verdict},
+    gate::Gate,
+    handler::{Operation, Rejected, Work},
+};
+
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// How often a transaction that lost against others (deadlock, serialization) is repeated at once.
+const CONFLICTS: u32 = 4;
+/// How often an attempt waits for a database that does not answer; then its step is retried.
+const OUTAGES: u32 = 4;
+
+/// What a command asks for.
+pub(crate) struct Task {
+    pub(crate) service: String,
+    pub(crate) id: AttemptId,
+    pub(crate) deadline: Option<DateTime<Utc>>,
+    pub(crate) body: bytes::Bytes,
+    pub(crate) operation: Arc<dyn Operation>,
+}
+
+/// What to answer, and how it came about, in a word for metrics.
+pub(crate) struct Answer {
+    pub(crate) reply: Json,
+    pub(crate) outcome: &'static str,
+    /// For rejected and retry: why.
+    pub(crate) why: String,
+}
+
+impl Answer {
+    /// The attempt broke.
+    pub(crate) fn retry(message: String, after: Option<Duration>) -> Self {
+        let reply = Reply::Retry { message: wire::cut(message.clone()), after };
+        let bare = || Json::trusted(r#"{"outcome":"retry"}"#);
+        Self { reply: reply.to_json().unwrap_or_else(|_| bare()), outcome: "retry", why: message }
+    }
+}
+
+/// Runs an attempt to its end; `None` when the service stopped while the database was away.
+pub(crate) async fn run(pool: PgPool, gate: Arc<Gate>, task: Task) -> Option<Answer> {
+    let (mut conflicts, mut outages) = (0, 0);
+    loop {
+        if !gate.pass().await {
+            return None;
+        }
+        let fault = match once(&pool, &task).await {
+            Ok(answer) => return Some(answer),
+            Err(fault) => fault,
+        };
+        match trouble(fault.as_ref()) {
+            Trouble::Conflict if conflicts < CONFLICTS => conflicts += 1,
+            Trouble::Outage if outages < OUTAGES => {
+                outages += 1;
+                gate.shut(&task.service, &words(fault.as_ref()));
+            }
+            _ => return Some(Answer::retry(words(fault.as_ref()), None)),
+        }
+    }
+}
+
+async fn once(pool: &PgPool, task: &Task) -> Result<Answer, Fault> {
+    let mut tx = barrier::begin(pool).await?;
+    let known = match barrier::enter(&mut tx, &task.id).await? {
+        Verdict::Run(known) => known,
+        Verdict::Replay(reply) => {
+            tx.commit().await?;
+            return Ok(Answer { reply, outcome: "replay", why: String::new() });
+        }
+        Verdict::Void(reply) => {
+            tx.commit().await?;
+            return Ok(Answer { reply, outcome: "void", why: String::new() });
+        }
+    };
+    let output = known.as_ref().and_then(output_of);
+    let work = Work { op: task.id.op, body: &task.body, output: output.as_ref() };
+    let mut cx = Attempt::new(&mut tx, &task.id, task.deadline);
+    let (reply, outcome) = match task.operation.run(&mut cx, work).await {
+        Ok(output) => (Reply::Ok(output), "ok"),
+        Err(Halt::Pending) => (Reply::Pending, "pending"),
+        Err(Halt::Rejected(no)) => {
+            tx.rollback().await?;
+            return remember(pool, task, no).await;
+        }
+        Err(Halt::Fault(fault)) => {
+            tx.rollback().await.ok();
+            return Err(fault);
+        }
+        Err(Halt::RetryAfter(delay, message)) => {
+            tx.rollback().await.ok();
+            return Ok(Answer::retry(message, Some(delay)));
+        }
+    };
+    let reply = reply.to_json()?;
+    barrier::leave(&mut tx, &task.id, &reply).await?;
+    tx.commit().await?;
+    Ok(Answer { reply, outcome, why: String::new() })
+}
+
+/// Remembers a rejection, in a transaction of its own: all that the handler wrote is gone, and no
+/// attempt pays for a savepoint that only rejections need. Another delivery may have come between;
+/// then its answer counts.
+async fn remember(pool: &PgPool, task: &Task, no: Rejected) -> Result<Answer, Fault> {
+    let Rejected { code, message } = no;
+    let why = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
+    let reply = Reply::Rejected { code, message }.to_json()?;
+    let mut tx = barrier::begin(pool).await?;
+    let (reply, outcome) = match barrier::enter(&mut tx, &task.id).await? {
+        Verdict::Run(_) => {
+            barrier::leave(&mut tx, &task.id, &reply).await?;
+            (reply, "rejected")
+        }
+        Verdict::Replay(reply) => (reply, "replay"),
+        Verdict::Void(reply) => (reply, "void"),
+    };
+    tx.commit().await?;
+    Ok(Answer { reply, outcome, why })
+}
+
+/// The output that an action's remembered reply holds.
+fn output_of(reply: &Json) -> Option<Json> {
+    match Reply::parse(reply.as_str().as_bytes()) {
+        Ok(Reply::Ok(output)) => Some(output),
+        _ => None,
+    }
+}
+
+enum Trouble {
+    /// The transaction lost against another.
+    Conflict,
+    /// The database does not answer, or takes no writes.
+    Outage,
+    Other,
+}
+
+/// Looks for a database error in a fault and its sources.
+fn trouble(fault: &(dyn Error + 'static)) -> Trouble {
+    let mut next = Some(fault);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+            return trouble_of(error);
+        }
+        next = error.source();
+    }
+    Trouble::Other
+}
+
+fn trouble_of(error: &sqlx::Error) -> Trouble {
+    let sqlx::Error::Database(database) = error else {
+        let away = matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+        );
+        return if away { Trouble::Outage } else { Trouble::Other };
+    };
+    match database.code().as_deref() {
+        Some("40001" | "40P01") => Trouble::Conflict,
+        // Shutting down, starting up, no connection left, a standby, a lost connection.
+        Some("57P01" | "57P02" | "57P03" | "53300" | "25006") => Trouble::Outage,
+        Some(code) if code.starts_with("08") => Trouble::Outage,
+        _ => Trouble::Other,
+    }
+}
+
+/// An error with its sources, where these say more.
+fn words(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(source) = next {
+        if let Some(sqlx::Error::Database(database)) = source.downcast_ref() {
+            // Its own words name a line in Postgres' source instead of the SQLSTATE.
+            let code = database.code().unwrap_or_default();
+            let text = if text.is_empty() { "the database says" } else { text.as_str() };
+            return format!("{text}: {} ({code})", database.message());
+        }
+        let more = source.to_string();
+        if text.is_empty() {
+            text = more;
+        } else if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = source.source();
+    }
+    text
+}

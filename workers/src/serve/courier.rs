@@ -1,0 +1,129 @@
+//! From a command's message to its acknowledgement.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{Client, Message};
+use bytes::Bytes;
+use tracing::Instrument;
+
+use super::command::Command;
+use crate::{
+    Replies, Service,
+    gate::Gate,
+    meter::{self, Meter},
+    run::{self, Answer, Task},
+};
+
+/// How often the server is told that a command is still being worked on: three times within the 30 s
+/// after which the consumer would deliver it again.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+pub(super) struct Courier {
+    pub(super) service: Service,
+    pub(super) client: Client,
+    pub(super) replies: Replies,
+    pub(super) gate: Arc<Gate>,
+}
+
+impl Courier {
+    /// Carries out a command. It is acknowledged after its reply is stored; without a reply it is
+    /// left alone, to be delivered again.
+    pub(super) async fn deliver(&self, message: Message) {
+        let command = match Command::read(&message) {
+            Ok(command) => command,
+            Err(error) => {
+                // Nobody can be answered, and it would be no better the next time.
+                tracing::error!(service = self.service.name, subject = %message.subject, %error, "dropped a message that is no command");
+                meter::malformed(&self.service.name);
+                return self.acknowledge(&message, Bytes::new()).await;
+            }
+        };
+        let mut progress = tokio::time::interval(PROGRESS);
+        progress.tick().await;
+        let mut work = std::pin::pin!(self.carry_out(command));
+        let answered = loop {
+            tokio::select! {
+                biased;
+                answered = &mut work => break answered,
+                _ = progress.tick() => self.acknowledge(&message, Bytes::from_static(b"+WPI")).await,
+            }
+        };
+        if answered {
+            self.acknowledge(&message, Bytes::new()).await;
+        }
+    }
+
+    /// Runs a command and sends its reply; whether that is stored.
+    async fn carry_out(&self, command: Command) -> bool {
+        let span = tracing::info_span!(
+            "attempt",
+            saga = %command.id.saga,
+            step = %command.id.step,
+            op = %command.id.op,
+            attempt = command.id.attempt,
+            trace_id = command.trace.map(|trace| trace.trace_id()),
+        );
+        self.run_and_reply(command).instrument(span).await
+    }
+
+    async fn run_and_reply(&self, command: Command) -> bool {
+        let meter = Meter::start(&self.service.name, &command.operation, command.id.op);
+        let (id, trace) = (command.id.clone(), command.trace);
+        let Some(answer) = self.answer(command).await else {
+            meter.end("unanswered");
+            return false;
+        };
+        let Answer { reply, outcome, why } = answer;
+        match outcome {
+            "rejected" | "retry" => tracing::info!(outcome, why, "attempt ended"),
+            _ => tracing::debug!(outcome, "attempt ended"),
+        }
+        meter.end(outcome);
+        let sent = self.replies.send(&id, trace.as_ref(), &reply).await;
+        if let Err(error) = &sent {
+            tracing::warn!(%error, "the command is left to be delivered again");
+        }
+        sent.is_ok()
+    }
+
+    async fn answer(&self, command: Command) -> Option<Answer> {
+        let name = &self.service.name;
+        let Some(operation) = self.service.operations.get(command.operation.as_str()) else {
+            // A newer version may know it: the step's own policy says for how long to hope.
+            let message =
+                format!("{name}.{} is not served by this version of {name}", command.operation);
+            return Some(Answer::retry(message, None));
+        };
+        let task = Task {
+            service: name.clone(),
+            id: command.id,
+            deadline: command.deadline,
+            body: command.body,
+            operation: Arc::clone(operation),
+        };
+        // A task of its own: its transaction is never cancelled, and a panic ends here.
+        let run = run::run(self.service.pool.clone(), Arc::clone(&self.gate), task);
+        match tokio::spawn(run.in_current_span()).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_panic() => {
+                let message = format!("the handler panicked: {}", words(&*error.into_panic()));
+                tracing::error!(why = message, "attempt broke");
+                Some(Answer::retry(message, None))
+            }
+            Err(_) => None,
+        }
+    }
+
+    async fn acknowledge(&self, message: &Message, body: Bytes) {
+        let Some(to) = message.reply.clone() else { return };
+        if let Err(error) = self.client.publish(to, body).await {
+            // It is delivered again, and answered from the barrier.
+            tracing::debug!(%error, "an acknowledgement was not sent");
+        }
+    }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

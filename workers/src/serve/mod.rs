@@ -1,0 +1,143 @@
+//! Serving a service: pull, run, reply, acknowledge.
+
+mod command;
+mod courier;
+mod pull;
+
+use std::{sync::Arc, time::Duration};
+
+use amends::wire::COMMANDS_STREAM;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    courier::Courier,
+    pull::{Lost, Pull, Pulled},
+};
+use crate::{Health, Replies, Service, gate::Gate};
+
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_CAP: Duration = Duration::from_secs(1);
+
+pub(crate) async fn serve(service: Service, client: async_nats::Client, stop: CancellationToken) {
+    // The name was checked when the service was built.
+    let Ok(replies) = Replies::new(client.clone(), &service.name) else { return };
+    let gate = Arc::new(Gate::new(service.pool.clone(), stop.clone()));
+    let slots = Arc::new(Semaphore::new(service.concurrency));
+    let courier = Arc::new(Courier { service, client, replies, gate });
+    let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
+    serving.until_stopped().await;
+    serving.running.close();
+    serving.running.wait().await;
+}
+
+struct Serving {
+    courier: Arc<Courier>,
+    /// One for each attempt that may run.
+    slots: Arc<Semaphore>,
+    stop: CancellationToken,
+    running: TaskTracker,
+}
+
+impl Serving {
+    /// Binds, and binds again whenever the consumer is lost.
+    async fn until_stopped(&self) {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let lost = match self.pull_until_lost().await {
+                Ok(()) => return,
+                Err(lost) => lost,
+            };
+            pause = if self.unbound(&lost) { PAUSE_FIRST } else { (pause * 2).min(PAUSE_CAP) };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Pulls until the service stops.
+    async fn pull_until_lost(&self) -> Result<(), Lost> {
+        let name = &self.courier.service.name;
+        let mut pull = Pull::open(&self.courier.client, name).await?;
+        while let Some(slots) = self.free_slots().await {
+            pull.request(slots.num_permits()).await?;
+            self.receive(&mut pull, slots).await?;
+        }
+        for message in pull.close().await {
+            self.start(message, None);
+        }
+        Ok(())
+    }
+
+    /// Waits for at least one slot and takes all that are free; none when the service stops.
+    async fn free_slots(&self) -> Option<OwnedSemaphorePermit> {
+        if !self.courier.gate.pass().await {
+            return None;
+        }
+        let mut slots = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return None,
+            slot = Arc::clone(&self.slots).acquire_owned() => slot.ok()?,
+        };
+        let more = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(more) {
+            slots.merge(more);
+        }
+        Some(slots)
+    }
+
+    /// Starts what a pull brings, until it has ended or the service stops.
+    async fn receive(&self, pull: &mut Pull, mut slots: OwnedSemaphorePermit) -> Result<(), Lost> {
+        while slots.num_permits() > 0 {
+            let pulled = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(()),
+                pulled = pull.next() => pulled?,
+            };
+            self.bound();
+            match pulled {
+                Pulled::Command(message) => self.start(message, slots.split(1)),
+                Pulled::Alive => {}
+                Pulled::End => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, message: async_nats::Message, slot: Option<OwnedSemaphorePermit>) {
+        let courier = Arc::clone(&self.courier);
+        self.running.spawn(async move {
+            courier.deliver(message).await;
+            drop(slot);
+        });
+    }
+
+    fn bound(&self) {
+        let service = &self.courier.service;
+        let changed =
+            service.health.send_if_modified(|health| !std::mem::replace(&mut health.bound, true));
+        if changed {
+            service.health.send_modify(|health| health.error = None);
+            tracing::info!(
+                service = service.name,
+                concurrency = service.concurrency,
+                "serving commands"
+            );
+        }
+    }
+
+    /// Notes a loss; whether it had been bound before. Said once, not at every try.
+    fn unbound(&self, lost: &Lost) -> bool {
+        let service = &self.courier.service;
+        let before =
+            service.health.send_replace(Health { bound: false, error: Some(lost.to_string()) });
+        if before.bound {
+            tracing::warn!(service = service.name, error = %lost, "the consumer is lost: binding again");
+        } else if before.error.is_none() {
+            let waits = "waiting for the consumer, which the orchestrator creates";
+            tracing::info!(service = service.name, stream = COMMANDS_STREAM, reason = %lost, "{waits}");
+        }
+        before.bound
+    }
+}

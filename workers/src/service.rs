@@ -1,0 +1,205 @@
+//! A service: its name, its database and what it can do.
+
+use std::{collections::HashMap, marker::PhantomData, sync::Arc};
+
+use amends::{Compensatable, NameError, Step, check_name};
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Act, Compensate, Health,
+    handler::{Both, Forward, Operation},
+    serve,
+};
+
+/// How many attempts of a service run at once, unless [`Builder::concurrency`] says otherwise.
+const CONCURRENCY: usize = 64;
+
+/// A service, ready to serve.
+///
+/// ```no_run
+/// # use amends::{wire::Undo, Compensatable, Step};
+/// # use amends_workers::{Act, Attempt, Compensate, Halt, Service};
+/// # use std::convert::Infallible;
+/// # #[derive(serde::Serialize, serde::Deserialize)] pub struct Room { pub number: i32 }
+/// # pub struct BookRoom;
+/// # impl Step for BookRoom {
+/// #     const NAME: &'static str = "hotel.book";
+/// #     type Input = Room; type Output = (); type Rejection = Infallible;
+/// # }
+/// # impl Compensatable for BookRoom {}
+/// struct Hotel;
+///
+/// impl Act<BookRoom> for Hotel {
+///     async fn act(&self, cx: &mut Attempt<'_>, room: Room) -> Result<(), Halt<Infallible>> {
+///         let book = "insert into hotel.booking (room) values ($1)";
+///         sqlx::query(book).bind(room.number).execute(&mut *cx.tx).await?;
+///         Ok(())
+///     }
+/// }
+///
+/// impl Compensate<BookRoom> for Hotel {
+///     async fn compensate(
+///         &self,
+///         cx: &mut Attempt<'_>,
+///         undo: Undo<Room, ()>,
+///     ) -> Result<(), Halt<Infallible>> {
+///         let cancel = "insert into hotel.cancellation (room) values ($1)";
+///         sqlx::query(cancel).bind(undo.input.number).execute(&mut *cx.tx).await?;
+///         Ok(())
+///     }
+/// }
+///
+/// # async fn run(pool: sqlx::PgPool, nats: async_nats::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// amends_workers::migrate(&pool).await?;
+/// let stop = tokio_util::sync::CancellationToken::new();
+/// let hotel = Service::new("hotel", pool, Hotel).step::<BookRoom>().build()?;
+/// hotel.serve(nats, stop).await;
+/// # Ok(()) }
+/// ```
+pub struct Service {
+    pub(crate) name: String,
+    pub(crate) pool: PgPool,
+    pub(crate) operations: HashMap<&'static str, Arc<dyn Operation>>,
+    pub(crate) concurrency: usize,
+    pub(crate) health: watch::Sender<Health>,
+}
+
+impl Service {
+    /// Begins a service. Its handlers are methods of one value; they run in transactions of `pool`.
+    ///
+    /// Let the pool's connections set `lock_timeout` and `idle_in_transaction_session_timeout`: a
+    /// handler that hangs is never cancelled, and blocks every other attempt at its effect.
+    /// With `test_before_acquire(false)` each attempt saves a round trip; a dead connection then costs
+    /// one repeated transaction.
+    #[expect(clippy::new_ret_no_self, reason = "the one way to a service is its builder")]
+    pub fn new<H>(name: &str, pool: PgPool, handlers: H) -> Builder<H> {
+        Builder {
+            name: name.to_owned(),
+            pool,
+            handlers: Arc::new(handlers),
+            operations: Vec::new(),
+            concurrency: CONCURRENCY,
+        }
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Follows the service's health while it serves.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Serves commands until `stop` is cancelled; then pulls no more, finishes what is running and
+    /// returns. Nothing else ends it: without a consumer, without NATS or without its database it
+    /// waits and tries again.
+    ///
+    /// The consumer, durable and named as the service, on the stream `AMENDS_COMMANDS`, is created by
+    /// the orchestrator. The service needs to publish to
+    /// `$JS.API.CONSUMER.MSG.NEXT.AMENDS_COMMANDS.<service>`, `$JS.ACK.AMENDS_COMMANDS.<service>.>`
+    /// and `amends.reply.<service>`, and to subscribe to its inbox.
+    pub async fn serve(self, client: async_nats::Client, stop: CancellationToken) {
+        serve::serve(self, client, stop).await;
+    }
+}
+
+/// Puts a [`Service`] together.
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder<H> {
+    name: String,
+    pool: PgPool,
+    handlers: Arc<H>,
+    operations: Vec<(&'static str, Arc<dyn Operation>)>,
+    concurrency: usize,
+}
+
+impl<H: Send + Sync + 'static> Builder<H> {
+    /// A step with action and compensation.
+    pub fn step<S>(mut self) -> Self
+    where
+        S: Compensatable,
+        H: Act<S> + Compensate<S>,
+    {
+        let operation = Both::<S, H>(Arc::clone(&self.handlers), PhantomData);
+        self.operations.push((S::NAME, Arc::new(operation)));
+        self
+    }
+
+    /// A step with an action only: a pivot, or one after the pivot.
+    pub fn forward<S>(mut self) -> Self
+    where
+        S: Step,
+        H: Act<S>,
+    {
+        let operation = Forward::<S, H>(Arc::clone(&self.handlers), PhantomData);
+        self.operations.push((S::NAME, Arc::new(operation)));
+        self
+    }
+
+    /// How many attempts run at once; 64 by default, never more than the pool has connections, as
+    /// each holds one.
+    pub fn concurrency(mut self, attempts: usize) -> Self {
+        self.concurrency = attempts;
+        self
+    }
+
+    /// Checks the names.
+    ///
+    /// # Errors
+    /// [`ServiceError`] with the first thing that is wrong.
+    pub fn build(self) -> Result<Service, ServiceError> {
+        check_name("service", &self.name)?;
+        let connections = usize::try_from(self.pool.options().get_max_connections()).unwrap_or(1);
+        let mut operations = HashMap::new();
+        for (step, handler) in self.operations {
+            let own = step.split_once('.').filter(|(service, _)| *service == self.name);
+            let Some((_, operation)) = own else {
+                return Err(ServiceError::Foreign { service: self.name, step });
+            };
+            check_name("operation", operation)?;
+            if operations.insert(operation, handler).is_some() {
+                return Err(ServiceError::Twice(step));
+            }
+        }
+        if operations.is_empty() {
+            return Err(ServiceError::Idle(self.name));
+        }
+        Ok(Service {
+            name: self.name,
+            pool: self.pool,
+            operations,
+            concurrency: self.concurrency.clamp(1, connections.max(1)),
+            health: watch::Sender::new(Health::default()),
+        })
+    }
+}
+
+/// Why a service cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// A name that cannot enter a subject.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A step of another service.
+    #[error(
+        "the step `{step}` does not belong to the service `{service}`: a step is called `<service>.<operation>`"
+    )]
+    Foreign {
+        /// The service.
+        service: String,
+        /// The step.
+        step: &'static str,
+    },
+    /// One step given twice.
+    #[error("the step `{0}` is given twice")]
+    Twice(&'static str),
+    /// No step at all.
+    #[error("the service `{0}` has no step")]
+    Idle(String),
+}
