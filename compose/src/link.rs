@@ -59,6 +59,11 @@ pub(crate) async fn postgres(
 /// # Errors
 /// A URL that cannot be used.
 pub(crate) fn pool(url: &str, connections: u32) -> Result<PgPool, Failed> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        let form =
+            "the database URL cannot be used: it has the form postgres://user@host:port/name";
+        return Err(Failed(form.to_owned()));
+    }
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
@@ -85,6 +90,12 @@ pub(crate) async fn nats(
         .name("amends")
         .ping_interval(PING)
         .event_callback(|event| async move { tracing::info!("NATS: {event}") });
+    // The client takes a user out of an address only while it connects to that very address.
+    if let Some((user, password)) =
+        servers.iter().find_map(|s| Some((s.username()?.to_owned(), s.password()?.to_owned())))
+    {
+        options = options.user_and_password(user, password);
+    }
     if let Some(file) = creds {
         options = options
             .credentials_file(file)

@@ -45,11 +45,8 @@ fn the_plan() {
 
 #[test]
 fn happy() {
-    let script = capturing()
-        .ok(CAPTURE, CAPTURED)
-        .asks(NOTIFY)
-        .ok(NOTIFY, "{}")
-        .is(Status::Completed);
+    let script =
+        capturing().ok(CAPTURE, CAPTURED).asks(NOTIFY).ok(NOTIFY, "{}").is(Status::Completed);
     transcript("happy", &script);
 }
 

@@ -1,2 +1,17 @@
-//! Placeholder.
-fn main() {}
+//! Everything that needs the whole, in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by a panic, in its helpers too"
+)]
+
+mod barrier;
+mod compile_fail;
+mod golden;
+mod live;
+mod scenarios;
+mod script;
+mod support;
+mod tidy;

@@ -8,36 +8,36 @@ use order::PlaceOrder;
 
 use crate::script::Script;
 
-pub const AUTHORIZE: &str = "payment.authorize";
-pub const RESERVE: &str = "inventory.reserve";
-pub const BOOK: &str = "shipping.book";
-pub const CAPTURE: &str = "payment.capture";
-pub const NOTIFY: &str = "notification.send";
+pub(crate) const AUTHORIZE: &str = "payment.authorize";
+pub(crate) const RESERVE: &str = "inventory.reserve";
+pub(crate) const BOOK: &str = "shipping.book";
+pub(crate) const CAPTURE: &str = "payment.capture";
+pub(crate) const NOTIFY: &str = "notification.send";
 
-pub const AUTHORIZED: &str = r#"{"authorization":"auth-1"}"#;
-pub const RESERVED: &str = r#"{"reservation":"res-1"}"#;
-pub const BOOKED: &str = r#"{"parcel":"par-1"}"#;
-pub const CAPTURED: &str = r#"{"capture":"cap-1"}"#;
-pub const UNKNOWN: &str = "null";
+pub(crate) const AUTHORIZED: &str = r#"{"authorization":"auth-1"}"#;
+pub(crate) const RESERVED: &str = r#"{"reservation":"res-1"}"#;
+pub(crate) const BOOKED: &str = r#"{"parcel":"par-1"}"#;
+pub(crate) const CAPTURED: &str = r#"{"capture":"cap-1"}"#;
+pub(crate) const UNKNOWN: &str = "null";
 
-pub fn order() -> Script {
+pub(crate) fn order() -> Script {
     Script::given::<PlaceOrder>(
         r#"{"order_id":"o-1","customer":"c-1","currency":"EUR","items":[{"sku":"tea","quantity":2,"unit_price":450}],"card":"tok-1","country":"DE"}"#,
     )
 }
 
 /// The card is authorized; inventory and shipping are asked.
-pub fn reserving() -> Script {
+pub(crate) fn reserving() -> Script {
     order().asks(AUTHORIZE).ok(AUTHORIZE, AUTHORIZED).asks(RESERVE).asks(BOOK)
 }
 
 /// Both have answered; the card is charged.
-pub fn capturing() -> Script {
+pub(crate) fn capturing() -> Script {
     reserving().ok(RESERVE, RESERVED).ok(BOOK, BOOKED).asks(CAPTURE)
 }
 
 /// Inventory never answers: its ten attempts run out.
-pub fn silent_inventory() -> Script {
+pub(crate) fn silent_inventory() -> Script {
     let mut script = reserving().ok(BOOK, BOOKED);
     for _ in 1..10 {
         script = script.waits().waits().asks(RESERVE);
@@ -46,7 +46,7 @@ pub fn silent_inventory() -> Script {
 }
 
 /// A parcel that cannot be cancelled, 30 times over.
-pub fn closed_parcel_service() -> Script {
+pub(crate) fn closed_parcel_service() -> Script {
     let mut script =
         reserving().ok(BOOK, BOOKED).rejected(RESERVE, "out_of_stock", "too little tea is left");
     for attempt in 1..=30 {
@@ -74,10 +74,7 @@ fn all_goes_well() {
 
 fn order_with_bodies() -> Script {
     order()
-        .asks_with(
-            AUTHORIZE,
-            r#"{"customer":"c-1","card":"tok-1","amount":900,"currency":"EUR"}"#,
-        )
+        .asks_with(AUTHORIZE, r#"{"customer":"c-1","card":"tok-1","amount":900,"currency":"EUR"}"#)
         .nothing_else()
         .ok(AUTHORIZE, AUTHORIZED)
         .asks_with(RESERVE, r#"{"order_id":"o-1","items":[{"sku":"tea","quantity":2}]}"#)
@@ -90,10 +87,7 @@ fn order_with_bodies() -> Script {
 
 #[test]
 fn the_first_step_is_rejected() {
-    order()
-        .asks(AUTHORIZE)
-        .rejected(AUTHORIZE, "card_declined", "")
-        .is(Status::Compensated);
+    order().asks(AUTHORIZE).rejected(AUTHORIZE, "card_declined", "").is(Status::Compensated);
 }
 
 #[test]

@@ -6,14 +6,15 @@ use std::{collections::VecDeque, time::Duration};
 use amends::{
     Definition, Json, Op, Record, Saga, SagaId,
     machine::{
-        Command, Decision, Event, ReplyEvent, State, Status, Time, Turn, command, decide, start,
+        Command, Decision, Event, Kind, ReplyEvent, State, Status, Time, Turn, command, decide,
+        start,
     },
     transcript::Transcript,
     wire::Reply,
 };
 
 /// A saga, and what it has asked for and nobody has looked at yet.
-pub struct Script {
+pub(crate) struct Script {
     definition: Definition,
     state: State,
     records: Vec<Record>,
@@ -27,7 +28,7 @@ fn json(text: &str) -> Json {
 }
 
 impl Script {
-    pub fn given<S: Saga>(input: &str) -> Self {
+    pub(crate) fn given<S: Saga>(input: &str) -> Self {
         let definition = Definition::of::<S>().unwrap();
         let input = json(input);
         definition.admit(&input).unwrap();
@@ -70,13 +71,13 @@ impl Script {
 
     /// The next command is the action of `step`.
     #[track_caller]
-    pub fn asks(self, step: &str) -> Self {
+    pub(crate) fn asks(self, step: &str) -> Self {
         self.expect(step, Op::Action).0
     }
 
     /// The next command undoes `step`, whose action answered `output` (`null`: nobody knows).
     #[track_caller]
-    pub fn asks_undo(self, step: &str, output: &str) -> Self {
+    pub(crate) fn asks_undo(self, step: &str, output: &str) -> Self {
         let (script, command) = self.expect(step, Op::Compensation);
         let body: serde_json::Value = serde_json::from_str(&command.body).unwrap();
         let output: serde_json::Value = serde_json::from_str(output).unwrap();
@@ -95,7 +96,7 @@ impl Script {
 
     /// The next command is the action of `step`, and carries `body`.
     #[track_caller]
-    pub fn asks_with(self, step: &str, body: &str) -> Self {
+    pub(crate) fn asks_with(self, step: &str, body: &str) -> Self {
         let (script, command) = self.expect(step, Op::Action);
         assert_eq!(command.body, body, "what {step} is given");
         script
@@ -103,20 +104,20 @@ impl Script {
 
     /// Nothing else is asked for.
     #[track_caller]
-    pub fn nothing_else(self) -> Self {
+    pub(crate) fn nothing_else(self) -> Self {
         assert!(self.asked.is_empty(), "{:?} is asked for\n{self}", self.asked);
         self
     }
 
     #[track_caller]
-    pub fn is(self, status: Status) -> Self {
+    pub(crate) fn is(self, status: Status) -> Self {
         assert_eq!(self.state.status, status, "the status\n{self}");
         self.nothing_else()
     }
 
     /// The end, and what the saga answers.
     #[track_caller]
-    pub fn completes_with(self, output: &str) -> Self {
+    pub(crate) fn completes_with(self, output: &str) -> Self {
         let told = self.records.last().and_then(|r| r.next.output.clone());
         assert_eq!(told.as_ref().map(Json::as_str), Some(output), "the output\n{self}");
         self.is(Status::Completed)
@@ -124,41 +125,41 @@ impl Script {
 
     /// `step` answers its last attempt.
     #[track_caller]
-    pub fn ok(self, step: &str, output: &str) -> Self {
+    pub(crate) fn ok(self, step: &str, output: &str) -> Self {
         self.answers(step, Op::Action, Reply::Ok(json(output)))
     }
 
     #[track_caller]
-    pub fn rejected(self, step: &str, code: &str, message: &str) -> Self {
+    pub(crate) fn rejected(self, step: &str, code: &str, message: &str) -> Self {
         let (code, message) = (code.to_owned(), message.to_owned());
         self.answers(step, Op::Action, Reply::Rejected { code, message })
     }
 
     #[track_caller]
-    pub fn breaks(self, step: &str, message: &str) -> Self {
+    pub(crate) fn breaks(self, step: &str, message: &str) -> Self {
         let message = message.to_owned();
         self.answers(step, Op::Action, Reply::Retry { message, after: None })
     }
 
     /// As [`Self::breaks`], and says when to try again.
     #[track_caller]
-    pub fn breaks_for(self, step: &str, time: Duration) -> Self {
+    pub(crate) fn breaks_for(self, step: &str, time: Duration) -> Self {
         let reply = Reply::Retry { message: String::new(), after: Some(time) };
         self.answers(step, Op::Action, reply)
     }
 
     #[track_caller]
-    pub fn accepts(self, step: &str) -> Self {
+    pub(crate) fn accepts(self, step: &str) -> Self {
         self.answers(step, Op::Action, Reply::Pending)
     }
 
     #[track_caller]
-    pub fn undone(self, step: &str) -> Self {
+    pub(crate) fn undone(self, step: &str) -> Self {
         self.answers(step, Op::Compensation, Reply::Ok(Json::null()))
     }
 
     #[track_caller]
-    pub fn undo_breaks(self, step: &str, message: &str) -> Self {
+    pub(crate) fn undo_breaks(self, step: &str, message: &str) -> Self {
         let message = message.to_owned();
         self.answers(step, Op::Compensation, Reply::Retry { message, after: None })
     }
@@ -171,16 +172,30 @@ impl Script {
 
     /// `step` answers an attempt, perhaps an old one.
     #[track_caller]
-    pub fn replies(mut self, step: &str, op: Op, attempt: u32, reply: Reply) -> Self {
+    pub(crate) fn replies(mut self, step: &str, op: Op, attempt: u32, reply: Reply) -> Self {
         self.now += Duration::from_millis(12);
         let event = self.event(step, op, attempt, reply);
         match decide(&self.definition, &self.state, &event, self.now) {
             Decision::Turn(turn) => self.take(*turn),
             other => panic!("{event:?} is {other:?}\n{self}"),
         }
-        let again = decide(&self.definition, &self.state, &event, self.now);
-        assert!(matches!(again, Decision::Known(_)), "{event:?} is new twice\n{self}");
+        self.known(&event);
         self
+    }
+
+    /// The event once more is known, and sends again what it has sent.
+    #[track_caller]
+    fn known(&self, event: &Event) {
+        let Decision::Known(again) = self.decide(event) else {
+            panic!("{event:?} is new twice\n{self}");
+        };
+        let sent = self.records.last().unwrap().next.sends.iter();
+        let sent: Vec<_> = sent.map(|s| (self.position(&s.step), s.op, s.attempt)).collect();
+        let again: Vec<_> = again.iter().map(|s| (s.step, s.op, s.attempt)).collect();
+        // What a second fact of the turn has sent is left to its timer.
+        if !again.is_empty() || self.records.last().unwrap().kind != Kind::Unmappable {
+            assert_eq!(again, sent, "what {event:?} sends again\n{self}");
+        }
     }
 
     fn event(&self, step: &str, op: Op, attempt: u32, reply: Reply) -> Event {
@@ -190,20 +205,20 @@ impl Script {
 
     /// `step` answers something that changes nothing.
     #[track_caller]
-    pub fn ignores(self, step: &str, op: Op, attempt: u32, reply: Reply) -> Self {
+    pub(crate) fn ignores(self, step: &str, op: Op, attempt: u32, reply: Reply) -> Self {
         let event = self.event(step, op, attempt, reply);
         let decision = self.decide(&event);
         assert!(matches!(decision, Decision::Known(_)), "{event:?} is {decision:?}\n{self}");
         self
     }
 
-    pub fn decide(&self, event: &Event) -> Decision {
+    pub(crate) fn decide(&self, event: &Event) -> Decision {
         decide(&self.definition, &self.state, event, self.now)
     }
 
     /// Nobody answers until the clock wakes the saga.
     #[track_caller]
-    pub fn waits(mut self) -> Self {
+    pub(crate) fn waits(mut self) -> Self {
         let Some(due) = self.state.due() else { panic!("it waits for nothing\n{self}") };
         self.now = self.now.max(due);
         match self.decide(&Event::Wake) {
@@ -213,12 +228,12 @@ impl Script {
         self
     }
 
-    pub fn after(mut self, time: Duration) -> Self {
+    pub(crate) fn after(mut self, time: Duration) -> Self {
         self.now += time;
         self
     }
 
-    pub fn records(&self) -> &[Record] {
+    pub(crate) fn records(&self) -> &[Record] {
         &self.records
     }
 }

@@ -198,3 +198,39 @@ fn words(error: &(dyn Error + 'static)) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the lot could not be taken")]
+    struct Wrapped(#[source] sqlx::Error);
+
+    #[test]
+    fn trouble_is_found_under_a_services_own_errors() {
+        let reset = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert!(matches!(trouble(&reset()), Trouble::Outage));
+        assert!(matches!(trouble(&Wrapped(reset())), Trouble::Outage));
+        assert!(matches!(trouble(&Wrapped(sqlx::Error::RowNotFound)), Trouble::Other));
+        assert!(matches!(trouble(&std::fmt::Error), Trouble::Other));
+    }
+
+    #[test]
+    fn words_name_the_sources_once() {
+        let io = std::io::Error::other("cable pulled");
+        let text = words(&Wrapped(sqlx::Error::Io(io)));
+        assert!(text.starts_with("the lot could not be taken: "), "{text}");
+        assert_eq!(text.matches("cable pulled").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn only_an_ok_reply_has_an_output() {
+        let output = |text: &str| output_of(&Json::trusted(text)).map(|o| o.to_string());
+        assert_eq!(
+            output(r#"{"outcome":"ok","output":{"n": 1.10}}"#).as_deref(),
+            Some(r#"{"n": 1.10}"#)
+        );
+        assert_eq!(output(r#"{"outcome":"pending"}"#), None);
+    }
+}

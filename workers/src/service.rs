@@ -203,3 +203,69 @@ pub enum ServiceError {
     #[error("the service `{0}` has no step")]
     Idle(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use amends::Rejection;
+
+    use super::*;
+    use crate::{Attempt, Halt};
+
+    struct Nothing;
+
+    struct Book;
+    impl Step for Book {
+        const NAME: &'static str = "hotel.book";
+        type Input = ();
+        type Output = ();
+        type Rejection = Infallible;
+    }
+
+    struct Nameless;
+    impl Rejection for Nameless {
+        fn code(&self) -> &str {
+            ""
+        }
+    }
+
+    struct Pay;
+    impl Step for Pay {
+        const NAME: &'static str = "bank.pay";
+        type Input = ();
+        type Output = ();
+        type Rejection = Nameless;
+    }
+
+    impl<S: Step<Output = ()>> Act<S> for Nothing {
+        async fn act(&self, _: &mut Attempt<'_>, _: S::Input) -> Result<(), Halt<S::Rejection>> {
+            Ok(())
+        }
+    }
+
+    fn builder(name: &str) -> Builder<Nothing> {
+        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(7);
+        Service::new(name, pool.connect_lazy("postgres://nowhere").unwrap(), Nothing)
+    }
+
+    #[tokio::test]
+    async fn names_have_to_fit() {
+        let built = |builder: Builder<Nothing>| builder.build().map(drop);
+        assert_eq!(built(builder("hotel").forward::<Book>()), Ok(()));
+        assert_eq!(built(builder("hotel")), Err(ServiceError::Idle("hotel".into())));
+        let twice = builder("hotel").forward::<Book>().forward::<Book>();
+        assert_eq!(built(twice), Err(ServiceError::Twice("hotel.book")));
+        let foreign = ServiceError::Foreign { service: "hotel".into(), step: "bank.pay" };
+        assert_eq!(built(builder("hotel").forward::<Book>().forward::<Pay>()), Err(foreign));
+        assert!(matches!(built(builder("ho.tel").forward::<Book>()), Err(ServiceError::Name(_))));
+    }
+
+    #[tokio::test]
+    async fn no_more_attempts_than_connections() {
+        for (wanted, got) in [(0, 1), (3, 3), (64, 7)] {
+            let service = builder("hotel").forward::<Book>().concurrency(wanted).build().unwrap();
+            assert_eq!(service.concurrency, got);
+        }
+    }
+}

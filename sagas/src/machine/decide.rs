@@ -43,7 +43,8 @@ pub enum Decision {
     /// Something new: facts to record, at [`State::seq`] and after, and the state after them.
     Turn(Box<Turn>),
     /// Known already. The attempts that the same event sent the first time, as far as they are
-    /// still in flight: their publication may have been lost in a crash.
+    /// still in flight: their publication may have been lost in a crash. What a second fact of that
+    /// turn sent, and what a wake sent, is left to its timer.
     Known(Vec<Send>),
     /// Not possible in this saga. If the state at hand may be outdated, ask again with a fresh one.
     Unexpected(Unexpected),

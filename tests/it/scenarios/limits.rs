@@ -150,9 +150,5 @@ fn an_unreadable_result_without_a_pivot_turns_back() {
         .is(Status::Compensating);
     let error = script.records().last().unwrap().next.error.clone().unwrap();
     assert_eq!((error.step.as_str(), error.code.as_str()), ("", "unmappable"));
-    script
-        .undone(FLIGHT)
-        .asks_undo(HOTEL, r#"{"id":256}"#)
-        .undone(HOTEL)
-        .is(Status::Compensated);
+    script.undone(FLIGHT).asks_undo(HOTEL, r#"{"id":256}"#).undone(HOTEL).is(Status::Compensated);
 }

@@ -68,3 +68,17 @@ fn sums(lines: Vec<Line>) -> (Vec<String>, Vec<i64>) {
     }
     sums.into_iter().unzip()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_article_are_one_line() {
+        let line = |sku: &str, quantity| Line { sku: sku.to_owned(), quantity };
+        let lines = vec![line("b", 1), line("a", u32::MAX), line("c", 0), line("a", u32::MAX)];
+        let (skus, quantities) = sums(lines);
+        assert_eq!(skus, ["a", "b"]);
+        assert_eq!(quantities, [2 * i64::from(u32::MAX), 1]);
+    }
+}

@@ -1,0 +1,100 @@
+//! What `list` and `show` say, to people and to scripts.
+
+use serde_json::Value;
+
+use crate::support::{SERVICES, Shop, order};
+
+#[tokio::test]
+async fn list_and_show() {
+    let shop = Shop::open(&SERVICES).await;
+    assert_eq!(shop.done(&["list"]).await, "no sagas\n");
+    assert_eq!(shop.done(&["list", "--json"]).await, "[]\n");
+    let mut lost = order("o-2");
+    lost["country"] = "AQ".into();
+    shop.publish_order(&order("o-1")).await;
+    shop.publish_order(&lost).await;
+    assert_eq!(shop.fate("o-1").await, "completed");
+    assert_eq!(shop.fate("o-2").await, "compensated");
+
+    let text = shop.done(&["list", "--status", "compensated"]).await;
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.contains("o-2") && text.contains("shipping.book: no_route"), "{text}");
+    let list: Value = serde_json::from_str(&shop.done(&["list", "--json"]).await).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    assert_eq!(list[0]["key"], "o-2");
+    assert_eq!(list[0]["error"]["code"], "no_route");
+
+    let text = shop.done(&["show", "o-2"]).await;
+    for words in ["started", "no_route", "turning back", "undone", "compensated"] {
+        assert!(text.contains(words), "no {words:?} in:\n{text}");
+    }
+    let id = list[1]["id"].as_str().unwrap();
+    let shown: Value = serde_json::from_str(&shop.done(&["show", id, "--json"]).await).unwrap();
+    assert_eq!(shown["status"], "completed");
+    assert_eq!(shown["output"]["order_id"], "o-1");
+    assert_eq!(shown["steps"].as_array().unwrap().len(), 5);
+    assert!(shown["steps"].as_array().unwrap().iter().all(|s| s["status"] == "done"));
+    assert_eq!(shown["history"][0]["kind"], "started");
+}
+
+#[tokio::test]
+async fn mistakes_get_one_clear_line() {
+    let shop = Shop::closed().await;
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["show", "nothing"], 1, "there is no saga with the id or key `nothing`"),
+        (&["worker", "kitchen"], 1, "the services are inventory, payment, shipping, notification"),
+        (&["list", "--status", "fine"], 2, "fine"),
+        (&["orchestrator", "--lanes", "0"], 2, "--lanes"),
+        (&["migrate", "--database-url", "mysql://x/y"], 1, "database URL"),
+    ];
+    for (args, code, words) in cases {
+        let output = shop.run(args).await;
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+        assert!(error.contains(words), "{args:?}: {error}");
+        assert!(code == 2 || error.lines().count() == 1, "{args:?}: {error}");
+    }
+}
+
+/// The views say of each step what the transcript says.
+#[tokio::test]
+async fn the_views_tell_the_same_story() {
+    let mut shop = Shop::open(&["payment", "shipping", "notification"]).await;
+    let mut declined = order("o-1");
+    declined["card"] = "tok_declined".into();
+    shop.publish_order(&declined).await;
+    shop.publish_order(&order("o-2")).await;
+    assert_eq!(shop.fate("o-1").await, "compensated");
+    shop.at_least(
+        "select count(*) from amends.steps where step = 'shipping.book' and status = 'done'",
+        1,
+    )
+    .await;
+    let steps = async |key: &str| -> Vec<(String, String)> {
+        sqlx::query_as(
+            "select t.step, t.status from amends.steps t join amends.sagas s on s.id = t.saga_id
+             where s.key = $1 order by t.started_at, t.step",
+        )
+        .bind(key.to_owned())
+        .fetch_all(&shop.pool)
+        .await
+        .unwrap()
+    };
+    let story = |steps: &[(&str, &str)]| -> Vec<(String, String)> {
+        steps.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    };
+    assert_eq!(steps("o-1").await, story(&[("payment.authorize", "rejected")]));
+    let waits = [
+        ("payment.authorize", "done"),
+        ("inventory.reserve", "running"),
+        ("shipping.book", "done"),
+    ];
+    assert_eq!(steps("o-2").await, story(&waits));
+    let step: String = sqlx::query_scalar("select step from amends.sagas where key = 'o-2'")
+        .fetch_one(&shop.pool)
+        .await
+        .unwrap();
+    assert_eq!(step, "inventory.reserve");
+    shop.start_worker("inventory");
+    assert_eq!(shop.fate("o-2").await, "completed");
+}

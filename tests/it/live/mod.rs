@@ -1,0 +1,10 @@
+//! Live tests: the real binary, a real Postgres, a real nats-server.
+
+mod bad_input;
+mod command_line;
+mod crashes;
+mod demo;
+mod deploys;
+mod raw_worker;
+mod traces;
+mod triggers;

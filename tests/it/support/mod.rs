@@ -1,0 +1,45 @@
+//! What the live tests share: private servers, real processes, and waiting for what must come.
+
+mod shop;
+mod wait;
+
+use std::path::{Path, PathBuf};
+
+use amends_cli::local::{Local, Postgres};
+use tempfile::TempDir;
+
+pub(crate) use shop::{SERVICES, Shop, order};
+pub(crate) use wait::eventually;
+
+/// The product's binary.
+pub(crate) fn amends() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_amends-under-test"))
+}
+
+/// A folder for one test's servers; gone with the test.
+pub(crate) fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("amends-test-").tempdir().unwrap()
+}
+
+/// Private servers of one test.
+pub(crate) async fn servers(folder: &TempDir) -> Local {
+    Local::start_with(amends(), folder.path()).await.unwrap()
+}
+
+/// A fresh, empty database on a Postgres of its own.
+pub(crate) struct Fresh {
+    pub(crate) url: String,
+    _postgres: Postgres,
+    _folder: TempDir,
+}
+
+pub(crate) async fn postgres() -> Fresh {
+    let folder = folder();
+    let postgres = Postgres::start_with(amends(), folder.path()).await.unwrap();
+    Fresh { url: postgres.url().to_owned(), _postgres: postgres, _folder: folder }
+}
+
+/// The repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}

@@ -1,0 +1,336 @@
+//! House rules that no other tool holds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+    process::Command,
+};
+
+use serde_json::Value;
+use sqlx::{
+    AssertSqlSafe, SqlSafeStr as _,
+    migrate::{Migration, MigrationType},
+};
+
+use crate::support::repository;
+
+/// What may lie at the top of the repository: few things, so that each is found.
+const TOP: [&str; 23] = [
+    ".cargo",
+    ".ci",
+    ".dockerignore",
+    ".git",
+    ".gitattributes",
+    ".gitignore",
+    ".sqlx",
+    "ARCHITECTURE.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "clippy.toml",
+    "compose",
+    "deny.toml",
+    "migrations",
+    "orchestrator",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    "sagas",
+    "tests",
+    "workers",
+    // Not committed.
+    "target",
+];
+
+/// Which packages of the workspace each may depend on: arrows only downwards, and orchestrator and
+/// workers do not know each other.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("amends", &[]),
+    ("order", &["amends"]),
+    ("amends-orchestrator", &["amends"]),
+    ("amends-workers", &["amends"]),
+    ("order-services", &["amends", "amends-workers", "order"]),
+    ("amends-cli", &["amends", "amends-orchestrator", "amends-workers", "order", "order-services"]),
+    (
+        "amends-tests",
+        &[
+            "amends",
+            "amends-cli",
+            "amends-orchestrator",
+            "amends-workers",
+            "order",
+            "order-services",
+        ],
+    ),
+];
+
+/// No I/O, no async: what the packages of `sagas` never depend on.
+const IMPURE: [&str; 7] =
+    ["async-nats", "axum", "backoff", "futures-util", "sqlx", "tokio", "tokio-util"];
+
+const LINES_MAX: usize = 600;
+
+/// `sha384sum --check` understands it, from the top of the repository.
+const CHECKSUMS: &str = "migrations/CHECKSUMS";
+
+// In pieces, or this file would break the rules it holds.
+const BACKOFF: &str = concat!("back", "off::");
+const UNDONE: [&str; 3] = [concat!("todo", "!("), concat!("FIX", "ME"), concat!("TO", "DO")];
+const UNSAFE: [&str; 5] = [
+    concat!("un", "safe {"),
+    concat!("un", "safe fn "),
+    concat!("un", "safe impl "),
+    concat!("un", "safe extern "),
+    concat!("un", "safe("),
+];
+
+/// A text file: its path from the top of the repository, and what is in it.
+struct File {
+    path: String,
+    text: String,
+}
+
+impl File {
+    fn is(&self, extension: &str) -> bool {
+        Path::new(&self.path).extension().is_some_and(|e| e == extension)
+    }
+
+    fn is_migration(&self) -> bool {
+        self.is("sql") && self.path.split('/').any(|folder| folder == "migrations")
+    }
+
+    /// Where one of the words stands outside of a comment.
+    fn lines_with(&self, words: &[&str]) -> impl Iterator<Item = String> {
+        let code = self.text.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"));
+        code.filter(|(_, line)| words.iter().any(|word| line.contains(word)))
+            .map(|(at, line)| format!("{}:{}: {}", self.path, at + 1, line.trim()))
+    }
+}
+
+/// All text files but what is not committed.
+fn files() -> Vec<File> {
+    let (top, mut found) = (repository(), Vec::new());
+    let mut folders = vec![top.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let (path, kind) = {
+                let entry = entry.unwrap();
+                (entry.path(), entry.file_type().unwrap())
+            };
+            let name = path.file_name().unwrap_or_default();
+            if kind.is_dir() && name != "target" && name != ".git" && name != ".amends" {
+                folders.push(path);
+            } else if let (true, Ok(text)) = (kind.is_file(), std::fs::read_to_string(&path)) {
+                let path = path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned();
+                found.push(File { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path)).unwrap()
+}
+
+#[track_caller]
+fn assert_none(offences: &[String], rule: &str) {
+    assert!(offences.is_empty(), "{rule}:\n  {}", offences.join("\n  "));
+}
+
+/// The packages of the workspace, as cargo sees them: name, folder, and the names of what each
+/// depends on, its tests included.
+fn packages() -> Vec<(String, String, BTreeSet<String>)> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let package = |package: &Value| {
+        let needs = package["dependencies"].as_array().unwrap();
+        let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
+        let top = text(&metadata["workspace_root"]);
+        let folder = folder.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
+        (text(&package["name"]), folder, needs.iter().map(|need| text(&need["name"])).collect())
+    };
+    metadata["packages"].as_array().unwrap().iter().map(package).collect()
+}
+
+#[test]
+fn the_top_of_the_repository_is_small() {
+    let ignored = read(".gitignore");
+    let ignored: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('/')).collect();
+    let mut more = Vec::new();
+    for entry in std::fs::read_dir(repository()).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        if !TOP.contains(&name.as_str()) && !ignored.contains(&name.as_str()) {
+            more.push(name);
+        }
+    }
+    assert_none(&more, "at the top of the repository, but not in the list of this test");
+}
+
+#[test]
+fn dependencies_point_downwards() {
+    let packages = packages();
+    let arrows: BTreeMap<_, _> = ARROWS.into();
+    let mut wrong = Vec::new();
+    for (name, _, needs) in &packages {
+        let Some(allowed) = arrows.get(name.as_str()) else {
+            wrong.push(format!("{name} is not in the list of this test"));
+            continue;
+        };
+        let inner = packages.iter().filter(|(other, ..)| needs.contains(other));
+        for (other, ..) in inner.filter(|(other, ..)| !allowed.contains(&other.as_str())) {
+            wrong.push(format!("{name} -> {other}"));
+        }
+    }
+    assert_none(&wrong, "dependencies that the layout does not allow");
+}
+
+#[test]
+fn sagas_are_pure() {
+    let mut impure = Vec::new();
+    for (name, folder, needs) in packages() {
+        if folder.starts_with("sagas") {
+            let wrong = needs.iter().filter(|need| IMPURE.contains(&need.as_str()));
+            impure.extend(wrong.map(|need| format!("{name} -> {need}")));
+        }
+    }
+    assert_none(&impure, "the packages of sagas/ do no I/O and know no runtime");
+}
+
+#[test]
+fn backoff_serves_connecting_only() {
+    let users: Vec<_> = packages()
+        .into_iter()
+        .filter(|(_, _, needs)| needs.contains("backoff"))
+        .map(|(name, ..)| name)
+        .collect();
+    assert_eq!(users, ["amends-cli"], "backoff is unmaintained: it stays in one package");
+    let elsewhere: Vec<_> = files()
+        .iter()
+        .filter(|file| file.is("rs") && file.path != "compose/src/link.rs")
+        .flat_map(|file| file.lines_with(&[BACKOFF]))
+        .collect();
+    assert_none(&elsewhere, "backoff is unmaintained: it stays in compose/src/link.rs");
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let long: Vec<_> = files()
+        .iter()
+        .filter(|file| file.path != "Cargo.lock" && !file.path.starts_with(".sqlx/"))
+        .map(|file| (&file.path, file.text.lines().count()))
+        .filter(|&(_, lines)| lines > LINES_MAX)
+        .map(|(path, lines)| format!("{path}: {lines}"))
+        .collect();
+    assert_none(&long, &format!("files with more than {LINES_MAX} lines"));
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    let mut undone = Vec::new();
+    for file in files() {
+        for (at, line) in file.text.lines().enumerate() {
+            if UNDONE.iter().any(|word| line.contains(word)) {
+                undone.push(format!("{}:{}: {}", file.path, at + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&undone, "do it, or leave it out");
+}
+
+#[test]
+fn the_compiler_vouches_for_all_code() {
+    let files = files();
+    let mut wrong: Vec<_> =
+        files.iter().filter(|f| f.is("rs")).flat_map(|f| f.lines_with(&UNSAFE)).collect();
+    // The compiler holds it, where it is told to.
+    let forbidden = concat!("un", "safe_code = \"forbid\"");
+    if !read("Cargo.toml").contains(forbidden) {
+        wrong.push(format!("Cargo.toml lacks `{forbidden}`"));
+    }
+    for (name, folder, _) in packages() {
+        if !read(&format!("{folder}/Cargo.toml")).contains("[lints]\nworkspace = true") {
+            wrong.push(format!("{name} does not take the workspace's lints"));
+        }
+    }
+    assert_none(&wrong, "code that the compiler does not vouch for");
+}
+
+#[test]
+fn every_query_is_asked() {
+    let files = files();
+    let queries: Vec<_> = files.iter().filter(|f| f.is("sql") && !f.is_migration()).collect();
+    let mut unasked: BTreeSet<_> = queries.iter().map(|query| query.path.as_str()).collect();
+    for (_, folder, _) in packages() {
+        let source = format!("{folder}/src/");
+        let code: Vec<_> =
+            files.iter().filter(|f| f.is("rs") && f.path.starts_with(&source)).collect();
+        // Not only right behind `query_file!`: macros pass the name on.
+        unasked.retain(|path| {
+            let name = path.strip_prefix(&format!("{folder}/"));
+            let asks = name.map(|name| format!("\"{name}\""));
+            !asks.is_some_and(|asks| code.iter().any(|file| file.text.contains(&asks)))
+        });
+    }
+    let unasked: Vec<_> = unasked.into_iter().map(str::to_owned).collect();
+    assert_none(&unasked, "no `query_file!` names these");
+
+    let texts: BTreeSet<_> = queries.iter().map(|file| file.text.as_str()).collect();
+    let mut stale = Vec::new();
+    for cached in files.iter().filter(|file| file.path.starts_with(".sqlx/")) {
+        let described: Value = serde_json::from_str(&cached.text).unwrap();
+        if !texts.contains(described["query"].as_str().unwrap()) {
+            stale.push(cached.path.clone());
+        }
+    }
+    assert_none(&stale, "no .sql file has the text of these; `cargo sqlx prepare` removes them");
+}
+
+/// Databases remember what they were migrated by, and refuse a migration that has changed since.
+#[test]
+fn migrations_are_only_added() {
+    let mut now = String::new();
+    for file in files().into_iter().filter(File::is_migration) {
+        let sql = AssertSqlSafe(file.text).into_sql_str();
+        let migration = Migration::new(0, "".into(), MigrationType::Simple, sql, false);
+        for byte in &*migration.checksum {
+            write!(now, "{byte:02x}").unwrap();
+        }
+        writeln!(now, "  {}", file.path).unwrap();
+    }
+    let path = repository().join(CHECKSUMS);
+    if std::env::var_os("UPDATE_CHECKSUMS").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let missing = |from: &str, of: &str, what: &str| {
+        let lines = of.lines().filter(|line| !from.lines().any(|other| other == *line));
+        lines.filter_map(|l| l.split_once("  ")).map(|(_, path)| format!("{what} {path}")).collect()
+    };
+    let mut wrong: Vec<String> = missing(&kept, &now, "new or changed:");
+    wrong.extend(missing(&now, &kept, "gone or changed:"));
+    assert_none(
+        &wrong,
+        "a migration that was released is never changed: put the change in a new file. For a new \
+         file, or one that was not released yet, run this test again with UPDATE_CHECKSUMS=1 and \
+         commit migrations/CHECKSUMS",
+    );
+    assert_eq!(kept, now, "the lines of {CHECKSUMS} are not in order: UPDATE_CHECKSUMS=1");
+}
+
+#[test]
+fn the_image_is_built_by_the_same_compiler() {
+    let toolchain = read("rust-toolchain.toml");
+    let channel = toolchain.split("channel = \"").nth(1).unwrap().split('"').next().unwrap();
+    let image = format!("FROM rust:{channel}-");
+    assert!(read("compose/Dockerfile").contains(&image), "compose/Dockerfile lacks `{image}…`");
+}
