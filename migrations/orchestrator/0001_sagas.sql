@@ -72,6 +72,34 @@ create table amends.timer (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01);
 create index timer_due on amends.timer (due_at);
 
+-- Sagas that an operator must look at, found without reading all sagas: an index on the status would
+-- cost every update its heap-only form.
+create table amends.stuck_saga (
+    saga_id uuid primary key,
+    since timestamptz not null default clock_timestamp()
+);
+
+create function amends.note_stuck() returns trigger
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if new.status = 'stuck' then
+        insert into amends.stuck_saga (saga_id) values (new.id) on conflict do nothing;
+    else
+        delete from amends.stuck_saga where saga_id = new.id;
+    end if;
+    return null;
+end
+$$;
+
+create trigger note_stuck after update on amends.saga for each row
+    when (new.status = 'stuck' or old.status = 'stuck')
+    execute function amends.note_stuck();
+create trigger note_born_stuck after insert on amends.saga for each row
+    when (new.status = 'stuck')
+    execute function amends.note_stuck();
+
 -- Messages that could not be used, kept as they came.
 create table amends.dead_letter (
     id bigint generated always as identity primary key,

@@ -109,10 +109,9 @@ from amends.dead_letter d;
 comment on view amends.dead_letters is
     'Messages that could not be used. body is the text as it came, or escaped when it is no text.';
 
--- Sagas that an operator must look at. They keep a timer at infinity, so that they are found without
--- reading all sagas.
+-- Sagas that an operator must look at.
 create view amends.stuck as
-select s.id, s.definition, s.version, s.key, s.step, s.error, s.started_at, s.updated_at
-from amends.timer t
-join amends.sagas s on s.id = t.saga_id
-where t.due_at = 'infinity' and s.status = 'stuck';
+select s.id, s.definition, s.version, s.key, s.step, s.error, s.started_at, s.updated_at,
+       k.since as stuck_since
+from amends.stuck_saga k
+join amends.sagas s on s.id = k.saga_id;

@@ -102,6 +102,7 @@ mod outline;
 mod plan;
 mod record;
 mod retry;
+mod status_event;
 mod step;
 mod trace;
 pub mod transcript;
@@ -120,5 +121,6 @@ pub use plan::{
 };
 pub use record::{NextRecord, Record, RecordError, SendRecord};
 pub use retry::Retry;
+pub use status_event::{StatusChange, StatusEvent, status_event};
 pub use step::{Call, Compensatable, Rejection, Step};
 pub use trace::{TraceError, TraceParent};

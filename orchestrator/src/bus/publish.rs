@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amends::{TraceParent, machine::Command, wire};
+use amends::{StatusEvent, TraceParent, machine::Command, wire};
 use async_nats::{
     HeaderMap,
     jetstream::{self, context::PublishAckFuture, message::PublishMessage},
@@ -17,10 +17,10 @@ use crate::{letter::Letter, store::Store};
 /// with them the listeners.
 const TASKS_MAX: usize = 16;
 
-/// A message to publish.
-pub(crate) struct Outgoing {
-    pub(crate) command: Command,
-    pub(crate) trace: Option<TraceParent>,
+/// A message to publish, and the trace that it belongs to.
+pub(crate) enum Outgoing {
+    Command(Command, Option<TraceParent>),
+    Status(StatusEvent, Option<TraceParent>),
 }
 
 /// What is left to do for one event after its turn is committed.
@@ -106,14 +106,22 @@ impl Publisher {
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Result<PublishAckFuture, String> {
-        let Command { id, subject, deadline, body } = &outgoing.command;
-        let id = id.to_string();
         let mut headers = HeaderMap::new();
-        headers.insert(wire::AMENDS_ID, id.as_str());
+        let (id, subject, body, trace) = match outgoing {
+            Outgoing::Command(Command { id, subject, deadline, body }, trace) => {
+                let id = id.to_string();
+                let deadline = deadline.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+                headers.insert(wire::AMENDS_ID, id.as_str());
+                headers.insert(wire::AMENDS_DEADLINE, deadline);
+                (id, subject, body, trace)
+            }
+            Outgoing::Status(StatusEvent { subject, id, body }, trace) => {
+                headers.insert("Content-Type", "application/cloudevents+json");
+                (id.clone(), subject, body, trace)
+            }
+        };
         headers.insert(wire::NATS_MSG_ID, id.as_str());
-        let deadline = deadline.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        headers.insert(wire::AMENDS_DEADLINE, deadline);
-        if let Some(trace) = &outgoing.trace {
+        if let Some(trace) = trace {
             headers.insert(wire::TRACEPARENT, trace.child(&id).to_string());
         }
         let message = PublishMessage::build().headers(headers).payload(body.clone().into());

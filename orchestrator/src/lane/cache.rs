@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use amends::{
-    Definition, SagaId, TraceParent,
+    Definition, SagaId, StatusChange, TraceParent,
     machine::{State, Time},
 };
 use quick_cache::{Weighter, unsync::Cache as Lru};
@@ -20,7 +20,10 @@ const BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub(crate) struct Entry {
     pub(crate) definition: Arc<Definition>,
     pub(crate) state: State,
+    pub(crate) key: Option<String>,
     pub(crate) trace: Option<TraceParent>,
+    /// Its changes of status, oldest first.
+    pub(crate) changes: Vec<StatusChange>,
     /// Where its timer stands; never later than the real one unless that was due.
     pub(crate) timer_at: Option<Time>,
 }

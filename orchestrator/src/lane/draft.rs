@@ -7,17 +7,20 @@ use std::{
 };
 
 use amends::{
-    Op, Outline, Record, SagaId, TraceParent,
-    machine::{
-        self, Command, Decision, Event, Fact, Failure, Kind, Send, State, Status, Time, Turn,
-    },
+    Op, Outline, Record, SagaId, StatusChange, TraceParent,
+    machine::{self, Decision, Event, Fact, Failure, Kind, Send, Status, Time, Turn},
 };
 
 use super::{Incoming, Item, Start, Verdict, cache::Entry};
+use crate::bus::Outgoing;
 use crate::store::{Batch, Change, Due, Found, NewSaga, Rearm, Timer};
 
 /// A cached timer this close to its time may have been taken by another replica's clock.
 const TIMER_SLACK: Duration = Duration::from_secs(2);
+
+/// When the news of a change of status that a timer caused is repeated, in case its first
+/// publication was lost in a crash.
+const NEWS_AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Draft {
     pub(super) entries: HashMap<SagaId, Entry>,
@@ -84,7 +87,9 @@ impl Draft {
         let entry = Entry {
             definition: Arc::clone(&start.definition),
             state: turn.next.clone(),
+            key: start.key.clone(),
             trace: start.trace,
+            changes: Vec::new(),
             timer_at: None,
         };
         self.fresh.insert(id);
@@ -104,8 +109,10 @@ impl Draft {
         match machine::decide(&entry.definition, &entry.state, event, self.now) {
             Decision::Turn(turn) => self.take(id, *turn),
             Decision::Known(sends) => {
-                let commands = commands(entry, &entry.state, &sends);
-                Verdict::Publish(commands, entry.trace)
+                let told = entry.changes.iter().filter(|c| followed(entry, event, c));
+                let mut publish: Vec<_> = told.map(|change| announce(id, entry, change)).collect();
+                publish.extend(commands(entry, &sends));
+                Verdict::Publish(publish)
             }
             Decision::Unexpected(_) if !self.fresh.contains(&id) => Verdict::Recheck,
             Decision::Unexpected(why) => Verdict::Bury(why.to_string()),
@@ -113,12 +120,11 @@ impl Draft {
     }
 
     fn wake(&mut self, due: &Due, event: &Event) -> Verdict {
-        let nothing = Verdict::Publish(Vec::new(), None);
         let Some(entry) = self.entries.get(&due.saga) else {
             if !self.foreign.contains(&due.saga) {
                 self.rearm.delete(due.saga);
             }
-            return nothing;
+            return Verdict::Publish(Vec::new());
         };
         // The database found the timer due; a replica whose clock is behind must not disagree.
         let now = self.now.max(due.now);
@@ -130,7 +136,10 @@ impl Draft {
             None if entry.state.status.ended() => self.rearm.delete(due.saga),
             next => self.rearm.set(due, next),
         }
-        nothing
+        // A change that a timer caused has no message that would be delivered again: its news is
+        // repeated by the timer.
+        let last = entry.changes.last().filter(|c| c.seq + 1 == entry.state.seq);
+        Verdict::Publish(last.map(|change| announce(due.saga, entry, change)).into_iter().collect())
     }
 
     /// Takes a turn into the batch.
@@ -139,8 +148,10 @@ impl Draft {
         let outline = entry.definition.outline();
         let change = self.changes.entry(id).or_default();
         let mut sends = Vec::new();
+        let told = entry.changes.len();
         for fact in turn.facts {
             tell(id, outline, &fact);
+            entry.changes.extend(StatusChange::of(&fact));
             if let Some(status) = fact.next.status {
                 let earlier = change.status.take().and_then(|(_, error)| error);
                 change.status = Some((status, fact.next.error.clone().or(earlier)));
@@ -148,9 +159,11 @@ impl Draft {
             change.facts.push(Record::of(outline, &fact));
             sends.extend(fact.next.sends);
         }
-        let commands = commands(entry, &turn.next, &sends);
         entry.state = turn.next;
-        Verdict::Publish(commands, entry.trace)
+        let changes = entry.changes[told..].iter();
+        let mut publish: Vec<_> = changes.map(|change| announce(id, entry, change)).collect();
+        publish.extend(commands(entry, &sends));
+        Verdict::Publish(publish)
     }
 
     /// The rows to write, and the timers that were set.
@@ -173,7 +186,7 @@ impl Draft {
 
 fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
     if held.input.same(&start.input) {
-        return Verdict::Publish(Vec::new(), None);
+        return Verdict::Publish(Vec::new());
     }
     let name = &start.definition.outline().name;
     Verdict::Bury(format!(
@@ -185,15 +198,39 @@ fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
 /// A timer is written only when the one that stands would fire too late: an early one fires, finds
 /// nothing due, and is set again.
 fn timer(entry: &Entry, now: Time, woken: bool) -> Timer {
-    match (entry.state.due(), entry.timer_at) {
+    let due = entry.state.due();
+    if woken && entry.changes.last().is_some_and(|c| c.seq + 1 == entry.state.seq) {
+        let again = now + NEWS_AGAIN;
+        return Timer::Set(Some(due.map_or(again, |due| due.min(again))));
+    }
+    match (due, entry.timer_at) {
         _ if entry.state.status.ended() => Timer::Delete,
         (Some(due), Some(at)) if !woken && at <= due && at > now + TIMER_SLACK => Timer::Keep,
         (due, _) => Timer::Set(due),
     }
 }
 
-fn commands(entry: &Entry, state: &State, sends: &[Send]) -> Vec<Command> {
-    sends.iter().filter_map(|send| machine::command(&entry.definition, state, send)).collect()
+/// Whether a change of status followed from the event that is known already: from the fact that
+/// settled the same operation, or from the one beside it in that turn.
+fn followed(entry: &Entry, event: &Event, change: &StatusChange) -> bool {
+    let Event::Reply(reply) = event else { return false };
+    let outline = entry.definition.outline();
+    let step = outline.position(&reply.step).and_then(|at| entry.state.steps.get(at));
+    step.is_some_and(|step| {
+        let settled_by = step.op(reply.op).settled_by;
+        change.seq == settled_by || change.seq == settled_by.saturating_add(1)
+    })
+}
+
+fn announce(saga: SagaId, entry: &Entry, change: &StatusChange) -> Outgoing {
+    let event =
+        amends::status_event(saga, entry.definition.outline(), entry.key.as_deref(), change);
+    Outgoing::Status(event, entry.trace)
+}
+
+fn commands(entry: &Entry, sends: &[Send]) -> Vec<Outgoing> {
+    let command = |send| machine::command(&entry.definition, &entry.state, send);
+    sends.iter().filter_map(command).map(|c| Outgoing::Command(c, entry.trace)).collect()
 }
 
 /// One log line a fact, and the counters.

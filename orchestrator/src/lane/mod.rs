@@ -5,14 +5,14 @@ mod cache;
 mod draft;
 mod turn;
 
-use amends::{
-    Definition, Json, SagaId, TraceParent,
-    machine::{Command, Event},
-};
+use amends::{Definition, Json, SagaId, TraceParent, machine::Event};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-use crate::{bus::Delivery, store::Due};
+use crate::{
+    bus::{Delivery, Outgoing},
+    store::Due,
+};
 pub(crate) use turn::Lane;
 
 /// Events decided in one statement at most: more makes a batch slower than it saves round trips.
@@ -52,7 +52,7 @@ pub(crate) struct Start {
 /// What comes of an item.
 pub(crate) enum Verdict {
     /// Publish these (perhaps none), then ack.
-    Publish(Vec<Command>, Option<TraceParent>),
+    Publish(Vec<Outgoing>),
     /// Keep it as a dead letter, then ack.
     Bury(String),
     /// It contradicts cached state, which may be outdated: decide again on a fresh one.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amends::{Retry, SagaId, machine::State};
+use amends::{Retry, SagaId, StatusChange, machine::State};
 use chrono::{SubsecRound, Utc};
 use tokio::sync::mpsc;
 
@@ -12,7 +12,7 @@ use super::{
     draft::{Draft, stored_trace},
 };
 use crate::{
-    bus::{Job, Outgoing, Publisher},
+    bus::{Job, Publisher},
     clock::Alarm,
     health::Health,
     registry::Registry,
@@ -171,9 +171,13 @@ impl Lane {
         };
         let outline = definition.outline();
         let mut state = State::new(outline, id, stored.input);
+        let mut changes = Vec::new();
         for fact in stored.facts {
             match fact.into_fact(outline) {
-                Ok(fact) => state.apply(outline, &fact),
+                Ok(fact) => {
+                    state.apply(outline, &fact);
+                    changes.extend(StatusChange::of(&fact));
+                }
                 Err(error) => {
                     tracing::error!(saga = %id, %error, "a saga cannot be read; its events are left alone");
                     draft.foreign.insert(id);
@@ -182,7 +186,9 @@ impl Lane {
             }
         }
         let trace = stored_trace(stored.trace.as_deref());
-        draft.entries.insert(id, Entry { definition, state, trace, timer_at: stored.timer_at });
+        let (key, timer_at) = (stored.key, stored.timer_at);
+        let entry = Entry { definition, state, key, trace, changes, timer_at };
+        draft.entries.insert(id, entry);
         draft.fresh.insert(id);
     }
 
@@ -191,14 +197,9 @@ impl Lane {
         let (mut jobs, mut again) = (Vec::new(), Vec::new());
         for (item, verdict) in items.into_iter().zip(verdicts) {
             match verdict {
-                Verdict::Publish(commands, trace) => jobs.push(Job {
-                    publish: commands
-                        .into_iter()
-                        .map(|command| Outgoing { command, trace })
-                        .collect(),
-                    bury: None,
-                    ack: item.delivery,
-                }),
+                Verdict::Publish(publish) => {
+                    jobs.push(Job { publish, bury: None, ack: item.delivery });
+                }
                 Verdict::Bury(reason) => jobs.push(buried(item, &reason)),
                 Verdict::Recheck => again.push(item),
                 Verdict::Leave => {}

@@ -12,6 +12,7 @@ use super::{CommitError, Store};
 pub(crate) struct Stored {
     pub(crate) definition: String,
     pub(crate) version: u32,
+    pub(crate) key: Option<String>,
     pub(crate) trace: Option<String>,
     pub(crate) input: Json,
     pub(crate) timer_at: Option<Time>,
@@ -40,6 +41,7 @@ impl Store {
             let stored = Stored {
                 definition: row.definition,
                 version: unsigned(row.version),
+                key: row.key,
                 trace: row.trace,
                 input: Json::trusted(&row.input),
                 timer_at: row.due_at,

@@ -6,5 +6,6 @@ mod crashes;
 mod demo;
 mod deploys;
 mod raw_worker;
+mod status;
 mod traces;
 mod triggers;

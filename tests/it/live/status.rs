@@ -1,0 +1,86 @@
+//! What the world hears of a saga, and what an operator sees of one that cannot go on.
+
+use amends::wire;
+use async_nats::{HeaderMap, jetstream};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+
+use crate::support::{SERVICES, Shop, order};
+
+/// All changes of status that were published, in order, each once.
+async fn news(shop: &Shop, count: usize) -> Vec<(String, Value)> {
+    let stream = shop.jetstream.get_stream("AMENDS_SAGAS").await.unwrap();
+    let config = jetstream::consumer::pull::OrderedConfig::default();
+    let consumer = stream.create_consumer(config).await.unwrap();
+    let messages = consumer.messages().await.unwrap().take(count);
+    let read = messages.map(|message| {
+        let message = message.unwrap();
+        (message.subject.to_string(), serde_json::from_slice(&message.payload).unwrap())
+    });
+    read.collect().await
+}
+
+#[tokio::test]
+async fn each_change_of_status_is_a_cloud_event() {
+    let shop = Shop::open(&SERVICES).await;
+    shop.publish_order(&order("good")).await;
+    assert_eq!(shop.fate("good").await, "completed");
+    let mut lost = order("lost");
+    lost["country"] = "AQ".into();
+    shop.publish_order(&lost).await;
+    assert_eq!(shop.fate("lost").await, "compensated");
+    let news = news(&shop, 3).await;
+    let told: Vec<_> =
+        news.iter().map(|(subject, event)| (subject.as_str(), &event["data"])).collect();
+    assert_eq!(told[0].0, "amends.saga.order.completed");
+    assert_eq!(told[0].1["key"], "good");
+    assert_eq!(told[0].1["output"]["order_id"], "good");
+    assert_eq!(told[1].0, "amends.saga.order.compensating");
+    assert_eq!(told[1].1["error"]["code"], "no_route");
+    assert_eq!(told[2].0, "amends.saga.order.compensated");
+    let event = &news[2].1;
+    assert_eq!(event["specversion"], "1.0");
+    assert_eq!(event["type"], "amends.saga.compensated");
+    assert_eq!(event["source"], "amends/order");
+    assert_eq!(event["subject"], event["data"]["saga"]);
+}
+
+async fn reply(shop: &Shop, step: &str, body: &'static str) {
+    let saga: uuid::Uuid =
+        sqlx::query_scalar("select id from amends.sagas").fetch_one(&shop.pool).await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert(wire::AMENDS_ID, format!("{saga}:{step}:action:1"));
+    let service = step.split('.').next().unwrap();
+    let subject = wire::reply_subject(service);
+    let ack = shop.jetstream.publish_with_headers(subject, headers, body.into());
+    ack.await.unwrap().await.unwrap();
+}
+
+/// A step after the pivot that says no, which it must not: an operator sees it, also after a
+/// restart; and when the service comes to its senses the saga goes on by itself.
+#[tokio::test]
+async fn a_stuck_saga_is_seen_and_heals() {
+    let mut shop = Shop::open(&["payment", "inventory", "shipping"]).await;
+    shop.publish_order(&order("o-1")).await;
+    shop.at_least("select count(*) from amends.steps where step = 'notification.send'", 1).await;
+    reply(&shop, "notification.send", r#"{"outcome":"rejected","code":"no_such_mailbox"}"#).await;
+    assert_eq!(shop.fate("o-1").await, "stuck");
+    shop.kill("orchestrator").await;
+    shop.start("orchestrator", &["orchestrator"]);
+    let (step, code): (String, String) =
+        sqlx::query_as("select step, error ->> 'code' from amends.stuck")
+            .fetch_one(&shop.pool)
+            .await
+            .unwrap();
+    assert_eq!((step.as_str(), code.as_str()), ("notification.send", "no_such_mailbox"));
+    let list = shop.done(&["list", "--status", "stuck"]).await;
+    assert!(list.contains("notification.send: no_such_mailbox"), "{list}");
+    let told = shop.done(&["show", "o-1"]).await;
+    assert!(told.contains("STUCK") && told.contains("no_such_mailbox"), "{told}");
+    shop.says("orchestrator", "orchestrator runs").await;
+    reply(&shop, "notification.send", r#"{"outcome":"ok","output":{}}"#).await;
+    shop.at_least("select count(*) from amends.sagas where status = 'completed'", 1).await;
+    assert_eq!(shop.number("select count(*) from amends.stuck").await, 0);
+    let subjects: Vec<_> = news(&shop, 2).await.into_iter().map(|(subject, _)| subject).collect();
+    assert_eq!(subjects, ["amends.saga.order.stuck", "amends.saga.order.completed"]);
+}
