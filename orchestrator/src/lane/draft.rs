@@ -109,7 +109,9 @@ impl Draft {
         match machine::decide(&entry.definition, &entry.state, event, self.now) {
             Decision::Turn(turn) => self.take(id, *turn),
             Decision::Known(sends) => {
-                let told = entry.changes.iter().filter(|c| followed(entry, event, c));
+                // Which of the changes this event caused may be forgotten by now: the saga has gone
+                // on. All are told again; JetStream and consumers drop what they have.
+                let told = entry.changes.iter();
                 let mut publish: Vec<_> = told.map(|change| announce(id, entry, change)).collect();
                 publish.extend(commands(entry, &sends));
                 Verdict::Publish(publish)
@@ -208,18 +210,6 @@ fn timer(entry: &Entry, now: Time, woken: bool) -> Timer {
         (Some(due), Some(at)) if !woken && at <= due && at > now + TIMER_SLACK => Timer::Keep,
         (due, _) => Timer::Set(due),
     }
-}
-
-/// Whether a change of status followed from the event that is known already: from the fact that
-/// settled the same operation, or from the one beside it in that turn.
-fn followed(entry: &Entry, event: &Event, change: &StatusChange) -> bool {
-    let Event::Reply(reply) = event else { return false };
-    let outline = entry.definition.outline();
-    let step = outline.position(&reply.step).and_then(|at| entry.state.steps.get(at));
-    step.is_some_and(|step| {
-        let settled_by = step.op(reply.op).settled_by;
-        change.seq == settled_by || change.seq == settled_by.saturating_add(1)
-    })
 }
 
 fn announce(saga: SagaId, entry: &Entry, change: &StatusChange) -> Outgoing {
