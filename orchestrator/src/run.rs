@@ -44,6 +44,9 @@ pub enum RunError {
     /// A plan changed under its version.
     #[error(transparent)]
     Definition(#[from] RegisterError),
+    /// A lane failed, which is a defect of this program; what it had in hand is delivered again.
+    #[error("a lane failed, see the log above; start again: nothing is lost")]
+    Lane,
     /// A stream or consumer has other settings.
     #[error(transparent)]
     Topology(#[from] TopologyError),
@@ -64,7 +67,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 /// taken is left to the next start. Any number of replicas may run against the same servers.
 ///
 /// # Errors
-/// [`RunError`], at the start only.
+/// [`RunError`]: at the start, or later when a lane fails.
 pub async fn run(
     config: Config,
     pool: PgPool,
@@ -125,7 +128,12 @@ pub async fn run(
 
     // Each part ends when the one before it has: listeners by the token, lanes when nobody can send
     // to them, the publisher when no lane hands over.
-    while listening.join_next().await.is_some() {}
+    let listeners = async { while listening.join_next().await.is_some() {} };
+    tokio::select! {
+        () = listeners => {}
+        // Without its lane a saga would wait for ever.
+        Some(Err(_)) = deciding.join_next() => return Err(RunError::Lane),
+    }
     while deciding.join_next().await.is_some() {}
     publisher.drained().await;
     health.set_started(false);
