@@ -63,6 +63,18 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Tell one saga from its start
     Show(ShowArgs),
+    /// Repeat now what was given up or waits to be repeated, with fresh patience
+    Retry(ActArgs),
+    /// Go on without this compensation, or without this step after the pivot
+    Skip(StepActArgs),
+    /// Say how a step ended that nobody else can answer for
+    Resolve(ResolveArgs),
+    /// Turn a saga back: undo what was done
+    Cancel(ActArgs),
+    /// Send nothing more for a saga until it is resumed
+    Pause(ActArgs),
+    /// Let a paused saga go on
+    Resume(ActArgs),
 }
 
 #[derive(Debug, Args)]
@@ -151,6 +163,54 @@ pub(crate) struct ShowArgs {
     /// One JSON object with the saga, its steps and its history
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ActArgs {
+    /// The saga's id, or its business key
+    #[arg(value_name = "ID")]
+    pub(crate) saga: String,
+    /// Why: kept with who did it
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StepActArgs {
+    /// The saga's id, or its business key
+    #[arg(value_name = "ID")]
+    pub(crate) saga: String,
+    /// The step's name
+    pub(crate) step: String,
+    /// Why: kept with who did it
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResolveArgs {
+    /// The saga's id, or its business key
+    #[arg(value_name = "ID")]
+    pub(crate) saga: String,
+    /// The step's name
+    pub(crate) step: String,
+    /// It was done, with this output (JSON)
+    #[arg(
+        long,
+        value_name = "OUTPUT",
+        required_unless_present = "rejected",
+        conflicts_with = "rejected"
+    )]
+    pub(crate) ok: Option<String>,
+    /// It was refused, with this code: nothing changed and nothing will
+    #[arg(long, value_name = "CODE")]
+    pub(crate) rejected: Option<String>,
+    /// A sentence to the code
+    #[arg(long, requires = "rejected")]
+    pub(crate) message: Option<String>,
+    /// Why: kept with who did it
+    #[arg(long)]
+    pub(crate) reason: String,
 }
 
 #[cfg(test)]

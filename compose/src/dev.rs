@@ -13,11 +13,11 @@ use crate::{
     local::Local,
     looks::print,
     probes,
-    roles::{definitions, stop_on_signal},
+    roles::{SERVICE_SESSION, definitions, stop_on_signal},
 };
 
-/// Connections for orchestrator and services together.
-const CONNECTIONS: u32 = 32;
+/// Connections for the services together, and for the orchestrator.
+const CONNECTIONS: u32 = 24;
 
 /// What the shop has when it opens for the first time.
 pub(crate) fn stock() -> BTreeMap<String, i64> {
@@ -50,9 +50,11 @@ async fn serve(
         Arc::new(move || health.ready().map_err(str::to_owned))
     };
     let probes = probes::serve(http, ready, stop.clone()).await?;
-    let connected = link::postgres(local.database_url(), CONNECTIONS, stop).await?;
+    let url = local.database_url();
+    let own = link::postgres(url, CONNECTIONS, &SERVICE_SESSION, stop).await?;
+    let lanes = link::postgres(url, CONNECTIONS, &amends_orchestrator::SESSION, stop).await?;
     let client = link::nats(local.nats_url(), None, stop).await?;
-    let (Some(pool), Some(client)) = (connected, client) else { return Ok(()) };
+    let (Some(pool), Some(lanes), Some(client)) = (own, lanes, client) else { return Ok(()) };
     prepare(&pool).await?;
     let mut services = JoinSet::new();
     for name in order_services::NAMES {
@@ -61,7 +63,7 @@ async fn serve(
     }
     let orchestrator = tokio::spawn(amends_orchestrator::run(
         Config::default(),
-        pool.clone(),
+        lanes.clone(),
         client,
         definitions()?,
         Arc::clone(&health),
@@ -75,6 +77,7 @@ async fn serve(
         let _ = probes.await;
     }
     pool.close().await;
+    lanes.close().await;
     result.during("the orchestrator cannot run")
 }
 

@@ -8,6 +8,7 @@
 //! | a private Postgres and nats-server | [`local`] |
 //! | what the demo does and checks | `demo`, [`audit`] |
 
+mod acts;
 pub mod audit;
 mod cli;
 mod demo;
@@ -68,6 +69,12 @@ async fn run(cli: cli::Cli) -> Result<(), Failed> {
         }
         Command::List(args) => looks::list(&settings, args).await,
         Command::Show(args) => looks::show(&settings, args).await,
+        Command::Retry(args) => acts::whole(&settings, "retry", args).await,
+        Command::Skip(args) => acts::skip(&settings, args).await,
+        Command::Resolve(args) => acts::resolve(&settings, args).await,
+        Command::Cancel(args) => acts::whole(&settings, "cancel", args).await,
+        Command::Pause(args) => acts::whole(&settings, "pause", args).await,
+        Command::Resume(args) => acts::whole(&settings, "resume", args).await,
     }
 }
 

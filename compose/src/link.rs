@@ -1,9 +1,12 @@
 //! Connecting to Postgres and NATS, and waiting for them: the only place that uses `backoff`.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, str::FromStr as _, time::Duration};
 
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::Failed;
@@ -30,9 +33,10 @@ fn waits() -> ExponentialBackoff {
 pub(crate) async fn postgres(
     url: &str,
     connections: u32,
+    session: &[(&str, &str)],
     stop: &CancellationToken,
 ) -> Result<Option<PgPool>, Failed> {
-    let pool = pool(url, connections)?;
+    let pool = pool(url, connections, session)?;
     let tell = |error, wait: Duration| {
         tracing::warn!(%error, "Postgres does not answer; trying again in {wait:.1?}");
     };
@@ -58,17 +62,24 @@ pub(crate) async fn postgres(
 ///
 /// # Errors
 /// A URL that cannot be used.
-pub(crate) fn pool(url: &str, connections: u32) -> Result<PgPool, Failed> {
+pub(crate) fn pool(
+    url: &str,
+    connections: u32,
+    session: &[(&str, &str)],
+) -> Result<PgPool, Failed> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         let form =
             "the database URL cannot be used: it has the form postgres://user@host:port/name";
         return Err(Failed(form.to_owned()));
     }
-    PgPoolOptions::new()
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|e| Failed::new("the database URL cannot be used", &e))?
+        .application_name("amends")
+        .options(session.iter().copied());
+    Ok(PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        .connect_lazy(url)
-        .map_err(|e| Failed::new("the database URL cannot be used", &e))
+        .connect_lazy_with(options))
 }
 
 /// Connects to NATS and stays connected; waits until a server is there. `None` when stopped
@@ -89,11 +100,15 @@ pub(crate) async fn nats(
     let mut options = async_nats::ConnectOptions::new()
         .name("amends")
         .ping_interval(PING)
-        .event_callback(|event| async move { tracing::info!("NATS: {event}") });
-    // The client takes a user out of an address only while it connects to that very address.
-    if let Some((user, password)) =
-        servers.iter().find_map(|s| Some((s.username()?.to_owned(), s.password()?.to_owned())))
-    {
+        .event_callback(|event| async move {
+            match event {
+                async_nats::Event::ServerError(error) => tracing::warn!("NATS refuses: {error}"),
+                event => tracing::info!("NATS: {event}"),
+            }
+        });
+    // The client does not log in as the user whom an address names.
+    let named = |s: &async_nats::ServerAddr| Some((decoded(s.username()?), decoded(s.password()?)));
+    if let Some((user, password)) = servers.iter().find_map(named) {
         options = options.user_and_password(user, password);
     }
     if let Some(file) = creds {
@@ -113,4 +128,9 @@ pub(crate) async fn nats(
         }
         () = stop.cancelled() => Ok(None),
     }
+}
+
+/// A part of an address as its user meant it.
+fn decoded(part: &str) -> String {
+    percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }

@@ -28,7 +28,7 @@ struct Row {
 
 /// `amends list`.
 pub(crate) async fn list(settings: &Settings, args: ListArgs) -> Result<(), Failed> {
-    let pool = link::pool(settings.database()?, 1)?;
+    let pool = link::pool(settings.database()?, 1, &[])?;
     let status = args.status.map(amends::machine::Status::as_str);
     let rows = sqlx::query_file!(
         "src/sql/list.sql",
@@ -145,7 +145,7 @@ struct ShownFact {
 
 /// `amends show`.
 pub(crate) async fn show(settings: &Settings, args: ShowArgs) -> Result<(), Failed> {
-    let pool = link::pool(settings.database()?, 1)?;
+    let pool = link::pool(settings.database()?, 1, &[])?;
     if args.json {
         let shown = read(&pool, &args.saga).await?;
         return print_json(&shown);
@@ -185,9 +185,25 @@ pub(crate) async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Fail
     Ok(transcript.to_string())
 }
 
-async fn read(pool: &PgPool, saga: &str) -> Result<Shown, Failed> {
+/// A saga's row.
+pub(crate) struct Found {
+    pub(crate) id: Uuid,
+    definition: String,
+    version: i32,
+    key: Option<String>,
+    status: String,
+    input: String,
+    output: Option<String>,
+    error: Option<String>,
+    started_at: Time,
+    updated_at: Option<Time>,
+    finished_at: Option<Time>,
+}
+
+/// The saga with this id or business key.
+pub(crate) async fn find(pool: &PgPool, saga: &str) -> Result<Found, Failed> {
     let id = saga.parse::<SagaId>().ok().map(|id| id.0);
-    let rows = sqlx::query_file!("src/sql/find.sql", id, saga)
+    let rows = sqlx::query_file_as!(Found, "src/sql/find.sql", id, saga)
         .fetch_all(pool)
         .await
         .during("the saga cannot be read")?;
@@ -196,9 +212,12 @@ async fn read(pool: &PgPool, saga: &str) -> Result<Shown, Failed> {
             "the key `{saga}` belongs to sagas of several definitions: use the id (amends list --key {saga})"
         )));
     }
-    let Some(row) = rows.into_iter().next() else {
-        return Err(Failed(format!("there is no saga with the id or key `{saga}` (amends list)")));
-    };
+    let none = || Failed(format!("there is no saga with the id or key `{saga}` (amends list)"));
+    rows.into_iter().next().ok_or_else(none)
+}
+
+async fn read(pool: &PgPool, saga: &str) -> Result<Shown, Failed> {
+    let row = find(pool, saga).await?;
     let json = |text: String| Json::trusted(&text);
     Ok(Shown {
         steps: steps(pool, row.id).await?,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use amends::Definition;
-use amends_orchestrator::{Config, Health};
+use amends_orchestrator::{Config, Health, SESSION};
 use sqlx::PgPool;
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,10 @@ const ORCHESTRATOR_CONNECTIONS: u32 = 12;
 
 /// Connections of a service: as many attempts run side by side.
 const SERVICE_CONNECTIONS: u32 = 16;
+
+/// A handler that hangs is never cancelled; its session is ended, so that it blocks nobody for long.
+pub(crate) const SERVICE_SESSION: [(&str, &str); 2] =
+    [("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "60s")];
 
 /// Connections of one command.
 const COMMAND_CONNECTIONS: u32 = 2;
@@ -84,7 +88,8 @@ pub(crate) async fn orchestrator(
     };
     let ended = CancellationToken::new();
     let probes = probes::serve(args.http, ready, ended.clone()).await?;
-    let Some(pool) = link::postgres(database, ORCHESTRATOR_CONNECTIONS, &stop).await? else {
+    let Some(pool) = link::postgres(database, ORCHESTRATOR_CONNECTIONS, &SESSION, &stop).await?
+    else {
         return Ok(());
     };
     let Some(client) = link::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
@@ -155,7 +160,8 @@ pub(crate) async fn worker(settings: &Settings, args: WorkerArgs) -> Result<(), 
     let mut services = Vec::new();
     for name in names {
         let url = settings.database_of(name)?;
-        let Some(pool) = link::postgres(&url, SERVICE_CONNECTIONS, &stop).await? else {
+        let Some(pool) = link::postgres(&url, SERVICE_CONNECTIONS, &SERVICE_SESSION, &stop).await?
+        else {
             return Ok(());
         };
         order_services::prepare(name, &pool).await.during(&format!("service {name}"))?;
@@ -233,7 +239,7 @@ pub(crate) async fn migrate(settings: &Settings, args: MigrateArgs) -> Result<()
         Some(url) => url.as_str(),
         None => settings.database()?,
     };
-    let Some(pool) = link::postgres(url, COMMAND_CONNECTIONS, &stop).await? else {
+    let Some(pool) = link::postgres(url, COMMAND_CONNECTIONS, &[], &stop).await? else {
         return Err(Failed("stopped before Postgres answered".into()));
     };
     if args.participant.is_some() {

@@ -42,8 +42,8 @@ create table amends.saga (
 comment on column amends.saga.error is '{"step", "code", "message"}: why it turned back or is stuck';
 comment on column amends.saga.trace is 'W3C traceparent of the trigger';
 
--- One saga per business key, for ever.
-create unique index saga_key on amends.saga (definition, key) where key is not null;
+-- One saga per business key, for ever. The key comes first: people look for it alone.
+create unique index saga_key on amends.saga (key, definition) where key is not null;
 
 -- What happened, one row a fact, only ever inserted. The primary key is the version check: of two
 -- turns that decide on the same state one fails. No foreign key: the check would cost a lock on the

@@ -12,6 +12,7 @@ from amends.fact f, json_array_elements(f.next -> 'sends') s;
 create view amends.steps as
 select a.saga_id, a.step, d.service, d.operation,
        case
+           when 'skip' in (undo.outcome, act.kind) then 'skipped'
            when undo.outcome = 'done' then 'compensated'
            when undo.outcome is not null and stuck.at is not null then 'stuck'
            when undo.sent is not null then 'compensating'
@@ -49,7 +50,8 @@ left join lateral (
            case when f.kind in ('done', 'late') then f.detail end as output,
            case when f.kind not in ('done', 'late') then f.detail end as error
     from amends.fact f
-    where f.saga_id = a.saga_id and f.step = a.step and f.op = 'action' and f.kind <> 'resumed'
+    where f.saga_id = a.saga_id and f.step = a.step and f.op = 'action'
+      and f.kind not in ('resumed', 'resolve')
       and (f.attempt = a.attempts or f.kind in ('done', 'late', 'rejected'))
     order by f.kind in ('done', 'late') desc, f.seq desc
     limit 1
@@ -65,7 +67,8 @@ left join lateral (
     left join lateral (
         select f.* from amends.fact f
         where f.saga_id = a.saga_id and f.step = a.step and f.op = 'compensation'
-          and f.kind <> 'resumed'
+          and f.kind not in ('resumed', 'resolve')
+          and (f.attempt = sent.sent or f.kind in ('done', 'skip'))
         order by f.seq desc
         limit 1
     ) f on true

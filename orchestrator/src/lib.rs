@@ -20,5 +20,5 @@ mod store;
 
 pub use bus::TopologyError;
 pub use health::Health;
-pub use run::{Config, RunError, migrate, run};
+pub use run::{Config, RunError, SESSION, migrate, run};
 pub use store::RegisterError;

@@ -18,6 +18,18 @@ use crate::{
     store::{RegisterError, Store},
 };
 
+/// Session settings that an orchestrator's connections need. Its statements touch rows by key; with
+/// the statistics of an empty table Postgres would choose plans that read all of it, and keep them
+/// while it grows. What waits longer than this for a lock waits for a client that hangs.
+pub const SESSION: [(&str, &str); 6] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+];
+
 /// Settings of an orchestrator.
 #[derive(Debug, Clone)]
 pub struct Config {

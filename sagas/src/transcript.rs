@@ -94,6 +94,13 @@ impl<'a> Teller<'a, '_> {
             Kind::Pending => ("accepted", accepted(fact)),
             Kind::Resumed => ("delay over", String::new()),
             Kind::Late => ("done late", format!("{}, after it was given up", payload(fact))),
+            Kind::Retry => ("OPERATOR retry", signed(fact)),
+            Kind::Skip if undo => ("OPERATOR no undo", signed(fact)),
+            Kind::Skip => ("OPERATOR skip", signed(fact)),
+            Kind::Resolve => ("OPERATOR says", signed(fact)),
+            Kind::Cancel => ("OPERATOR cancel", signed(fact)),
+            Kind::Pause => ("OPERATOR pause", signed(fact)),
+            Kind::Unpause => ("OPERATOR resume", signed(fact)),
             Kind::Unmappable if fact.step.is_none() => ("no output", reason(fact)),
             Kind::Unmappable => ("no input", reason(fact)),
         };
@@ -188,15 +195,21 @@ fn payload(fact: &Record) -> String {
 }
 
 fn reason(fact: &Record) -> String {
-    let field = |name: &str| {
-        let object: Option<serde_json::Map<String, serde_json::Value>> =
-            fact.detail.as_ref().and_then(|d| d.read().ok());
-        let text = object.as_ref().and_then(|o| o.get(name)).and_then(|v| v.as_str());
-        text.unwrap_or("").to_owned()
-    };
-    let code = if fact.kind == Kind::Unmappable { String::new() } else { field("code") };
-    let parts = [code, field("message")].into_iter().filter(|part| !part.is_empty());
+    let code = if fact.kind == Kind::Unmappable { String::new() } else { field(fact, "code") };
+    let parts = [code, field(fact, "message")].into_iter().filter(|part| !part.is_empty());
     printable(&parts.collect::<Vec<_>>().join(": "))
+}
+
+/// Who acted, and why.
+fn signed(fact: &Record) -> String {
+    printable(&format!("{}: {}", field(fact, "by"), field(fact, "reason")))
+}
+
+fn field(fact: &Record, name: &str) -> String {
+    let object: Option<serde_json::Map<String, serde_json::Value>> =
+        fact.detail.as_ref().and_then(|d| d.read().ok());
+    let text = object.as_ref().and_then(|o| o.get(name)).and_then(|v| v.as_str());
+    text.unwrap_or("").to_owned()
 }
 
 fn broken(fact: &Record) -> String {

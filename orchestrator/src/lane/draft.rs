@@ -13,7 +13,7 @@ use amends::{
 
 use super::{Incoming, Item, Start, Verdict, cache::Entry};
 use crate::bus::Outgoing;
-use crate::store::{Batch, Change, Due, Found, NewSaga, Rearm, Timer};
+use crate::store::{Batch, Change, DecidedAct, Due, Found, NewSaga, OpenAct, Rearm, Timer};
 
 /// A cached timer this close to its time may have been taken by another replica's clock.
 const TIMER_SLACK: Duration = Duration::from_secs(2);
@@ -30,6 +30,9 @@ pub(super) struct Draft {
     pub(super) foreign: HashSet<SagaId>,
     /// Sagas that hold a business key.
     pub(super) keys: HashMap<(String, String), Found>,
+    /// What operators ask for, of the sagas that were woken.
+    pub(super) acts: HashMap<SagaId, Vec<OpenAct>>,
+    decided: Vec<DecidedAct>,
     changes: HashMap<SagaId, Change>,
     woken: HashSet<SagaId>,
     pub(super) rearm: Rearm,
@@ -43,6 +46,8 @@ impl Draft {
             fresh: HashSet::new(),
             foreign: HashSet::new(),
             keys: HashMap::new(),
+            acts: HashMap::new(),
+            decided: Vec::new(),
             changes: HashMap::new(),
             woken: HashSet::new(),
             rearm: Rearm::default(),
@@ -94,7 +99,7 @@ impl Draft {
         };
         self.fresh.insert(id);
         self.entries.insert(id, entry);
-        self.take(id, turn)
+        Verdict::Publish(self.take(id, turn))
     }
 
     fn event(&mut self, id: SagaId, event: &Event) -> Verdict {
@@ -107,7 +112,7 @@ impl Draft {
             };
         };
         match machine::decide(&entry.definition, &entry.state, event, self.now) {
-            Decision::Turn(turn) => self.take(id, *turn),
+            Decision::Turn(turn) => Verdict::Publish(self.take(id, *turn)),
             Decision::Known(sends) => {
                 // Which of the changes this event caused may be forgotten by now: the saga has gone
                 // on. All are told again; JetStream and consumers drop what they have.
@@ -118,22 +123,59 @@ impl Draft {
             }
             Decision::Unexpected(_) if !self.fresh.contains(&id) => Verdict::Recheck,
             Decision::Unexpected(why) => Verdict::Bury(why.to_string()),
+            Decision::Refused(why) => Verdict::Bury(why),
         }
     }
 
     fn wake(&mut self, due: &Due, event: &Event) -> Verdict {
-        let Some(entry) = self.entries.get(&due.saga) else {
+        if !self.entries.contains_key(&due.saga) {
             if !self.foreign.contains(&due.saga) {
                 self.rearm.delete(due.saga);
             }
             return Verdict::Publish(Vec::new());
-        };
+        }
         // The database found the timer due; a replica whose clock is behind must not disagree.
         let now = self.now.max(due.now);
-        if let Decision::Turn(turn) = machine::decide(&entry.definition, &entry.state, event, now) {
-            self.woken.insert(due.saga);
-            return self.take(due.saga, *turn);
+        let mut publish = Vec::new();
+        for act in self.acts.remove(&due.saga).unwrap_or_default() {
+            publish.extend(self.act(due.saga, act, now));
         }
+        let Some(entry) = self.entries.get(&due.saga) else { return Verdict::Publish(publish) };
+        match machine::decide(&entry.definition, &entry.state, event, now) {
+            Decision::Turn(turn) => {
+                self.woken.insert(due.saga);
+                publish.extend(self.take(due.saga, *turn));
+            }
+            // The batch writes the timer.
+            _ if self.woken.contains(&due.saga) => {}
+            _ => publish.extend(self.idle(due)),
+        }
+        Verdict::Publish(publish)
+    }
+
+    /// Decides an operator's act.
+    fn act(&mut self, id: SagaId, act: OpenAct, now: Time) -> Vec<Outgoing> {
+        let Some(entry) = self.entries.get(&id) else { return Vec::new() };
+        let decision = act
+            .event
+            .map(|event| machine::decide(&entry.definition, &entry.state, &Event::Act(event), now));
+        let (publish, refusal) = match decision {
+            Ok(Decision::Turn(turn)) => {
+                self.woken.insert(id);
+                (self.take(id, *turn), None)
+            }
+            Ok(Decision::Refused(why)) | Err(why) => (Vec::new(), Some(why)),
+            Ok(Decision::Known(_) | Decision::Unexpected(_)) => (Vec::new(), None),
+        };
+        let accepted = refusal.is_none();
+        tracing::info!(saga = %id, act = act.id, accepted, why = refusal, "an operator acted");
+        self.decided.push(DecidedAct { id: act.id, accepted, answer: refusal });
+        publish
+    }
+
+    /// Nothing was due: the timer is set to when something is.
+    fn idle(&mut self, due: &Due) -> Vec<Outgoing> {
+        let Some(entry) = self.entries.get(&due.saga) else { return Vec::new() };
         match entry.state.due() {
             None if entry.state.status.ended() => self.rearm.delete(due.saga),
             next => self.rearm.set(due, next),
@@ -141,12 +183,12 @@ impl Draft {
         // A change that a timer caused has no message that would be delivered again: its news is
         // repeated by the timer.
         let last = entry.changes.last().filter(|c| c.seq + 1 == entry.state.seq);
-        Verdict::Publish(last.map(|change| announce(due.saga, entry, change)).into_iter().collect())
+        last.map(|change| announce(due.saga, entry, change)).into_iter().collect()
     }
 
     /// Takes a turn into the batch.
-    fn take(&mut self, id: SagaId, turn: Turn) -> Verdict {
-        let Some(entry) = self.entries.get_mut(&id) else { return Verdict::Recheck };
+    fn take(&mut self, id: SagaId, turn: Turn) -> Vec<Outgoing> {
+        let Some(entry) = self.entries.get_mut(&id) else { return Vec::new() };
         let outline = entry.definition.outline();
         let change = self.changes.entry(id).or_default();
         let mut sends = Vec::new();
@@ -165,7 +207,7 @@ impl Draft {
         let changes = entry.changes[told..].iter();
         let mut publish: Vec<_> = changes.map(|change| announce(id, entry, change)).collect();
         publish.extend(commands(entry, &sends));
-        Verdict::Publish(publish)
+        publish
     }
 
     /// The rows to write, and the timers that were set.
@@ -181,6 +223,9 @@ impl Draft {
                 }
             }
             batch.add(id, change);
+        }
+        for act in self.decided.drain(..) {
+            batch.decide(act);
         }
         (batch, alarms)
     }

@@ -134,10 +134,14 @@ impl Lane {
 
     async fn load(&mut self, draft: &mut Draft, work: &Work) -> Result<(), CommitError> {
         let (mut ids, mut definitions, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        let mut woken = Vec::new();
         for item in &work.items {
             let cached = self.cache.take(item.saga).filter(|_| work.cached);
             let start = matches!(item.incoming, Incoming::Start(_));
             let timer = matches!(item.incoming, Incoming::Wake(..));
+            if timer {
+                woken.push(item.saga.0);
+            }
             match cached {
                 // A timer may be moved without a new fact: only a fresh state may do that.
                 Some(entry) if !timer => drop(draft.entries.insert(item.saga, entry)),
@@ -159,6 +163,7 @@ impl Lane {
         for (id, stored) in self.store.load(&ids).await? {
             self.unfold(draft, id, stored);
         }
+        draft.acts = self.store.open_acts(&woken).await?;
         draft.keys = self.store.find(&definitions, &keys).await?;
         Ok(())
     }

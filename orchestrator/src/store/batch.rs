@@ -6,7 +6,7 @@ use amends::{
 };
 use sqlx::types::Uuid;
 
-use super::{CommitError, Store};
+use super::{CommitError, DecidedAct, Store};
 
 /// What changes for one saga in a batch.
 #[derive(Debug, Default)]
@@ -50,6 +50,14 @@ pub(crate) struct Batch {
     starts: Starts,
     changes: Changes,
     timers: Timers,
+    acts: Acts,
+}
+
+#[derive(Debug, Default)]
+struct Acts {
+    id: Vec<i64>,
+    accepted: Vec<bool>,
+    answer: Vec<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +104,14 @@ struct Timers {
 
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
-        self.facts.saga.is_empty()
+        self.facts.saga.is_empty() && self.acts.id.is_empty()
+    }
+
+    /// Adds what became of an operator's act.
+    pub(crate) fn decide(&mut self, act: DecidedAct) {
+        self.acts.id.push(act.id);
+        self.acts.accepted.push(act.accepted);
+        self.acts.answer.push(act.answer);
     }
 
     pub(crate) fn facts(&self) -> usize {
@@ -189,7 +204,7 @@ impl Store {
     /// # Errors
     /// [`CommitError`]; after `Unavailable` the batch may have been written.
     pub(crate) async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        let Batch { facts: f, starts: s, changes: c, timers: t } = batch;
+        let Batch { facts: f, starts: s, changes: c, timers: t, acts: a } = batch;
         let starts = !s.id.is_empty();
         let changes = !c.id.is_empty() || !t.deleted.is_empty() || t.id.len() > s.id.len();
         macro_rules! run {
@@ -203,7 +218,8 @@ impl Store {
                 .await
             };
         }
-        match (starts, changes) {
+        let acts = !a.id.is_empty();
+        match (starts || acts, changes || acts) {
             (false, false) => run!("src/store/sql/facts.sql"),
             (true, false) => run!(
                 "src/store/sql/starts.sql",
@@ -231,7 +247,7 @@ impl Store {
                 &t.deleted
             ),
             (true, true) => run!(
-                "src/store/sql/starts_and_changes.sql",
+                "src/store/sql/everything.sql",
                 &s.id,
                 &s.definition,
                 &s.version,
@@ -248,7 +264,10 @@ impl Store {
                 &c.status as &[&str],
                 &c.error as &[Option<String>],
                 &c.finished_at as &[Option<Time>],
-                &t.deleted
+                &t.deleted,
+                &a.id,
+                &a.accepted,
+                &a.answer as &[Option<String>]
             ),
         }?;
         Ok(())

@@ -3,6 +3,7 @@
 //! version check. No future of this module may be cancelled half-way (sqlx 0.9 then hands an open
 //! transaction to the next borrower): callers run in tasks of their own that are never aborted.
 
+mod acts;
 mod batch;
 mod definitions;
 mod error;
@@ -12,6 +13,7 @@ mod timers;
 
 use sqlx::PgPool;
 
+pub(crate) use acts::{DecidedAct, OpenAct};
 pub(crate) use batch::{Batch, Change, NewSaga, Timer};
 pub use definitions::RegisterError;
 pub(crate) use error::CommitError;

@@ -84,12 +84,27 @@ impl<'a> Draft<'a> {
 
     /// Goes on as far as the state allows, and sets the status that results.
     pub(super) fn advance(&mut self) {
+        if self.state.paused {
+            return self.settle_status();
+        }
         if !self.state.turned && self.forward() == Forward::Blocked {
             self.enter(Status::Compensating);
         }
         if self.state.turned {
             self.backward();
         }
+        self.settle_status();
+    }
+
+    /// Turns the saga back by an operator's word.
+    pub(super) fn turn_back(&mut self, why: &str) {
+        let failure =
+            Failure { step: String::new(), code: "cancelled".into(), message: why.into() };
+        self.cause.get_or_insert(failure);
+        self.enter(Status::Compensating);
+    }
+
+    fn settle_status(&mut self) {
         let status = self.status();
         if status != self.state.status {
             self.enter(status);
@@ -111,7 +126,7 @@ impl<'a> Draft<'a> {
     fn forward(&mut self) -> Forward {
         for stage in self.definition.outline().stages() {
             let phases = || stage.clone().map(|at| self.state.steps[at].action.phase);
-            if phases().all(|p| p == Phase::Done) {
+            if phases().all(settled) {
                 continue;
             }
             if phases().any(|p| matches!(p, Phase::Rejected | Phase::Unknown)) {
@@ -129,8 +144,12 @@ impl<'a> Draft<'a> {
     fn dispatch(&mut self, steps: &[usize]) -> Forward {
         let mut inputs = Vec::with_capacity(steps.len());
         for at in steps {
+            if self.state.steps[*at].input.is_some() {
+                inputs.push((*at, None)); // sent before, and to be repeated: its input is fixed
+                continue;
+            }
             match self.definition.step_input(*at, &self.state) {
-                Ok(input) => inputs.push((*at, input)),
+                Ok(input) => inputs.push((*at, Some(input))),
                 Err(error) => {
                     self.unmappable(*at, &error.to_string());
                     if self.step(*at).kind != StepKind::Retriable {
@@ -140,7 +159,7 @@ impl<'a> Draft<'a> {
             }
         }
         for (at, input) in inputs {
-            self.send(at, Op::Action, Some(input));
+            self.send(at, Op::Action, input);
         }
         Forward::Waits
     }
@@ -203,7 +222,7 @@ impl<'a> Draft<'a> {
     fn needs_undo(&self, at: usize) -> bool {
         let step = &self.state.steps[at];
         matches!(step.action.phase, Phase::Done | Phase::Unknown)
-            && step.compensation.phase != Phase::Done
+            && !settled(step.compensation.phase)
     }
 
     fn status(&self) -> Status {
@@ -214,11 +233,14 @@ impl<'a> Draft<'a> {
         if steps.iter().any(given_up) || (self.state.no_output && !self.state.turned) {
             return Status::Stuck;
         }
+        if self.state.paused {
+            return Status::Paused;
+        }
         let open = |s: &super::StepState| s.action.phase == Phase::InFlight;
         let ended = if self.state.turned {
             !steps.iter().any(open) && !(0..steps.len()).any(|at| self.needs_undo(at))
         } else {
-            steps.iter().all(|s| s.action.phase == Phase::Done)
+            steps.iter().all(|s| settled(s.action.phase))
         };
         match (self.state.turned, ended) {
             (false, false) => Status::Running,
@@ -227,6 +249,11 @@ impl<'a> Draft<'a> {
             (true, true) => Status::Compensated,
         }
     }
+}
+
+/// Whether an operation needs nothing more.
+const fn settled(phase: Phase) -> bool {
+    matches!(phase, Phase::Done | Phase::Skipped)
 }
 
 #[derive(PartialEq, Eq)]

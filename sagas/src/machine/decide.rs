@@ -1,7 +1,7 @@
 //! What an event means for a saga.
 
 use super::{
-    Fact, Kind, Phase, Send, State, Time,
+    ActEvent, Fact, Kind, Phase, Send, State, Time,
     advance::{Draft, give_up_at},
     message_json,
 };
@@ -18,6 +18,8 @@ pub enum Event {
     Reply(ReplyEvent),
     /// It is time to look at what is due.
     Wake,
+    /// An operator acts.
+    Act(ActEvent),
     /// The saga was started once more, by a redelivery of its trigger or by its business key.
     StartedAgain,
 }
@@ -46,6 +48,8 @@ pub enum Decision {
     /// still in flight: their publication may have been lost in a crash. What a second fact of that
     /// turn sent, and what a wake sent, is left to its timer.
     Known(Vec<Send>),
+    /// An operator's act that the saga's state does not allow, with the reason.
+    Refused(String),
     /// Not possible in this saga. If the state at hand may be outdated, ask again with a fresh one.
     Unexpected(Unexpected),
 }
@@ -103,6 +107,7 @@ pub fn decide(definition: &Definition, state: &State, event: &Event, now: Time) 
     match event {
         Event::Reply(reply) => on_reply(definition, state, reply, now),
         Event::Wake => on_wake(definition, state, now),
+        Event::Act(act) => super::act::decide(definition, state, act, now),
         Event::StartedAgain => Decision::Known(in_flight(state, 0)),
     }
 }
@@ -235,7 +240,7 @@ fn broke(
         crate::AttemptId { saga: draft.state.id, step: plan.name.as_str().into(), op, attempt };
     let due = draft.now + after.unwrap_or_else(|| retry.delay(attempt, &effect.effect()));
     let limit = give_up_at(plan, state.first_sent.unwrap_or(draft.now), op);
-    let given_up = attempt >= retry.attempts()
+    let given_up = attempt - state.counted_from.min(attempt) >= retry.attempts()
         || limit.is_some_and(|limit| due >= limit)
         || (op == Op::Action && draft.state.turned);
     let due = (!given_up).then_some(due);
@@ -251,6 +256,9 @@ fn blame_given_up(draft: &mut Draft<'_>, at: usize, op: Op, message: &str) {
 }
 
 fn on_wake(definition: &Definition, state: &State, now: Time) -> Decision {
+    if state.paused {
+        return Decision::Known(Vec::new());
+    }
     let mut draft = Draft::new(definition, state.clone(), now);
     let (resumed, timed_out): (Vec<_>, Vec<_>) =
         due_ops(state, now).partition(|(at, op, phase)| {

@@ -93,10 +93,22 @@ pub enum Kind {
     Late,
     /// A value could not be computed from what the steps answered.
     Unmappable,
+    /// An operator had it repeated now, with fresh patience.
+    Retry,
+    /// An operator goes on without this operation.
+    Skip,
+    /// An operator says how an operation ended; the fact that follows says it.
+    Resolve,
+    /// An operator turned the saga back.
+    Cancel,
+    /// An operator holds the saga.
+    Pause,
+    /// An operator lets it go on.
+    Unpause,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 15] = [
         Self::Started,
         Self::Done,
         Self::Rejected,
@@ -106,7 +118,22 @@ impl Kind {
         Self::Resumed,
         Self::Late,
         Self::Unmappable,
+        Self::Retry,
+        Self::Skip,
+        Self::Resolve,
+        Self::Cancel,
+        Self::Pause,
+        Self::Unpause,
     ];
+
+    /// Whether an operator did it.
+    #[must_use]
+    pub const fn is_act(self) -> bool {
+        matches!(
+            self,
+            Self::Retry | Self::Skip | Self::Resolve | Self::Cancel | Self::Pause | Self::Unpause
+        )
+    }
 
     /// The word used in SQL.
     #[must_use]
@@ -121,6 +148,12 @@ impl Kind {
             Self::Resumed => "resumed",
             Self::Late => "late",
             Self::Unmappable => "unmappable",
+            Self::Retry => "retry",
+            Self::Skip => "skip",
+            Self::Resolve => "resolve",
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Unpause => "resume",
         }
     }
 }

@@ -12,6 +12,7 @@
 //! The terms are Garcia-Molina and Salem's (Sagas, 1987) and Richardson's (Microservices Patterns,
 //! ch. 4); that an unknown outcome is compensated is ours.
 
+mod act;
 mod advance;
 mod decide;
 mod fact;
@@ -21,6 +22,7 @@ mod tests;
 
 use crate::{Definition, Json, Op, wire};
 
+pub use act::{Act, ActEvent};
 pub use decide::{Decision, Event, ReplyEvent, Turn, Unexpected, decide, start};
 pub use fact::{Fact, Failure, Kind, Next, Send, Status};
 pub use state::{OpState, Phase, State, StepState};

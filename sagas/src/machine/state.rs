@@ -23,6 +23,8 @@ pub enum Phase {
     Unknown,
     /// Given up although it must happen: the saga is stuck.
     GivenUp,
+    /// Left out by an operator, who answers for it.
+    Skipped,
 }
 
 /// One operation of one step.
@@ -32,7 +34,9 @@ pub struct OpState {
     pub phase: Phase,
     /// The last attempt sent; 0 before the first.
     pub attempt: u32,
-    /// When the first attempt was sent.
+    /// Attempts before this one are not counted: an operator gave it fresh patience.
+    pub counted_from: u32,
+    /// When the first attempt that counts was sent.
     pub first_sent: Option<Time>,
     /// When the clock must look at it.
     pub due: Option<Time>,
@@ -89,6 +93,10 @@ pub struct State {
     pub turned: bool,
     /// Whether its output could not be computed.
     pub no_output: bool,
+    /// Whether an operator holds it.
+    pub paused: bool,
+    /// The number after the last fact by an operator.
+    pub acted: u32,
     /// The trigger's body.
     pub input: Json,
     /// The steps in order of the plan.
@@ -100,7 +108,17 @@ impl State {
     #[must_use]
     pub fn new(outline: &Outline, id: SagaId, input: Json) -> Self {
         let steps = vec![StepState::default(); outline.steps.len()];
-        Self { id, seq: 0, status: Status::Running, turned: false, no_output: false, input, steps }
+        Self {
+            id,
+            seq: 0,
+            status: Status::Running,
+            turned: false,
+            no_output: false,
+            paused: false,
+            acted: 0,
+            input,
+            steps,
+        }
     }
 
     /// Takes a fact into the state. Total: a fact about a step that is not in the outline changes
@@ -119,6 +137,9 @@ impl State {
     /// What happened to the operation that a fact is about.
     pub(super) fn happened(&mut self, outline: &Outline, fact: &Fact) {
         let seq = self.seq;
+        if fact.kind.is_act() {
+            return self.acted_on(outline, fact);
+        }
         let Some((at, op)) = fact.step.zip(fact.op) else {
             self.no_output |= fact.kind == Kind::Unmappable;
             return;
@@ -131,7 +152,14 @@ impl State {
         let state = step.op_mut(op);
         state.due = None;
         match fact.kind {
-            Kind::Started | Kind::Resumed => return,
+            Kind::Started
+            | Kind::Resumed
+            | Kind::Retry
+            | Kind::Skip
+            | Kind::Resolve
+            | Kind::Cancel
+            | Kind::Pause
+            | Kind::Unpause => return,
             Kind::Done | Kind::Late => state.phase = Phase::Done,
             Kind::Rejected if op == Op::Action && plan.kind != StepKind::Retriable => {
                 state.phase = Phase::Rejected;
@@ -153,6 +181,55 @@ impl State {
         if fact.kind == Kind::Late {
             step.late(compensatable);
         }
+    }
+
+    /// What an operator did. [`Kind::Resolve`] only says who and why: the outcome is the next fact.
+    fn acted_on(&mut self, outline: &Outline, fact: &Fact) {
+        self.acted = self.seq.saturating_add(1);
+        match (fact.kind, fact.step.zip(fact.op)) {
+            (Kind::Pause, _) => self.paused = true,
+            (Kind::Unpause | Kind::Cancel, _) => self.paused = false,
+            (Kind::Retry, _) => self.retried(outline),
+            (Kind::Skip, Some((at, op))) => {
+                if let Some(step) = self.steps.get_mut(at) {
+                    let state = step.op_mut(op);
+                    state.phase = Phase::Skipped;
+                    state.due = None;
+                    state.settled_by = self.seq;
+                    if op == Op::Action {
+                        step.output = Some(Json::null());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was given up, or waits to be repeated, is sent again at once and counts from now.
+    fn retried(&mut self, outline: &Outline) {
+        self.no_output = false;
+        for (at, op) in self.repeatable(outline) {
+            let state = self.steps[at].op_mut(op);
+            state.phase = Phase::Idle;
+            state.due = None;
+            state.counted_from = state.attempt;
+            state.first_sent = None;
+        }
+    }
+
+    /// What an operator can have repeated now.
+    pub(super) fn repeatable(&self, outline: &Outline) -> Vec<(usize, Op)> {
+        let waits = |phase| matches!(phase, Phase::GivenUp | Phase::Backoff);
+        let mut found = Vec::new();
+        for (at, (step, plan)) in self.steps.iter().zip(&outline.steps).enumerate() {
+            if waits(step.action.phase) && !self.turned {
+                found.push((at, Op::Action));
+            }
+            if waits(step.compensation.phase) && plan.kind == StepKind::Compensatable {
+                found.push((at, Op::Compensation));
+            }
+        }
+        found
     }
 
     /// Turning back leaves nothing waiting to be repeated: whatever was tried has an unknown
@@ -186,9 +263,12 @@ impl State {
         state.sent_by = seq;
     }
 
-    /// The earliest time at which the clock must look at this saga.
+    /// The earliest time at which the clock must look at this saga; none while it is held.
     #[must_use]
     pub fn due(&self) -> Option<Time> {
+        if self.paused {
+            return None;
+        }
         let ops = self.steps.iter().flat_map(|s| [s.action.due, s.compensation.due]);
         ops.flatten().min()
     }

@@ -5,6 +5,7 @@ mod command_line;
 mod crashes;
 mod demo;
 mod deploys;
+mod operators;
 mod raw_worker;
 mod status;
 mod traces;

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     Json, Op, SagaId,
     machine::{
-        Decision, Event, OpState, Phase, ReplyEvent, State, Status, StepState, Time, command,
-        decide,
+        Act, ActEvent, Decision, Event, OpState, Phase, ReplyEvent, State, Status, StepState, Time,
+        command, decide,
     },
     wire::Reply,
 };
@@ -29,18 +29,22 @@ fn op_state() -> impl Strategy<Value = OpState> {
         Phase::Rejected,
         Phase::Unknown,
         Phase::GivenUp,
+        Phase::Skipped,
     ]);
     let attempt = || prop_oneof![4 => 0_u32..6, 1 => Just(u32::MAX)];
     let (first_sent, due) = (option::of(time()), option::of(time()));
-    (phase, attempt(), first_sent, due, 0_u32..9, 0_u32..9, attempt()).prop_map(
-        |(phase, attempt, first_sent, due, sent_by, settled_by, settle_from)| OpState {
-            phase,
-            attempt,
-            first_sent,
-            due,
-            sent_by,
-            settled_by,
-            settle_from,
+    (phase, attempt(), attempt(), first_sent, due, 0_u32..9, 0_u32..9, attempt()).prop_map(
+        |(phase, attempt, counted_from, first_sent, due, sent_by, settled_by, settle_from)| {
+            OpState {
+                phase,
+                attempt,
+                counted_from,
+                first_sent,
+                due,
+                sent_by,
+                settled_by,
+                settle_from,
+            }
         },
     )
 }
@@ -66,10 +70,11 @@ fn state(steps: usize) -> impl Strategy<Value = State> {
         Status::Queued,
     ]);
     let seq = prop_oneof![4 => 0_u32..50, 1 => Just(u32::MAX)];
-    (status, seq, any::<bool>(), any::<bool>(), vec(step_state(), steps)).prop_map(
-        |(status, seq, turned, no_output, steps)| {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (status, seq, flags, 0_u32..9, vec(step_state(), steps)).prop_map(
+        |(status, seq, (turned, no_output, paused), acted, steps)| {
             let (id, input) = (SagaId(uuid::Uuid::nil()), Json::null());
-            State { id, seq, status, turned, no_output, input, steps }
+            State { id, seq, status, turned, no_output, paused, acted, input, steps }
         },
     )
 }
@@ -95,7 +100,31 @@ fn event() -> impl Strategy<Value = Event> {
         ),
         3 => Just(Event::Wake),
         1 => Just(Event::StartedAgain),
+        3 => act().prop_map(Event::Act),
     ]
+}
+
+fn act() -> impl Strategy<Value = ActEvent> {
+    let step = || (0_usize..26).prop_map(|step| format!("step-{step}"));
+    let outcome = prop_oneof![
+        json().prop_map(Reply::Ok),
+        Just(Reply::Rejected { code: "no".into(), message: String::new() }),
+        Just(Reply::Pending),
+    ];
+    let act = prop_oneof![
+        Just(Act::Retry),
+        step().prop_map(|step| Act::Skip { step }),
+        (step(), outcome).prop_map(|(step, outcome)| Act::Resolve { step, outcome }),
+        Just(Act::Cancel),
+        Just(Act::Pause),
+        Just(Act::Resume),
+    ];
+    (act, 0_u32..60).prop_map(|(act, seen)| ActEvent {
+        act,
+        by: "ops".into(),
+        reason: "\0\u{202e}".into(),
+        seen,
+    })
 }
 
 proptest! {
@@ -121,7 +150,7 @@ proptest! {
                         let _ = command(&definition, &state, send);
                     }
                 }
-                Decision::Unexpected(_) => {}
+                Decision::Unexpected(_) | Decision::Refused(_) => {}
             }
         }
     }

@@ -200,6 +200,7 @@ impl World {
                     self.replicas[replica] = Some(state);
                     return self.heard(event, published);
                 }
+                Decision::Refused(why) => unreachable!("no operator acts here: {why}"),
                 Decision::Unexpected(why) => {
                     assert!(!fresh, "{why}");
                     self.checker.saw("outdated");

@@ -17,6 +17,11 @@ with started as (
     select t.saga_id, coalesce(t.due_at, 'infinity')
     from unnest($20::uuid[], $21::timestamptz[]) as t (saga_id, due_at)
     on conflict (saga_id) do update set due_at = excluded.due_at
+), decided as (
+    update amends.act a
+    set decided_at = clock_timestamp(), accepted = d.accepted, answer = d.answer
+    from unnest($27::bigint[], $28::boolean[], $29::text[]) as d (id, accepted, answer)
+    where a.id = d.id
 ), disarmed as (
     delete from amends.timer t using unnest($26::uuid[]) as d (saga_id)
     where t.saga_id = d.saga_id

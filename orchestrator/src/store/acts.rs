@@ -1,0 +1,74 @@
+//! Operators' acts that wait for a decision.
+
+use std::collections::HashMap;
+
+use amends::{
+    Json, SagaId,
+    machine::{Act, ActEvent},
+    wire::Reply,
+};
+use sqlx::types::Uuid;
+
+use super::{CommitError, Store};
+
+/// An act that was noted and not decided yet.
+#[derive(Debug)]
+pub(crate) struct OpenAct {
+    pub(crate) id: i64,
+    /// What it asks for, or why that cannot be read.
+    pub(crate) event: Result<ActEvent, String>,
+}
+
+/// What became of an act.
+#[derive(Debug)]
+pub(crate) struct DecidedAct {
+    pub(crate) id: i64,
+    pub(crate) accepted: bool,
+    pub(crate) answer: Option<String>,
+}
+
+impl Store {
+    /// The open acts on these sagas, oldest first.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn open_acts(
+        &self,
+        ids: &[Uuid],
+    ) -> Result<HashMap<SagaId, Vec<OpenAct>>, CommitError> {
+        let mut acts: HashMap<_, Vec<_>> = HashMap::new();
+        if ids.is_empty() {
+            return Ok(acts);
+        }
+        let rows =
+            sqlx::query_file!("src/store/sql/load_acts.sql", ids).fetch_all(&self.pool).await?;
+        for row in rows {
+            let event = read(&row.act, row.step, row.outcome).map(|act| ActEvent {
+                act,
+                by: row.actor,
+                reason: row.reason,
+                seen: u32::try_from(row.seen).unwrap_or(0),
+            });
+            acts.entry(SagaId(row.saga_id)).or_default().push(OpenAct { id: row.id, event });
+        }
+        Ok(acts)
+    }
+}
+
+fn read(act: &str, step: Option<String>, outcome: Option<String>) -> Result<Act, String> {
+    let named = step.ok_or_else(|| "the act needs a step".to_owned());
+    Ok(match act {
+        "retry" => Act::Retry,
+        "skip" => Act::Skip { step: named? },
+        "resolve" => {
+            let outcome = outcome.ok_or("a step is resolved with an outcome")?;
+            let json = Json::parse(outcome.as_bytes()).map_err(|e| e.to_string())?;
+            let outcome = Reply::parse(json.as_str().as_bytes()).map_err(|e| e.to_string())?;
+            Act::Resolve { step: named?, outcome }
+        }
+        "cancel" => Act::Cancel,
+        "pause" => Act::Pause,
+        "resume" => Act::Resume,
+        other => return Err(format!("this version does not know the act `{other}`")),
+    })
+}

@@ -1,0 +1,195 @@
+//! What an operator may do to a saga, and what becomes of it.
+
+use super::{Decision, Kind, Phase, State, Status, Time, Turn, advance::Draft, message_json};
+use crate::{Definition, Json, Op, StepKind, wire::Reply};
+
+/// An operator's act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Repeat now what was given up or waits to be repeated, with fresh patience.
+    Retry,
+    /// Go on without this compensation, or without this step after the pivot.
+    Skip {
+        /// The step.
+        step: String,
+    },
+    /// A person knows how the step ended: `Ok` or `Rejected`.
+    Resolve {
+        /// The step.
+        step: String,
+        /// How it ended.
+        outcome: Reply,
+    },
+    /// Turn back, as if a step had said no; lifts a pause.
+    Cancel,
+    /// Send nothing more until resumed. Replies are still recorded.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+/// An act, and who answers for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActEvent {
+    /// What to do.
+    pub act: Act,
+    /// Who acts.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// How many facts the saga had when the operator looked: another operator's act since then
+    /// refuses this one.
+    pub seen: u32,
+}
+
+/// Decides an act. A refusal changes nothing.
+pub(super) fn decide(
+    definition: &Definition,
+    state: &State,
+    event: &ActEvent,
+    now: Time,
+) -> Decision {
+    match try_decide(definition, state, event, now) {
+        Ok(turn) => Decision::Turn(Box::new(turn)),
+        Err(refusal) => Decision::Refused(refusal),
+    }
+}
+
+fn try_decide(
+    definition: &Definition,
+    state: &State,
+    event: &ActEvent,
+    now: Time,
+) -> Result<Turn, String> {
+    if state.acted > event.seen {
+        return Err("another operator acted on this saga meanwhile: look at it again".into());
+    }
+    if state.status.ended() {
+        return Err(format!("the saga has ended: {}", state.status));
+    }
+    let mut draft = Draft::new(definition, state.clone(), now);
+    match &event.act {
+        Act::Retry => retry(&mut draft, event)?,
+        Act::Skip { step } => skip(&mut draft, event, step)?,
+        Act::Resolve { step, outcome } => resolve(&mut draft, event, step, outcome)?,
+        Act::Cancel => cancel(&mut draft, event)?,
+        Act::Pause if state.paused => return Err("the saga is paused already".into()),
+        Act::Pause if state.status == Status::Stuck => {
+            return Err("the saga is stuck: nothing moves that could be paused".into());
+        }
+        Act::Pause => draft.record(Kind::Pause, None, Some(signature(event)), None),
+        Act::Resume if !state.paused => return Err("the saga is not paused".into()),
+        Act::Resume => draft.record(Kind::Unpause, None, Some(signature(event)), None),
+    }
+    draft.advance();
+    Ok(Turn { facts: draft.facts, next: draft.state })
+}
+
+fn signature(event: &ActEvent) -> Json {
+    let said = serde_json::json!({"by": event.by, "reason": event.reason});
+    Json::of(&said).unwrap_or_else(|_| message_json(None, "an operator acted"))
+}
+
+fn retry(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
+    if draft.state.paused {
+        return Err("the saga is paused: resume it first".into());
+    }
+    let nothing = draft.state.repeatable(draft.definition.outline()).is_empty();
+    if nothing && !draft.state.no_output {
+        return Err("nothing was given up and nothing waits to be repeated".into());
+    }
+    draft.record(Kind::Retry, None, Some(signature(event)), None);
+    Ok(())
+}
+
+fn position(draft: &Draft<'_>, step: &str) -> Result<usize, String> {
+    let outline = draft.definition.outline();
+    outline.position(step).ok_or_else(|| {
+        let names: Vec<_> = outline.steps.iter().map(|s| s.name.as_str()).collect();
+        format!("the saga has no step `{step}`: its steps are {}", names.join(", "))
+    })
+}
+
+/// The operation of a step that is still open: its compensation once the saga has turned back.
+fn open_op(draft: &Draft<'_>, at: usize) -> Option<Op> {
+    let step = &draft.state.steps[at];
+    let open =
+        |phase| matches!(phase, Phase::InFlight | Phase::Backoff | Phase::Pending | Phase::GivenUp);
+    if open(step.compensation.phase) {
+        Some(Op::Compensation)
+    } else if open(step.action.phase) {
+        Some(Op::Action)
+    } else {
+        None
+    }
+}
+
+fn skip(draft: &mut Draft<'_>, event: &ActEvent, step: &str) -> Result<(), String> {
+    let at = position(draft, step)?;
+    let op = open_op(draft, at).ok_or_else(|| format!("`{step}` waits for nothing"))?;
+    if op == Op::Action && draft.step(at).kind != StepKind::Retriable {
+        return Err(format!(
+            "`{step}` decides how the saga goes on: resolve it, or cancel the saga"
+        ));
+    }
+    let attempt = draft.state.steps[at].op(op).attempt;
+    draft.record(Kind::Skip, Some((at, op, attempt)), Some(signature(event)), None);
+    Ok(())
+}
+
+fn resolve(
+    draft: &mut Draft<'_>,
+    event: &ActEvent,
+    step: &str,
+    outcome: &Reply,
+) -> Result<(), String> {
+    let at = position(draft, step)?;
+    let op = open_op(draft, at).ok_or_else(|| format!("`{step}` waits for nothing"))?;
+    let attempt = draft.state.steps[at].op(op).attempt;
+    let about = Some((at, op, attempt));
+    let (kind, detail) = match outcome {
+        Reply::Ok(output) if op == Op::Action => (Kind::Done, Some(output.clone())),
+        Reply::Ok(_) => (Kind::Done, None),
+        Reply::Rejected { code, message }
+            if op == Op::Action && draft.step(at).kind != StepKind::Retriable =>
+        {
+            (Kind::Rejected, Some(message_json(Some(code), message)))
+        }
+        Reply::Rejected { .. } => {
+            return Err(format!(
+                "the {op} of `{step}` cannot be rejected: resolve it as ok, or skip it"
+            ));
+        }
+        Reply::Retry { .. } | Reply::Pending => {
+            return Err("a step is resolved as ok or as rejected".into());
+        }
+    };
+    draft.record(Kind::Resolve, about, Some(signature(event)), None);
+    draft.record(kind, about, detail, None);
+    if let Reply::Rejected { code, message } = outcome {
+        draft.blame(at, code, message);
+    }
+    Ok(())
+}
+
+fn cancel(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
+    if draft.state.turned {
+        return Err("the saga has turned back already".into());
+    }
+    let steps = draft.definition.outline().steps.iter().zip(&draft.state.steps);
+    for (plan, step) in steps.filter(|(plan, _)| plan.kind != StepKind::Compensatable) {
+        match step.action.phase {
+            Phase::Idle | Phase::Rejected => {}
+            Phase::Done | Phase::Skipped => {
+                return Err(format!("`{}` is done: there is no way back", plan.name));
+            }
+            _ => {
+                let wait = "is being decided: wait for its outcome, or resolve it";
+                return Err(format!("the pivot `{}` {wait}", plan.name));
+            }
+        }
+    }
+    draft.record(Kind::Cancel, None, Some(signature(event)), None);
+    draft.turn_back(&event.reason);
+    Ok(())
+}

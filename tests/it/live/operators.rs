@@ -1,0 +1,205 @@
+//! What operators do, through the command line and through SQL.
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::support::{SERVICES, Shop, eventually, order};
+
+/// An order that waits for its inventory service, which is not there.
+async fn waiting() -> Shop {
+    let shop = Shop::open(&["payment", "shipping", "notification"]).await;
+    shop.publish_order(&order("o-1")).await;
+    shop.at_least(
+        "select count(*) from amends.steps where step = 'shipping.book' and status = 'done'",
+        1,
+    )
+    .await;
+    shop
+}
+
+async fn refused(shop: &Shop, args: &[&str]) -> String {
+    let output = shop.run(args).await;
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn cancelled() {
+    let mut shop = waiting().await;
+    let said = shop.done(&["cancel", "o-1", "--reason", "the customer changed their mind"]).await;
+    assert!(said.contains("cancel: accepted") && said.contains("compensating"), "{said}");
+    let again = refused(&shop, &["cancel", "o-1", "--reason", "once more"]).await;
+    assert!(again.contains("turned back already"), "{again}");
+    // What is in flight is settled first, across a crash.
+    shop.kill("orchestrator").await;
+    shop.start("orchestrator", &["orchestrator"]);
+    shop.start_worker("inventory");
+    assert_eq!(shop.fate("o-1").await, "compensated");
+    shop.audit().await;
+    let late = refused(&shop, &["cancel", "o-1", "--reason", "too late"]).await;
+    assert!(late.contains("the saga has ended: compensated"), "{late}");
+    let told = shop.done(&["show", "o-1"]).await;
+    assert!(told.contains("the customer changed their mind"), "{told}");
+    let acts: Vec<(String, String, bool)> =
+        sqlx::query_as("select act, actor, accepted from amends.acts order by id")
+            .fetch_all(&shop.pool)
+            .await
+            .unwrap();
+    let act = |accepted| ("cancel".to_owned(), "amends".to_owned(), accepted);
+    assert_eq!(acts, [act(true), act(false)]);
+}
+
+#[tokio::test]
+async fn paused_and_resumed() {
+    let mut shop = waiting().await;
+    shop.done(&["pause", "o-1", "--reason", "stocktaking"]).await;
+    shop.start_worker("inventory");
+    shop.at_least(
+        "select count(*) from amends.history where step = 'inventory.reserve' and kind = 'done'",
+        1,
+    )
+    .await;
+    // The reply is recorded, and nothing follows from it; not after a restart either.
+    assert_eq!(shop.terminate("orchestrator").await, Some(0));
+    shop.start("orchestrator", &["orchestrator"]);
+    shop.says("orchestrator", "orchestrator runs").await;
+    assert_eq!(shop.number("select count(*) from amends.sagas where status = 'paused'").await, 1);
+    assert_eq!(
+        shop.number("select count(*) from amends.steps where step = 'payment.capture'").await,
+        0
+    );
+    let again = refused(&shop, &["pause", "o-1", "--reason", "again"]).await;
+    assert!(again.contains("paused already"), "{again}");
+    shop.done(&["resume", "o-1", "--reason", "counted"]).await;
+    assert_eq!(shop.fate("o-1").await, "completed");
+    shop.audit().await;
+}
+
+/// The notification service says no, which it must not; it is mended, and the step repeated.
+#[tokio::test]
+async fn stuck_then_retried() {
+    let mut shop = Shop::open(&["payment", "inventory", "shipping"]).await;
+    stick(&shop).await;
+    shop.start_worker("notification");
+    let said = shop.done(&["retry", "o-1", "--reason", "the mailbox is there now"]).await;
+    assert!(said.contains("retry: accepted"), "{said}");
+    assert_eq!(shop.fate("o-1").await, "completed");
+    assert_eq!(shop.number("select count(*) from amends.stuck").await, 0);
+    shop.audit().await;
+}
+
+/// Sends the order as far as its notification, and answers that with a no.
+async fn stick(shop: &Shop) {
+    shop.publish_order(&order("o-1")).await;
+    shop.at_least("select count(*) from amends.steps where step = 'notification.send'", 1).await;
+    let saga: uuid::Uuid =
+        sqlx::query_scalar("select id from amends.sagas").fetch_one(&shop.pool).await.unwrap();
+    // The command is taken off the queue, as the service that answers would have done.
+    let stream = shop.jetstream.get_stream("AMENDS_COMMANDS").await.unwrap();
+    stream.purge().filter("amends.command.notification.>").await.unwrap();
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Amends-Id", format!("{saga}:notification.send:action:1"));
+    let body = r#"{"outcome":"rejected","code":"no_such_mailbox"}"#;
+    let reply =
+        shop.jetstream.publish_with_headers("amends.reply.notification", headers, body.into());
+    reply.await.unwrap().await.unwrap();
+    assert_eq!(shop.fate("o-1").await, "stuck");
+}
+
+#[tokio::test]
+async fn stuck_then_skipped_or_resolved() {
+    for (verb, args) in [
+        ("skip", &["skip", "o-1", "notification.send", "--reason", "told by telephone"][..]),
+        (
+            "resolve",
+            &["resolve", "o-1", "notification.send", "--ok", "{}", "--reason", "told by telephone"],
+        ),
+    ] {
+        let shop = Shop::open(&["payment", "inventory", "shipping"]).await;
+        stick(&shop).await;
+        let wrong = refused(&shop, &["skip", "o-1", "payment.capture", "--reason", "x"]).await;
+        assert!(wrong.contains("`payment.capture` waits for nothing"), "{wrong}");
+        let exposed: Vec<(String, String)> =
+            sqlx::query_as("select step, status from amends.exposure order by started_at, step")
+                .fetch_all(&shop.pool)
+                .await
+                .unwrap();
+        assert_eq!(exposed.len(), 5, "{exposed:?}");
+        assert_eq!(exposed[4], ("notification.send".to_owned(), "given up".to_owned()));
+        shop.done(args).await;
+        assert_eq!(shop.fate("o-1").await, "completed", "{verb}");
+        let status: String =
+            sqlx::query_scalar("select status from amends.steps where step = 'notification.send'")
+                .fetch_one(&shop.pool)
+                .await
+                .unwrap();
+        assert_eq!(status, if verb == "skip" { "skipped" } else { "done" });
+        let told = shop.done(&["show", "o-1"]).await;
+        assert!(told.contains("told by telephone"), "{told}");
+    }
+}
+
+/// A role sees what it may see, and does what it may do.
+#[tokio::test]
+async fn least_privilege() {
+    let shop = waiting().await;
+    for role in ["viewer", "operator"] {
+        let create = format!("create role {role} login in role amends_{role}");
+        sqlx::query(AssertSqlSafe(create)).execute(&shop.pool).await.unwrap();
+    }
+    let login = async |role: &str| {
+        let url = shop.local.database_url().replace("amends@", &format!("{role}@"));
+        PgConnection::connect(&url).await.unwrap()
+    };
+    const PAUSE: &str = "select amends.pause((select id from amends.sagas), 'a look')";
+    let (mut viewer, mut operator) = (login("viewer").await, login("operator").await);
+    for view in ["sagas", "steps", "history", "dead_letters", "stuck", "acts", "exposure"] {
+        let look = format!("select count(*) from amends.{view}");
+        sqlx::query(AssertSqlSafe(look)).execute(&mut viewer).await.unwrap();
+    }
+    let denied =
+        |error: sqlx::Error| error.as_database_error().unwrap().code().unwrap().into_owned();
+    assert_eq!(denied(sqlx::query(PAUSE).execute(&mut viewer).await.unwrap_err()), "42501");
+    for sql in [
+        "update amends.saga set status = 'completed', finished_at = now()",
+        "insert into amends.act (saga_id, act, reason, actor, seen) select id, 'cancel', 'x', 'y', 0 from amends.sagas",
+        "select amends.note_act((select id from amends.sagas), 'cancel', null, null, 'x')",
+        "delete from amends.fact",
+    ] {
+        for connection in [&mut viewer, &mut operator] {
+            assert_eq!(
+                denied(sqlx::query(sql).execute(connection).await.unwrap_err()),
+                "42501",
+                "{sql}"
+            );
+        }
+    }
+    let empty = sqlx::query("select amends.pause((select id from amends.sagas), ' ')");
+    assert_eq!(denied(empty.execute(&mut operator).await.unwrap_err()), "22023");
+    sqlx::query(PAUSE).execute(&mut operator).await.unwrap();
+    eventually("the pause", async || {
+        (shop.number("select count(*) from amends.sagas where status = 'paused'").await == 1)
+            .then_some(())
+    })
+    .await;
+    let actor: String =
+        sqlx::query_scalar("select actor from amends.acts").fetch_one(&shop.pool).await.unwrap();
+    assert_eq!(actor, "operator");
+}
+
+/// An orchestrator works with the rights of its role alone.
+#[tokio::test]
+async fn an_orchestrator_without_more_rights() {
+    let mut shop = Shop::closed().await;
+    let create = "create role orchestrator login in role amends_orchestrator";
+    sqlx::query(create).execute(&shop.pool).await.unwrap();
+    let url = shop.local.database_url().replace("amends@", "orchestrator@");
+    shop.start("orchestrator", &["orchestrator", "--database-url", &url]);
+    for service in SERVICES {
+        shop.start_worker(service);
+    }
+    shop.listening().await;
+    shop.publish_order(&order("o-1")).await;
+    shop.publish("no json").await;
+    assert_eq!(shop.fate("o-1").await, "completed");
+    shop.at_least("select count(*) from amends.dead_letters", 1).await;
+}
