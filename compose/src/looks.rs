@@ -2,7 +2,11 @@
 
 use std::io::{IsTerminal as _, Write};
 
-use amends::{Json, Record, SagaId, machine::Time, transcript::Transcript};
+use amends::{
+    Json, Record, SagaId,
+    machine::Time,
+    transcript::{Transcript, printable},
+};
 use serde::Serialize;
 use sqlx::{PgPool, types::Uuid};
 
@@ -74,13 +78,13 @@ fn table(rows: &[Row]) -> String {
             .map(str::to_owned),
     ];
     lines.extend(rows.iter().map(|row| {
-        let why = row.error.as_ref().map(|e| format!("{}: {}", e.step, e.code));
+        let why = row.error.as_ref().map(|e| printable(&format!("{}: {}", e.step, e.code)));
         let took =
             (row.finished_at.unwrap_or_else(chrono::Utc::now) - row.started_at).num_milliseconds();
         [
             row.id.to_string(),
             format!("{}@{}", row.definition, row.version),
-            row.key.as_deref().unwrap_or("-").chars().take(40).collect(),
+            printable(&row.key.as_deref().unwrap_or("-").chars().take(40).collect::<String>()),
             row.status.clone(),
             row.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
             format!("{}.{:03} s", took / 1000, took % 1000),

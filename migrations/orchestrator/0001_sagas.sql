@@ -111,4 +111,4 @@ create table amends.dead_letter (
     is_text boolean not null,
     body bytea not null
 );
-comment on column amends.dead_letter.source is '<stream>:<sequence>: a redelivery is kept once';
+comment on column amends.dead_letter.source is '<stream>:<sequence>@<stored at, µs> <consumer>: a redelivery is kept once';

@@ -69,6 +69,10 @@ left join lateral (
         where f.saga_id = a.saga_id and f.step = a.step and f.op = 'compensation'
           and f.kind not in ('resumed', 'resolve')
           and (f.attempt = sent.sent or f.kind in ('done', 'skip'))
+          -- what was undone before a late success must be undone again
+          and f.seq > coalesce((select max(l.seq) from amends.fact l
+                                where l.saga_id = a.saga_id and l.step = a.step
+                                  and l.kind = 'late'), -1)
         order by f.seq desc
         limit 1
     ) f on true

@@ -1,8 +1,18 @@
 //! Timers that are due become events. Replicas share them; an idle saga costs nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use amends::{Retry, machine::Event};
+use amends::{
+    Retry,
+    machine::{Event, Time},
+};
+use chrono::{SubsecRound as _, Utc};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +30,27 @@ const LEASE: Duration = Duration::from_secs(10);
 
 /// Timers that other replicas set are seen at least this often; one's own wake the clock at once.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// What time it is: the database's clock, as far as this replica knows it. Replicas then agree on
+/// what is due, however their own clocks stand.
+#[derive(Debug, Default)]
+pub(crate) struct Now {
+    ahead_us: AtomicI64,
+}
+
+impl Now {
+    /// The database said this just now.
+    pub(crate) fn learn(&self, database: Time) {
+        let ahead = (database - Utc::now()).num_microseconds().unwrap_or(0);
+        self.ahead_us.store(ahead, Ordering::Relaxed);
+    }
+
+    /// Now, in whole microseconds, as the database keeps them.
+    pub(crate) fn get(&self) -> Time {
+        let ahead = chrono::TimeDelta::microseconds(self.ahead_us.load(Ordering::Relaxed));
+        (Utc::now() + ahead).trunc_subsecs(6)
+    }
+}
 
 /// Wakes the clock for a timer that is due earlier than what it sleeps for.
 #[derive(Debug, Default)]
@@ -51,6 +82,7 @@ pub(crate) struct Clock {
     pub(crate) store: Store,
     pub(crate) lanes: Lanes,
     pub(crate) alarm: Arc<Alarm>,
+    pub(crate) now: Arc<Now>,
     pub(crate) health: Arc<Health>,
     pub(crate) stop: CancellationToken,
 }
@@ -95,21 +127,20 @@ impl Clock {
         if full {
             return Ok(Duration::ZERO);
         }
-        Ok(self.store.next_timer().await?.unwrap_or(LOOK).min(LOOK))
+        let (wait, now) = self.store.next_timer().await?;
+        self.now.learn(now);
+        Ok(wait.unwrap_or(LOOK).min(LOOK))
     }
 
     async fn sleep(&self, pause: Duration) {
-        let until = Instant::now() + pause;
+        let mut wake = Instant::now() + pause;
         loop {
-            let wake = self.alarm.take().map_or(until, |alarm| alarm.min(until));
+            if let Some(alarm) = self.alarm.take() {
+                wake = wake.min(alarm);
+            }
             tokio::select! {
                 () = tokio::time::sleep_until(wake) => return,
-                () = self.alarm.changed.notified() => {
-                    // An earlier timer was set: look again at when to wake.
-                    if wake < until {
-                        self.alarm.set(wake.saturating_duration_since(Instant::now()));
-                    }
-                }
+                () = self.alarm.changed.notified() => {}
                 () = self.stop.cancelled() => return,
             }
         }

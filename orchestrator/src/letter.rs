@@ -8,7 +8,7 @@ const REASON_BYTES_MAX: usize = 2000;
 /// A dead letter.
 #[derive(Debug, Clone)]
 pub(crate) struct Letter {
-    /// `<stream>:<sequence>`.
+    /// `<stream>:<sequence>@<stored at, µs> <consumer>`: a redelivery is kept once.
     pub(crate) source: String,
     pub(crate) subject: String,
     pub(crate) reason: String,

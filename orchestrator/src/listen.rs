@@ -18,7 +18,7 @@ pub(crate) fn trigger(registry: &Registry, definition: &str, delivery: Delivery)
         Ok(start) => Incoming::Start(Box::new(start)),
         Err(reason) => Incoming::Dead(reason),
     };
-    Item { saga: delivery.saga_id(), incoming, delivery: Some(delivery) }
+    Item { saga: delivery.saga_id(definition), incoming, delivery: Some(delivery) }
 }
 
 fn read_trigger(
@@ -46,7 +46,7 @@ pub(crate) fn reply(delivery: Delivery) -> Item {
             delivery: Some(delivery),
         },
         Err(reason) => Item {
-            saga: delivery.saga_id(),
+            saga: delivery.saga_id(""),
             incoming: Incoming::Dead(reason),
             delivery: Some(delivery),
         },

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use amends::{Definition, Retry};
 use async_nats::jetstream;
 use sqlx::{PgPool, migrate::MigrateError};
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bus::{Place, Publisher, Pull, Topology, TopologyError},
-    clock::{Alarm, Clock},
+    bus::{Caretaker, Place, Publisher, Pull, Topology, TopologyError},
+    clock::{Alarm, Clock, Now},
     health::Health,
     lane::{Lane, Lanes},
     listen,
@@ -78,6 +78,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 /// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
 /// taken is left to the next start. Any number of replicas may run against the same servers.
 ///
+/// Spawn it, and let it end: a dropped future takes its tasks along, and with them statements that
+/// are under way, which a pool of sqlx 0.9 does not survive. A process that ends is no harm.
+///
 /// # Errors
 /// [`RunError`]: at the start, or later when a lane fails.
 pub async fn run(
@@ -113,14 +116,21 @@ pub async fn run(
     health.set_started(true);
     tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
 
-    let publisher = Publisher::new(jetstream, store.clone());
-    let alarm = Arc::new(Alarm::default());
+    let failed = Arc::new(Notify::new());
+    let publisher = Publisher::new(jetstream, store.clone(), Arc::clone(&failed));
+    let (alarm, now) = (Arc::new(Alarm::default()), Arc::new(Now::default()));
     let (lanes, inboxes) = Lanes::new(config.lanes);
     let mut deciding = JoinSet::new();
     for inbox in inboxes {
         let (registry, publisher) = (Arc::clone(&registry), publisher.clone());
-        let lane =
-            Lane::new(store.clone(), registry, publisher, Arc::clone(&alarm), Arc::clone(&health));
+        let lane = Lane::new(
+            store.clone(),
+            registry,
+            publisher,
+            Arc::clone(&alarm),
+            Arc::clone(&now),
+            Arc::clone(&health),
+        );
         deciding.spawn(lane.run(inbox));
     }
     let mut listening = JoinSet::new();
@@ -135,7 +145,9 @@ pub async fn run(
         listening.spawn(listen_to_triggers(pull, Arc::clone(&registry), lanes.clone(), name));
     }
     listening.spawn(listen_to_replies(pull(Place::Replies), lanes.clone()));
-    let clock = Clock { store, lanes, alarm, health: Arc::clone(&health), stop };
+    let caretaker = Caretaker { topology, store: store.clone(), failed, stop: stop.clone() };
+    listening.spawn(caretaker.run());
+    let clock = Clock { store, lanes, alarm, now, health: Arc::clone(&health), stop };
     listening.spawn(clock.run());
 
     // Each part ends when the one before it has: listeners by the token, lanes when nobody can send

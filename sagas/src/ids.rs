@@ -14,14 +14,22 @@ use crate::name;
 pub struct SagaId(pub Uuid);
 
 impl SagaId {
-    /// The id of the saga that a stored message starts: JetStream's timestamp gives the time bits,
-    /// a hash of stream and sequence the rest. The same message therefore always names the same
-    /// saga, however often it is delivered, and a replay of the stream rebuilds the same sagas.
+    /// The id of the saga of `definition` that a stored message starts: JetStream's timestamp gives
+    /// the time bits, a hash of definition, stream and sequence the rest. The same message therefore
+    /// always names the same saga, however often it is delivered, and a replay of the stream rebuilds
+    /// the same sagas; one message may start a saga of each definition that names its subject.
     #[must_use]
-    pub fn from_message(stream: &str, sequence: u64, stored_at: DateTime<Utc>) -> Self {
+    pub fn from_message(
+        definition: &str,
+        stream: &str,
+        sequence: u64,
+        stored_at: DateTime<Utc>,
+    ) -> Self {
         let mut hash = Sha256::new();
-        hash.update(stream.as_bytes());
-        hash.update([0]);
+        for name in [definition, stream] {
+            hash.update(name.as_bytes());
+            hash.update([0]);
+        }
         hash.update(sequence.to_be_bytes());
         let hash = hash.finalize();
         let mut rest = [0; 10];
@@ -174,10 +182,11 @@ mod tests {
     #[test]
     fn a_message_names_its_saga() {
         let at = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
-        let id = SagaId::from_message("AMENDS_EVENTS", 7, at);
-        assert_eq!(id, SagaId::from_message("AMENDS_EVENTS", 7, at));
-        assert_ne!(id, SagaId::from_message("AMENDS_EVENTS", 8, at));
-        assert_ne!(id, SagaId::from_message("OTHER", 7, at));
+        let id = SagaId::from_message("order", "AMENDS_EVENTS", 7, at);
+        assert_eq!(id, SagaId::from_message("order", "AMENDS_EVENTS", 7, at));
+        assert_ne!(id, SagaId::from_message("order", "AMENDS_EVENTS", 8, at));
+        assert_ne!(id, SagaId::from_message("order", "OTHER", 7, at));
+        assert_ne!(id, SagaId::from_message("audit", "AMENDS_EVENTS", 7, at));
         assert_eq!(id.0.get_version_num(), 7);
         assert_eq!(id.0.get_timestamp().unwrap().to_unix().0, 1_700_000_000);
     }

@@ -244,7 +244,8 @@ fn short(json: &Json) -> String {
 }
 
 /// Text from outside on one line, without control characters that a terminal would obey.
-fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     let hidden =
         |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()

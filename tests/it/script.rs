@@ -33,7 +33,7 @@ impl Script {
         let input = json(input);
         definition.admit(&input).unwrap();
         let now = Time::from_timestamp(1_700_000_000, 0).unwrap();
-        let id = SagaId::from_message("AMENDS_EVENTS", 1, now);
+        let id = SagaId::from_message("order", "AMENDS_EVENTS", 1, now);
         let turn = start(&definition, id, input.clone(), now);
         let state = State::new(definition.outline(), id, input.clone());
         let (records, asked) = (Vec::new(), VecDeque::new());

@@ -12,24 +12,27 @@ pub(crate) struct Delivery {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     stream: String,
+    consumer: String,
     sequence: u64,
     stored_at: Time,
     acker: jetstream::message::Acker,
 }
 
 impl Delivery {
-    /// Takes a message apart. `None` when it carries no delivery information, which only a message
-    /// that is not from JetStream lacks.
+    /// Takes a message apart. `None` when it carries no delivery information: it is then not from
+    /// JetStream, and there is nothing to ack.
     pub(crate) fn of(message: jetstream::Message) -> Option<Self> {
         let info = message.info().ok()?;
         let stored_at = i64::try_from(info.published.unix_timestamp_nanos()).ok()?;
-        let (stream, sequence) = (info.stream.to_owned(), info.stream_sequence);
+        let (stream, consumer) = (info.stream.to_owned(), info.consumer.to_owned());
+        let sequence = info.stream_sequence;
         let (message, acker) = message.split();
         Some(Self {
             subject: message.subject.to_string(),
             headers: message.headers.unwrap_or_default(),
             body: message.payload,
             stream,
+            consumer,
             sequence,
             stored_at: Time::from_timestamp_nanos(stored_at),
             acker,
@@ -41,9 +44,9 @@ impl Delivery {
         self.headers.get(name).map(async_nats::HeaderValue::as_str)
     }
 
-    /// The saga that this message starts.
-    pub(crate) fn saga_id(&self) -> SagaId {
-        SagaId::from_message(&self.stream, self.sequence, self.stored_at)
+    /// The saga of this definition that the message starts.
+    pub(crate) fn saga_id(&self, definition: &str) -> SagaId {
+        SagaId::from_message(definition, &self.stream, self.sequence, self.stored_at)
     }
 
     /// Acks. A lost ack only causes a redelivery, so nothing waits for the server's word.
@@ -58,11 +61,17 @@ impl Delivery {
             values.iter().map(move |value| (name.to_string(), value.as_str().to_owned()))
         });
         Letter {
-            source: format!("{}:{}", self.stream, self.sequence),
+            source: source(&self.stream, &self.consumer, self.sequence, self.stored_at),
             subject: self.subject.replace('\0', "\u{fffd}"),
             reason: reason(why),
             headers: headers.collect(),
             body: self.body.clone(),
         }
     }
+}
+
+/// What names a message for ever: a stream that was deleted and made anew counts from 1 again, and
+/// one message may be useless to one consumer only.
+pub(super) fn source(stream: &str, consumer: &str, sequence: u64, stored_at: Time) -> String {
+    format!("{stream}:{sequence}@{} {consumer}", stored_at.timestamp_micros())
 }

@@ -1,11 +1,14 @@
 //! JetStream, and nothing else. It is a pipe that may lose, double and reorder: whatever is lost
 //! here is sent again from Postgres.
 
+mod caretaker;
 mod delivery;
 mod publish;
 mod pull;
 mod topology;
+mod unreadable;
 
+pub(crate) use caretaker::Caretaker;
 pub(crate) use delivery::Delivery;
 pub(crate) use publish::{Job, Outgoing, Publisher};
 pub(crate) use pull::{Place, Pull};

@@ -7,7 +7,8 @@ use async_nats::{
     HeaderMap,
     jetstream::{self, context::PublishAckFuture, message::PublishMessage},
 };
-use tokio::sync::Semaphore;
+use futures_util::future::join_all;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::Delivery;
@@ -37,15 +38,18 @@ pub(crate) struct Publisher {
     store: Store,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// Told when something could not be published: a stream may be gone.
+    failed: Arc<Notify>,
 }
 
 impl Publisher {
-    pub(crate) fn new(jetstream: jetstream::Context, store: Store) -> Self {
+    pub(crate) fn new(jetstream: jetstream::Context, store: Store, failed: Arc<Notify>) -> Self {
         Self {
             jetstream,
             store,
             places: Arc::new(Semaphore::new(TASKS_MAX)),
             tasks: TaskTracker::new(),
+            failed,
         }
     }
 
@@ -78,30 +82,18 @@ impl Publisher {
             sent.push(acks);
         }
         let buried = self.bury(&jobs).await;
-        let mut failed: (usize, Option<String>) = (0, None);
-        for (job, acks) in jobs.iter().zip(sent) {
-            let mut stored = job.bury.is_none() || buried;
-            for ack in acks {
-                let result = match ack {
-                    Ok(ack) => ack.await.map(drop).map_err(|e| e.to_string()),
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = result {
-                    stored = false;
-                    failed = (failed.0 + 1, Some(error));
-                }
-            }
-            if let (true, Some(delivery)) = (stored, &job.ack) {
-                delivery.ack().await;
-            }
-        }
-        if let (count, Some(error)) = failed {
+        // Side by side: each wait for an ack has its own time limit, which begins when it is asked.
+        let settled = jobs.iter().zip(sent).map(|(job, acks)| settle(job, acks, buried));
+        let errors: Vec<_> = join_all(settled).await.into_iter().flatten().collect();
+        if let Some(error) = errors.first() {
+            let count = errors.len();
             metrics::counter!("amends_publish_failures_total").increment(count as u64);
             tracing::warn!(
                 count,
                 error,
-                "commands were not stored by JetStream; their timers send them again"
+                "messages were not stored by JetStream; they will be sent again"
             );
+            self.failed.notify_one();
         }
     }
 
@@ -149,5 +141,30 @@ impl Publisher {
                 false
             }
         }
+    }
+}
+
+/// Waits for the acks of one event's messages, and acks the event if all came; what went wrong.
+async fn settle(
+    job: &Job,
+    acks: Vec<Result<PublishAckFuture, String>>,
+    buried: bool,
+) -> Vec<String> {
+    let stored = acks.into_iter().map(stored);
+    let errors: Vec<_> = join_all(stored).await.into_iter().flatten().collect();
+    if errors.is_empty()
+        && (job.bury.is_none() || buried)
+        && let Some(delivery) = &job.ack
+    {
+        delivery.ack().await;
+    }
+    errors
+}
+
+/// Waits for one ack; what went wrong.
+async fn stored(ack: Result<PublishAckFuture, String>) -> Option<String> {
+    match ack {
+        Ok(ack) => ack.await.err().map(|e| e.to_string()),
+        Err(error) => Some(error),
     }
 }

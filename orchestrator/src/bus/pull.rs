@@ -94,7 +94,7 @@ impl Pull {
                 () = self.stop.cancelled() => return,
             }
             if let Err(error) = self.topology.ensure().await {
-                tracing::debug!(what, %error, "streams and consumers cannot be repaired yet");
+                tracing::debug!(what, %error, "streams and consumers cannot be repaired here yet");
             }
         }
     }
@@ -148,7 +148,8 @@ async fn hand_over<F>(message: Message, take: &(impl Fn(Delivery) -> F + Sync))
 where
     F: Future<Output = ()>,
 {
-    if let Some(delivery) = Delivery::of(message) {
-        take(delivery).await;
+    match Delivery::of(message) {
+        Some(delivery) => take(delivery).await,
+        None => tracing::warn!("a message without delivery information was not from JetStream"),
     }
 }

@@ -8,6 +8,7 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, DeliverPolicy, pull},
     stream::{DiscardPolicy, RetentionPolicy},
 };
+use futures_util::StreamExt as _;
 use tokio::sync::Mutex;
 
 /// The durable consumer of replies, shared by all replicas.
@@ -21,8 +22,8 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// replicas under way at once.
 const ACK_PENDING_MAX: i64 = 20_000;
 
-/// Triggers are kept this long after they were consumed, to be replayed after a restore.
-const EVENTS_AGE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+/// Consumed triggers are kept, to be replayed after a restore, until `AMENDS_EVENTS` is this full.
+const EVENTS_FILL_PERCENT: u64 = 50;
 
 /// Changes of status are kept this long.
 const SAGAS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -107,6 +108,44 @@ impl Topology {
         Ok(())
     }
 
+    /// Makes room in `AMENDS_EVENTS` when it fills: what every consumer has acked may go. Without
+    /// this a stream that refuses when full would refuse for the sake of what is long done.
+    ///
+    /// # Errors
+    /// [`TopologyError::Unavailable`].
+    pub(crate) async fn make_room(&self) -> Result<(), TopologyError> {
+        let found = self.inner.jetstream.get_stream(wire::EVENTS_STREAM).await;
+        let Ok(stream) = found else { return Ok(()) };
+        let info = stream.cached_info();
+        let max = u64::try_from(info.config.max_bytes).unwrap_or(0);
+        if max == 0 || info.state.bytes.saturating_mul(100) < max * EVENTS_FILL_PERCENT {
+            return Ok(());
+        }
+        let mut consumers = stream.consumers();
+        let mut done = u64::MAX;
+        while let Some(consumer) = consumers.next().await {
+            done = done.min(consumer.map_err(unavailable)?.ack_floor.stream_sequence);
+        }
+        if (1..u64::MAX).contains(&done) {
+            let purged = stream.purge().sequence(done + 1).await.map_err(unavailable)?.purged;
+            tracing::info!(purged, "consumed triggers were removed from {}", wire::EVENTS_STREAM);
+        }
+        Ok(())
+    }
+
+    /// The consumers that this orchestrator reads.
+    pub(super) async fn read_consumers(&self) -> Vec<(String, String)> {
+        let mut places = vec![(wire::REPLIES_STREAM.to_owned(), REPLIES_CONSUMER.to_owned())];
+        for definition in self.inner.triggers.keys() {
+            places.extend(self.events_of(definition).await.ok());
+        }
+        places
+    }
+
+    pub(super) fn jetstream(&self) -> &jetstream::Context {
+        &self.inner.jetstream
+    }
+
     /// The stream that captures a definition's trigger, and the consumer on it.
     ///
     /// # Errors
@@ -163,6 +202,9 @@ impl Inner {
     /// is added.
     async fn event_stream(&self, subject: &str) -> Result<String, TopologyError> {
         if let Ok(name) = self.jetstream.stream_by_subject(subject).await {
+            if name == wire::EVENTS_STREAM {
+                self.check_events().await?;
+            }
             return Ok(name);
         }
         let mut config = jetstream::stream::Config {
@@ -170,7 +212,6 @@ impl Inner {
             subjects: vec![subject.to_owned()],
             retention: RetentionPolicy::Limits,
             discard: DiscardPolicy::New,
-            max_age: EVENTS_AGE,
             max_bytes: self.stream_bytes_max,
             num_replicas: self.replicas,
             ..Default::default()
@@ -183,6 +224,25 @@ impl Inner {
             self.jetstream.get_or_create_stream(config).await.map_err(unavailable)?;
         }
         Ok(wire::EVENTS_STREAM.to_owned())
+    }
+
+    async fn check_events(&self) -> Result<(), TopologyError> {
+        let stream = self.jetstream.get_stream(wire::EVENTS_STREAM).await.map_err(unavailable)?;
+        let found = &stream.cached_info().config;
+        let wrong = |setting, found: String, needed: &str| {
+            let (name, needed) = (wire::EVENTS_STREAM.to_owned(), needed.to_owned());
+            Err(TopologyError::Wrong { what: "stream", name, setting, found, needed })
+        };
+        if found.retention != RetentionPolicy::Limits {
+            return wrong("retention", format!("{:?}", found.retention), "Limits");
+        }
+        if found.discard != DiscardPolicy::New {
+            return wrong("discard", format!("{:?}", found.discard), "New");
+        }
+        if found.no_ack {
+            return wrong("no_ack", "true".into(), "false");
+        }
+        Ok(())
     }
 
     async fn stream(&self, needed: jetstream::stream::Config) -> Result<(), TopologyError> {

@@ -7,11 +7,11 @@ use std::{
 };
 
 use amends::{
-    Op, Outline, Record, SagaId, StatusChange, TraceParent,
-    machine::{self, Decision, Event, Fact, Failure, Kind, Send, Status, Time, Turn},
+    Definition, Record, SagaId, StatusChange, TraceParent,
+    machine::{self, Decision, Event, Fact, Send, Time, Turn},
 };
 
-use super::{Incoming, Item, Start, Verdict, cache::Entry};
+use super::{Incoming, Item, Start, Verdict, cache::Entry, news};
 use crate::bus::Outgoing;
 use crate::store::{Batch, Change, DecidedAct, Due, Found, NewSaga, OpenAct, Rearm, Timer};
 
@@ -35,6 +35,10 @@ pub(super) struct Draft {
     decided: Vec<DecidedAct>,
     changes: HashMap<SagaId, Change>,
     woken: HashSet<SagaId>,
+    /// What is to be logged and counted once it is committed, and of which saga.
+    told: Vec<(SagaId, Arc<Definition>, Fact)>,
+    /// Timers that fired and led to nothing.
+    looked: HashMap<SagaId, Due>,
     pub(super) rearm: Rearm,
     now: Time,
 }
@@ -50,6 +54,8 @@ impl Draft {
             decided: Vec::new(),
             changes: HashMap::new(),
             woken: HashSet::new(),
+            told: Vec::new(),
+            looked: HashMap::new(),
             rearm: Rearm::default(),
             now,
         }
@@ -130,7 +136,7 @@ impl Draft {
     fn wake(&mut self, due: &Due, event: &Event) -> Verdict {
         if !self.entries.contains_key(&due.saga) {
             if !self.foreign.contains(&due.saga) {
-                self.rearm.delete(due.saga);
+                self.rearm.delete(due);
             }
             return Verdict::Publish(Vec::new());
         }
@@ -173,13 +179,10 @@ impl Draft {
         publish
     }
 
-    /// Nothing was due: the timer is set to when something is.
+    /// Nothing was due. The timer is set again at the end of the batch, by the state that is then.
     fn idle(&mut self, due: &Due) -> Vec<Outgoing> {
+        self.looked.insert(due.saga, *due);
         let Some(entry) = self.entries.get(&due.saga) else { return Vec::new() };
-        match entry.state.due() {
-            None if entry.state.status.ended() => self.rearm.delete(due.saga),
-            next => self.rearm.set(due, next),
-        }
         // A change that a timer caused has no message that would be delivered again: its news is
         // repeated by the timer.
         let last = entry.changes.last().filter(|c| c.seq + 1 == entry.state.seq);
@@ -194,14 +197,14 @@ impl Draft {
         let mut sends = Vec::new();
         let told = entry.changes.len();
         for fact in turn.facts {
-            tell(id, outline, &fact);
             entry.changes.extend(StatusChange::of(&fact));
             if let Some(status) = fact.next.status {
                 let earlier = change.status.take().and_then(|(_, error)| error);
                 change.status = Some((status, fact.next.error.clone().or(earlier)));
             }
             change.facts.push(Record::of(outline, &fact));
-            sends.extend(fact.next.sends);
+            sends.extend(fact.next.sends.iter().cloned());
+            self.told.push((id, Arc::clone(&entry.definition), fact));
         }
         entry.state = turn.next;
         let changes = entry.changes[told..].iter();
@@ -210,13 +213,21 @@ impl Draft {
         publish
     }
 
+    /// Logs and counts what was decided; for after the commit, so that nothing is told twice.
+    pub(super) fn tell(&self) {
+        for (saga, definition, fact) in &self.told {
+            news::fact(*saga, definition.outline(), fact);
+        }
+    }
+
     /// The rows to write, and the timers that were set.
     pub(super) fn batch(&mut self) -> (Batch, Vec<Time>) {
         let mut batch = Batch::default();
         let mut alarms = Vec::new();
         for (id, mut change) in std::mem::take(&mut self.changes) {
             if let Some(entry) = self.entries.get_mut(&id) {
-                change.timer = timer(entry, self.now, self.woken.contains(&id));
+                let fired = self.looked.remove(&id).is_some() || self.woken.contains(&id);
+                change.timer = timer(entry, self.now, fired);
                 if let Timer::Set(due) = change.timer {
                     entry.timer_at = due;
                     alarms.extend(due);
@@ -226,6 +237,15 @@ impl Draft {
         }
         for act in self.decided.drain(..) {
             batch.decide(act);
+        }
+        for (id, due) in self.looked.drain() {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            // Another turn may move it at the same time: the next one writes it.
+            entry.timer_at = None;
+            match entry.state.due() {
+                None if entry.state.status.ended() => self.rearm.delete(&due),
+                next => self.rearm.set(&due, next),
+            }
         }
         (batch, alarms)
     }
@@ -244,15 +264,15 @@ fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
 
 /// A timer is written only when the one that stands would fire too late: an early one fires, finds
 /// nothing due, and is set again.
-fn timer(entry: &Entry, now: Time, woken: bool) -> Timer {
+fn timer(entry: &Entry, now: Time, fired: bool) -> Timer {
     let due = entry.state.due();
-    if woken && entry.changes.last().is_some_and(|c| c.seq + 1 == entry.state.seq) {
+    if fired && entry.changes.last().is_some_and(|c| c.seq + 1 == entry.state.seq) {
         let again = now + NEWS_AGAIN;
         return Timer::Set(Some(due.map_or(again, |due| due.min(again))));
     }
     match (due, entry.timer_at) {
         _ if entry.state.status.ended() => Timer::Delete,
-        (Some(due), Some(at)) if !woken && at <= due && at > now + TIMER_SLACK => Timer::Keep,
+        (Some(due), Some(at)) if !fired && at <= due && at > now + TIMER_SLACK => Timer::Keep,
         (due, _) => Timer::Set(due),
     }
 }
@@ -266,41 +286,6 @@ fn announce(saga: SagaId, entry: &Entry, change: &StatusChange) -> Outgoing {
 fn commands(entry: &Entry, sends: &[Send]) -> Vec<Outgoing> {
     let command = |send| machine::command(&entry.definition, &entry.state, send);
     sends.iter().filter_map(command).map(|c| Outgoing::Command(c, entry.trace)).collect()
-}
-
-/// One log line a fact, and the counters.
-fn tell(saga: SagaId, outline: &Outline, fact: &Fact) {
-    let step = fact.step.and_then(|at| outline.steps.get(at)).map_or("", |s| s.name.as_str());
-    let (op, attempt) = (fact.op.map_or("", Op::as_str), fact.attempt);
-    let kind = fact.kind.as_str();
-    let detail = fact.detail.as_ref().map(amends::Json::as_str).unwrap_or_default();
-    match fact.kind {
-        Kind::Broke | Kind::TimedOut | Kind::Late | Kind::Unmappable => {
-            tracing::warn!(%saga, step, op, attempt, detail, "{kind}");
-        }
-        Kind::Rejected => tracing::info!(%saga, step, op, attempt, detail, "{kind}"),
-        _ => tracing::debug!(%saga, step, op, attempt, "{kind}"),
-    }
-    metrics::counter!("amends_facts_total", "definition" => outline.name.clone(), "kind" => kind)
-        .increment(1);
-    if fact.kind == Kind::Started {
-        metrics::counter!("amends_sagas_started_total", "definition" => outline.name.clone())
-            .increment(1);
-    }
-    if let Some(status) = fact.next.status {
-        tell_status(saga, outline, status, fact.next.error.as_ref());
-    }
-}
-
-fn tell_status(saga: SagaId, outline: &Outline, status: Status, error: Option<&Failure>) {
-    let why = error.map(|e| format!("{}: {}: {}", e.step, e.code, e.message)).unwrap_or_default();
-    if status == Status::Stuck {
-        tracing::error!(%saga, definition = outline.name, why, "stuck: an operator must look");
-    } else {
-        tracing::info!(%saga, definition = outline.name, why, "{status}");
-    }
-    metrics::counter!("amends_saga_status_total", "definition" => outline.name.clone(), "status" => status.as_str())
-        .increment(1);
 }
 
 /// A trace as it was stored.

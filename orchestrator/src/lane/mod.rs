@@ -3,6 +3,7 @@
 
 mod cache;
 mod draft;
+mod news;
 mod turn;
 
 use amends::{Definition, Json, SagaId, TraceParent, machine::Event};

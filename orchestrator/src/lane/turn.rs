@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use amends::{Retry, SagaId, StatusChange, machine::State};
-use chrono::{SubsecRound, Utc};
 use tokio::sync::mpsc;
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     bus::{Job, Publisher},
-    clock::Alarm,
+    clock::{Alarm, Now},
     health::Health,
     registry::Registry,
     store::{CommitError, Store, Stored},
@@ -22,11 +21,15 @@ use crate::{
 /// How often one event may lose against other turns of its saga before it is left to a redelivery.
 const CONFLICTS_MAX: u32 = 20;
 
+/// How often a batch is tried whole while Postgres fails, before it is tried in parts.
+const WHOLE_MAX: u32 = 5;
+
 pub(crate) struct Lane {
     store: Store,
     registry: Arc<Registry>,
     publisher: Publisher,
     alarm: Arc<Alarm>,
+    now: Arc<Now>,
     health: Arc<Health>,
     cache: Cache,
 }
@@ -45,9 +48,10 @@ impl Lane {
         registry: Arc<Registry>,
         publisher: Publisher,
         alarm: Arc<Alarm>,
+        now: Arc<Now>,
         health: Arc<Health>,
     ) -> Self {
-        Self { store, registry, publisher, alarm, health, cache: Cache::new() }
+        Self { store, registry, publisher, alarm, now, health, cache: Cache::new() }
     }
 
     /// Runs until all senders are gone. A batch is whatever waits: alone when idle, larger under
@@ -90,7 +94,12 @@ impl Lane {
                 Err(CommitError::Unavailable(error)) => {
                     failures += 1;
                     self.unavailable(failures, &error).await;
-                    left.push(Work { cached: false, ..work });
+                    // Postgres may be there, and the batch too much for it.
+                    if failures % WHOLE_MAX == 0 && work.items.len() > 1 {
+                        left.extend(halves(Work { cached: false, ..work }));
+                    } else {
+                        left.push(Work { cached: false, ..work });
+                    }
                 }
             }
         }
@@ -99,7 +108,14 @@ impl Lane {
     async fn unavailable(&self, failures: u32, error: &sqlx::Error) {
         self.health.set_postgres(false);
         if failures == 1 {
-            tracing::warn!(%error, "Postgres does not answer; trying again until it does");
+            match error.as_database_error().and_then(|e| e.code()) {
+                Some(code) => {
+                    tracing::warn!(%error, %code, "Postgres refuses; trying again until it does not")
+                }
+                None => {
+                    tracing::warn!(%error, "Postgres does not answer; trying again until it does")
+                }
+            }
         }
         let retry = Retry::exponential(Duration::from_millis(50), Duration::from_secs(2));
         tokio::time::sleep(retry.delay(failures, "lane")).await;
@@ -108,7 +124,7 @@ impl Lane {
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
     async fn attempt(&mut self, work: &Work) -> Result<Vec<Verdict>, CommitError> {
-        let mut draft = Draft::new(Utc::now().trunc_subsecs(6));
+        let mut draft = Draft::new(self.now.get());
         self.load(&mut draft, work).await?;
         let verdicts: Vec<_> = work.items.iter().map(|item| draft.decide(item)).collect();
         let (batch, alarms) = draft.batch();
@@ -119,10 +135,11 @@ impl Lane {
             metrics::histogram!("amends_commit_seconds").record(began.elapsed().as_secs_f64());
             metrics::histogram!("amends_batch_facts").record(batch.facts() as f64);
         }
+        draft.tell();
         if !draft.rearm.is_empty() {
             self.store.rearm(&draft.rearm).await?;
         }
-        let now = Utc::now();
+        let now = self.now.get();
         for due in alarms {
             self.alarm.set((due - now).to_std().unwrap_or(Duration::ZERO));
         }
@@ -177,18 +194,21 @@ impl Lane {
         let outline = definition.outline();
         let mut state = State::new(outline, id, stored.input);
         let mut changes = Vec::new();
-        for fact in stored.facts {
-            match fact.into_fact(outline) {
-                Ok(fact) => {
-                    state.apply(outline, &fact);
-                    changes.extend(StatusChange::of(&fact));
-                }
-                Err(error) => {
-                    tracing::error!(saga = %id, %error, "a saga cannot be read; its events are left alone");
-                    draft.foreign.insert(id);
-                    return;
-                }
+        let facts = stored.facts.and_then(|facts| {
+            let fact = |f: amends::Record| f.into_fact(outline).map_err(|e| e.to_string());
+            facts.into_iter().map(fact).collect::<Result<Vec<_>, _>>()
+        });
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(error) => {
+                tracing::error!(saga = %id, error, "this program cannot read the saga; its events are left to another");
+                draft.foreign.insert(id);
+                return;
             }
+        };
+        for fact in facts {
+            state.apply(outline, &fact);
+            changes.extend(StatusChange::of(&fact));
         }
         let trace = stored_trace(stored.trace.as_deref());
         let (key, timer_at) = (stored.key, stored.timer_at);

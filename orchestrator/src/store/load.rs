@@ -16,7 +16,8 @@ pub(crate) struct Stored {
     pub(crate) trace: Option<String>,
     pub(crate) input: Json,
     pub(crate) timer_at: Option<Time>,
-    pub(crate) facts: Vec<Record>,
+    /// Its facts, or why one cannot be read: a newer version may have written it.
+    pub(crate) facts: Result<Vec<Record>, String>,
 }
 
 /// A saga found by its business key.
@@ -30,7 +31,7 @@ impl Store {
     /// Reads sagas with all their facts; what does not exist is absent.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`], or `Poison` when a row cannot be understood.
+    /// [`CommitError::Unavailable`].
     pub(crate) async fn load(&self, ids: &[Uuid]) -> Result<HashMap<SagaId, Stored>, CommitError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
@@ -45,7 +46,7 @@ impl Store {
                 trace: row.trace,
                 input: Json::trusted(&row.input),
                 timer_at: row.due_at,
-                facts: Vec::new(),
+                facts: Ok(Vec::new()),
             };
             (SagaId(row.id), stored)
         });
@@ -65,7 +66,12 @@ impl Store {
                 detail: row.detail,
                 next: row.next,
             };
-            saga.facts.push(fact.read()?);
+            if let Ok(facts) = &mut saga.facts {
+                match fact.read() {
+                    Ok(fact) => facts.push(fact),
+                    Err(why) => saga.facts = Err(why),
+                }
+            }
         }
         Ok(sagas)
     }
@@ -106,8 +112,8 @@ struct FactRow {
 }
 
 impl FactRow {
-    fn read(self) -> Result<Record, CommitError> {
-        let wrong = |e: String| CommitError::Poison(format!("a stored fact is not readable: {e}"));
+    fn read(self) -> Result<Record, String> {
+        let wrong = |e: String| format!("a stored fact is not readable: {e}");
         Ok(Record {
             seq: unsigned(self.seq),
             at: self.at,

@@ -24,6 +24,7 @@ pub(crate) struct Rearm {
     due_at: Vec<Option<Time>>,
     leased_until: Vec<Time>,
     deleted: Vec<Uuid>,
+    deleted_lease: Vec<Time>,
 }
 
 impl Rearm {
@@ -33,8 +34,9 @@ impl Rearm {
         self.leased_until.push(due.leased_until);
     }
 
-    pub(crate) fn delete(&mut self, saga: SagaId) {
-        self.deleted.push(saga.0);
+    pub(crate) fn delete(&mut self, due: &Due) {
+        self.deleted.push(due.saga.0);
+        self.deleted_lease.push(due.leased_until);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -60,13 +62,14 @@ impl Store {
         Ok(due.collect())
     }
 
-    /// How long until the next timer is due; `None` when there is none.
+    /// How long until the next timer is due (`None` when there is none), and the database's clock.
     ///
     /// # Errors
     /// [`CommitError::Unavailable`].
-    pub(crate) async fn next_timer(&self) -> Result<Option<Duration>, CommitError> {
+    pub(crate) async fn next_timer(&self) -> Result<(Option<Duration>, Time), CommitError> {
         let row = sqlx::query_file!("src/store/sql/next_timer.sql").fetch_one(&self.pool).await?;
-        Ok(row.seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
+        let wait = |s: f64| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX);
+        Ok((row.seconds.map(wait), row.now))
     }
 
     /// Sets leased timers again, unless another turn moved them meanwhile.
@@ -79,7 +82,8 @@ impl Store {
             &rearm.saga,
             &rearm.due_at as &[Option<Time>],
             &rearm.leased_until,
-            &rearm.deleted
+            &rearm.deleted,
+            &rearm.deleted_lease
         )
         .execute(&self.pool)
         .await?;

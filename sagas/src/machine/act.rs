@@ -1,7 +1,10 @@
 //! What an operator may do to a saga, and what becomes of it.
 
 use super::{Decision, Kind, Phase, State, Status, Time, Turn, advance::Draft, message_json};
-use crate::{Definition, Json, Op, StepKind, wire::Reply};
+use crate::{
+    Definition, Json, Op, StepKind,
+    wire::{self, Reply},
+};
 
 /// An operator's act.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +78,7 @@ fn try_decide(
         Act::Cancel => cancel(&mut draft, event)?,
         Act::Pause if state.paused => return Err("the saga is paused already".into()),
         Act::Pause if state.status == Status::Stuck => {
-            return Err("the saga is stuck: nothing moves that could be paused".into());
+            return Err("the saga is stuck: it waits for an operator as it is".into());
         }
         Act::Pause => draft.record(Kind::Pause, None, Some(signature(event)), None),
         Act::Resume if !state.paused => return Err("the saga is not paused".into()),
@@ -86,7 +89,8 @@ fn try_decide(
 }
 
 fn signature(event: &ActEvent) -> Json {
-    let said = serde_json::json!({"by": event.by, "reason": event.reason});
+    let (by, reason) = (wire::cut(event.by.clone()), wire::cut(event.reason.clone()));
+    let said = serde_json::json!({"by": by, "reason": reason});
     Json::of(&said).unwrap_or_else(|_| message_json(None, "an operator acted"))
 }
 
@@ -95,8 +99,14 @@ fn retry(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
         return Err("the saga is paused: resume it first".into());
     }
     let nothing = draft.state.repeatable(draft.definition.outline()).is_empty();
-    if nothing && !draft.state.no_output {
-        return Err("nothing was given up and nothing waits to be repeated".into());
+    let no_output = draft.state.no_output && !draft.state.turned;
+    if nothing && !no_output {
+        let why = if draft.state.status == Status::Stuck {
+            "what was given up cannot be repeated: resolve it, or skip it"
+        } else {
+            "nothing was given up and nothing waits to be repeated"
+        };
+        return Err(why.into());
     }
     draft.record(Kind::Retry, None, Some(signature(event)), None);
     Ok(())
@@ -128,9 +138,12 @@ fn skip(draft: &mut Draft<'_>, event: &ActEvent, step: &str) -> Result<(), Strin
     let at = position(draft, step)?;
     let op = open_op(draft, at).ok_or_else(|| format!("`{step}` waits for nothing"))?;
     if op == Op::Action && draft.step(at).kind != StepKind::Retriable {
-        return Err(format!(
-            "`{step}` decides how the saga goes on: resolve it, or cancel the saga"
-        ));
+        let or = if draft.step(at).kind == StepKind::Pivot || draft.state.turned {
+            ""
+        } else {
+            ", or cancel the saga"
+        };
+        return Err(format!("`{step}` decides how the saga goes on: resolve it{or}"));
     }
     let attempt = draft.state.steps[at].op(op).attempt;
     draft.record(Kind::Skip, Some((at, op, attempt)), Some(signature(event)), None);
@@ -146,6 +159,9 @@ fn resolve(
     let at = position(draft, step)?;
     let op = open_op(draft, at).ok_or_else(|| format!("`{step}` waits for nothing"))?;
     let attempt = draft.state.steps[at].op(op).attempt;
+    if op == Op::Compensation && event.seen <= draft.state.steps[at].undo_since() {
+        return Err(format!("`{step}` is being undone since you looked: look at it again"));
+    }
     let about = Some((at, op, attempt));
     let (kind, detail) = match outcome {
         Reply::Ok(output) if op == Op::Action => (Kind::Done, Some(output.clone())),
@@ -190,6 +206,6 @@ fn cancel(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
         }
     }
     draft.record(Kind::Cancel, None, Some(signature(event)), None);
-    draft.turn_back(&event.reason);
+    draft.turn_back(&wire::cut(event.reason.clone()));
     Ok(())
 }

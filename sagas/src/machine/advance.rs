@@ -85,6 +85,9 @@ impl<'a> Draft<'a> {
     /// Goes on as far as the state allows, and sets the status that results.
     pub(super) fn advance(&mut self) {
         if self.state.paused {
+            if self.turns_while_held() {
+                self.enter(Status::Paused);
+            }
             return self.settle_status();
         }
         if !self.state.turned && self.forward() == Forward::Blocked {
@@ -111,10 +114,22 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// A pause withholds what is sent, not what is decided: the saga turns back at once, and undoes
+    /// when it is resumed.
+    fn turns_while_held(&self) -> bool {
+        let no = |phase| matches!(phase, Phase::Rejected | Phase::Unknown);
+        let blocked = self.state.steps.iter().any(|s| no(s.action.phase));
+        self.state.paused && !self.state.turned && blocked && self.blamed()
+    }
+
     fn enter(&mut self, status: Status) {
-        self.consequence(|state, _| state.enter(status));
-        let turning = matches!(status, Status::Compensating | Status::Stuck);
-        let error = if turning { self.cause.clone() } else { None };
+        let tells = match status {
+            Status::Compensating | Status::Stuck => true,
+            Status::Paused => self.turns_while_held(),
+            _ => false,
+        };
+        let error = if tells { self.cause.clone() } else { None };
+        self.consequence(|state, _| state.enter(status, error.is_some()));
         if let Some(fact) = self.facts.last_mut() {
             fact.next.status = Some(status);
             fact.next.error = error.or(fact.next.error.take());

@@ -1,7 +1,7 @@
 //! What an event means for a saga.
 
 use super::{
-    ActEvent, Fact, Kind, Phase, Send, State, Time,
+    ActEvent, Fact, Kind, OpState, Phase, Send, State, Time,
     advance::{Draft, give_up_at},
     message_json,
 };
@@ -48,7 +48,8 @@ pub enum Decision {
     /// still in flight: their publication may have been lost in a crash. What a second fact of that
     /// turn sent, and what a wake sent, is left to its timer.
     Known(Vec<Send>),
-    /// An operator's act that the saga's state does not allow, with the reason.
+    /// An operator's act that the saga's state does not allow, with the reason. If the state at hand
+    /// may be outdated, ask again with a fresh one.
     Refused(String),
     /// Not possible in this saga. If the state at hand may be outdated, ask again with a fresh one.
     Unexpected(Unexpected),
@@ -163,7 +164,7 @@ fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
                 draft.blame(at, "late", "done after it was refused, and it has no compensation");
             }
         }
-        Reply::Rejected { code, message } if may_refuse(draft, at) => {
+        Reply::Rejected { code, message } if may_refuse(draft, at, event.attempt) => {
             let detail = message_json(Some(code), message);
             draft.record(Kind::Rejected, about, Some(detail), None);
             draft.blame(at, code, message);
@@ -174,22 +175,32 @@ fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
 
 /// Whether a no still changes something: the action is open, or unknown with a compensation that
 /// was not sent yet and is now needless. A retriable step that was given up cannot say no twice.
-fn may_refuse(draft: &Draft<'_>, at: usize) -> bool {
+fn may_refuse(draft: &Draft<'_>, at: usize, attempt: u32) -> bool {
     let step = &draft.state.steps[at];
     match step.action.phase {
         Phase::Unknown => step.compensation.attempt == 0,
-        Phase::GivenUp => draft.step(at).kind != StepKind::Retriable,
+        phase if draft.step(at).kind == StepKind::Retriable => {
+            may_not(phase, &step.action, attempt)
+        }
         phase => open(phase),
     }
 }
 
+/// Whether a no to what must happen still counts: it was not given up before, and an operator who
+/// had it repeated knew of the older ones.
+const fn may_not(phase: Phase, op: &OpState, attempt: u32) -> bool {
+    open(phase) && !matches!(phase, Phase::GivenUp) && attempt > op.counted_from
+}
+
 fn answer_compensation(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
     let op = &draft.state.steps[at].compensation;
-    let counts = open(op.phase) && event.attempt >= op.settle_from;
+    // What an operator has repeated may have to wait for a later stage, and can be answered then.
+    let repeated = op.phase == Phase::Idle && op.attempt > 0;
+    let counts = (open(op.phase) || repeated) && event.attempt >= op.settle_from;
     let about = Some((at, Op::Compensation, event.attempt));
     match &event.reply {
         Reply::Ok(_) if counts => draft.record(Kind::Done, about, None, None),
-        Reply::Rejected { code, message } if counts && op.phase != Phase::GivenUp => {
+        Reply::Rejected { code, message } if counts && may_not(op.phase, op, event.attempt) => {
             draft.record(Kind::Rejected, about, Some(message_json(Some(code), message)), None);
             draft.blame(at, code, &format!("the compensation was refused: {message}"));
         }
@@ -238,9 +249,10 @@ fn broke(
     let retry = if op == Op::Action { plan.retry } else { plan.compensation_retry };
     let effect =
         crate::AttemptId { saga: draft.state.id, step: plan.name.as_str().into(), op, attempt };
-    let due = draft.now + after.unwrap_or_else(|| retry.delay(attempt, &effect.effect()));
+    let counted = attempt - state.counted_from.min(attempt);
+    let due = draft.now + after.unwrap_or_else(|| retry.delay(counted, &effect.effect()));
     let limit = give_up_at(plan, state.first_sent.unwrap_or(draft.now), op);
-    let given_up = attempt - state.counted_from.min(attempt) >= retry.attempts()
+    let given_up = counted >= retry.attempts()
         || limit.is_some_and(|limit| due >= limit)
         || (op == Op::Action && draft.state.turned);
     let due = (!given_up).then_some(due);
@@ -308,9 +320,12 @@ fn time_out(draft: &mut Draft<'_>, at: usize, op: Op, phase: Phase) {
     blame_given_up(draft, at, op, message);
 }
 
-/// What fact `seq` sent, as far as it is still in flight.
+/// What fact `seq` sent, as far as it is still in flight; nothing while the saga is held.
 fn in_flight(state: &State, seq: u32) -> Vec<Send> {
     let mut sends = Vec::new();
+    if state.paused {
+        return sends;
+    }
     for (step, s) in state.steps.iter().enumerate() {
         for op in [Op::Action, Op::Compensation] {
             let o = s.op(op);

@@ -36,6 +36,8 @@ pub struct OpState {
     pub attempt: u32,
     /// Attempts before this one are not counted: an operator gave it fresh patience.
     pub counted_from: u32,
+    /// The fact that sent the first attempt.
+    pub asked_by: u32,
     /// When the first attempt that counts was sent.
     pub first_sent: Option<Time>,
     /// When the clock must look at it.
@@ -126,7 +128,7 @@ impl State {
     pub fn apply(&mut self, outline: &Outline, fact: &Fact) {
         self.happened(outline, fact);
         if let Some(status) = fact.next.status {
-            self.enter(status);
+            self.enter(status, fact.next.error.is_some());
         }
         for send in &fact.next.sends {
             self.sent(send, fact.at);
@@ -233,10 +235,15 @@ impl State {
     }
 
     /// Turning back leaves nothing waiting to be repeated: whatever was tried has an unknown
-    /// outcome.
-    pub(super) fn enter(&mut self, status: Status) {
+    /// outcome. A saga that is paused for a reason turned back while it was held.
+    pub(super) fn enter(&mut self, status: Status, blamed: bool) {
         self.status = status;
-        if !matches!(status, Status::Compensating | Status::Compensated) || self.turned {
+        let turns = match status {
+            Status::Compensating | Status::Compensated => true,
+            Status::Paused => blamed,
+            _ => false,
+        };
+        if !turns || self.turned {
             return;
         }
         self.turned = true;
@@ -257,6 +264,9 @@ impl State {
         }
         let state = step.op_mut(send.op);
         state.phase = Phase::InFlight;
+        if state.attempt == 0 {
+            state.asked_by = seq;
+        }
         state.attempt = send.attempt;
         state.first_sent = state.first_sent.or(Some(at));
         state.due = Some(send.due);
@@ -275,9 +285,18 @@ impl State {
 }
 
 impl StepState {
-    /// A late effect must be undone by an attempt that is sent after it is known.
+    /// The fact since which the compensation is about what it is about now.
+    pub(super) fn undo_since(&self) -> u32 {
+        self.action.settled_by.max(self.compensation.asked_by)
+    }
+
+    /// A late effect must be undone by an attempt that is sent after it is known, unless an
+    /// operator answers for it.
     fn late(&mut self, compensatable: bool) {
         let undo = &mut self.compensation;
+        if undo.phase == Phase::Skipped {
+            return;
+        }
         if !compensatable {
             undo.phase = Phase::GivenUp;
         } else if undo.phase != Phase::Idle {

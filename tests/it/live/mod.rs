@@ -9,4 +9,5 @@ mod operators;
 mod raw_worker;
 mod status;
 mod traces;
+mod transport;
 mod triggers;

@@ -1,6 +1,9 @@
 with changed as (
     update amends.saga s
-    set status = c.status, error = coalesce(c.error::json, s.error), finished_at = c.finished_at
+    set status = c.status, finished_at = c.finished_at,
+        -- a saga that goes on, or went well, has no error any more
+        error = case when c.status in ('running', 'completed') then null
+                     else coalesce(c.error::json, s.error) end
     from unnest($10::uuid[], $11::text[], $12::text[], $13::timestamptz[])
         as c (id, status, error, finished_at)
     where s.id = c.id

@@ -3,5 +3,6 @@ with rearmed as (
     from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as r (saga_id, due_at, leased_until)
     where t.saga_id = r.saga_id and t.due_at = r.leased_until
 )
-delete from amends.timer t using unnest($4::uuid[]) as d (saga_id)
-where t.saga_id = d.saga_id
+delete from amends.timer t
+using unnest($4::uuid[], $5::timestamptz[]) as d (saga_id, leased_until)
+where t.saga_id = d.saga_id and t.due_at = d.leased_until

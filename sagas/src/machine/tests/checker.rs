@@ -3,33 +3,27 @@
 
 use std::time::Duration;
 
-use super::{participant::Participant, world::Seen};
+use super::{
+    book::{Book, Stand},
+    participant::Participant,
+    world::Seen,
+};
 use crate::{
     Json, Op, Outline, StepKind,
     machine::{Fact, Kind, Phase, Send, State, Status, Time},
 };
 
-#[derive(Default)]
-struct Book {
-    asked: u32,
-    first_asked: Option<Time>,
-    in_flight: bool,
-    done: bool,
-    /// Said no, or was never asked for because its input is unmappable.
-    refused: bool,
-    output: Option<Json>,
-    undo_asked: u32,
-    undone: bool,
-    /// The first attempt at undoing that counts after a late success.
-    undo_from: u32,
-    lates: u32,
-}
-
 pub(super) struct Checker {
-    outline: Outline,
-    books: Vec<Book>,
-    turned: bool,
-    status: Status,
+    pub(super) outline: Outline,
+    pub(super) books: Vec<Book>,
+    pub(super) turned: bool,
+    pub(super) paused: bool,
+    pub(super) no_output: bool,
+    /// The number after the last act.
+    pub(super) acted: u32,
+    pub(super) status: Status,
+    /// An operator said how an operation ended: the next fact says it too.
+    resolving: Option<(usize, Op)>,
     pub(super) seen: Seen,
 }
 
@@ -40,6 +34,10 @@ impl Checker {
             outline: outline.clone(),
             books,
             turned: false,
+            paused: false,
+            no_output: false,
+            acted: 0,
+            resolving: None,
             status: Status::Running,
             seen: Seen::new(),
         }
@@ -59,9 +57,10 @@ impl Checker {
                 self.entered(status, fact, state);
             }
             for send in &fact.next.sends {
+                assert!(!self.paused, "sent while it is paused: {send:?}");
                 match send.op {
                     Op::Action => self.action_sent(fact.at, send),
-                    Op::Compensation => self.compensation_sent(send),
+                    Op::Compensation => self.compensation_sent(fact.seq, send),
                 }
             }
         }
@@ -70,42 +69,75 @@ impl Checker {
     }
 
     fn happened(&mut self, fact: &Fact) {
-        let Some((at, op)) = fact.step.zip(fact.op) else { return };
-        let book = &mut self.books[at];
-        if op == Op::Compensation {
-            let settles = matches!(fact.kind, Kind::Done | Kind::Rejected);
-            assert!(
-                !settles || fact.attempt >= book.undo_from,
-                "step {at}: attempt {} at undoing may have run before the late success",
-                fact.attempt
-            );
-            book.undone |= fact.kind == Kind::Done;
+        if fact.kind.is_act() {
+            self.acted(fact);
+        }
+        let resolved = self.resolving.take();
+        let Some((at, op)) = fact.step.zip(fact.op) else {
+            assert_eq!(resolved, None, "an operator's word is lost");
+            self.no_output |= fact.kind == Kind::Unmappable;
             return;
+        };
+        if fact.kind == Kind::Resolve {
+            self.resolving = Some((at, op));
         }
-        assert!(!book.done, "step {at} is done, and {:?} after it", fact.kind);
-        book.in_flight &= fact.kind == Kind::Resumed;
-        match fact.kind {
-            Kind::Done | Kind::Late => {
-                (book.done, book.refused) = (true, false);
-                book.output.clone_from(&fact.detail);
-            }
-            Kind::Rejected | Kind::Unmappable => book.refused = true,
-            _ => {}
+        if let Some(about) = resolved {
+            assert_eq!(about, (at, op), "an operator spoke of something else");
+            assert!(matches!(fact.kind, Kind::Done | Kind::Rejected), "{fact:?}");
         }
-        let compensatable = self.outline.steps[at].kind == StepKind::Compensatable;
-        let broke = matches!(fact.kind, Kind::Broke | Kind::TimedOut | Kind::Pending);
-        if broke && fact.next.due.is_none() && compensatable {
+        let kind = self.outline.steps[at].kind;
+        let book = &self.books[at];
+        let again = book.done && op == Op::Action;
+        assert!(!again, "step {at} is done, and {:?} after it", fact.kind);
+        let skipped = if op == Op::Action { book.skipped } else { book.undo_skipped };
+        assert!(!skipped, "step {at} is skipped, and {:?} after it", fact.kind);
+        let settles = matches!(fact.kind, Kind::Done | Kind::Rejected);
+        assert!(
+            op == Op::Action || !settles || fact.attempt >= book.undo_from || resolved.is_some(),
+            "step {at}: attempt {} at undoing may have run before the late success",
+            fact.attempt
+        );
+        if matches!(fact.kind, Kind::Broke | Kind::TimedOut) && fact.next.due.is_none() {
+            self.gave_up(at, op, fact);
+        }
+        let gone = matches!(fact.kind, Kind::Broke | Kind::TimedOut | Kind::Pending);
+        if gone && fact.next.due.is_none() && op == Op::Action && kind == StepKind::Compensatable {
             self.saw("unknown");
         }
-        let book = &mut self.books[at];
-        if fact.kind == Kind::Late {
-            book.undone = false;
-            book.undo_from = book.undo_asked + 1;
-            book.lates += 1;
-            if !compensatable {
-                self.saw("late, not compensatable");
-            }
+        if fact.kind == Kind::Late && kind != StepKind::Compensatable {
+            self.saw("late, not compensatable");
         }
+        if fact.kind == Kind::Late && self.books[at].undo_skipped {
+            self.saw("late, undoing skipped");
+        }
+        self.books[at].take(fact, op, kind);
+    }
+
+    fn acted(&mut self, fact: &Fact) {
+        assert!(!self.status.ended(), "an operator moved what has ended");
+        self.acted = fact.seq + 1;
+        match fact.kind {
+            Kind::Pause => self.paused = true,
+            Kind::Unpause | Kind::Cancel => self.paused = false,
+            Kind::Retry => {
+                self.no_output = false;
+                self.books.iter_mut().for_each(Book::fresh_patience);
+            }
+            _ => {}
+        }
+    }
+
+    /// Patience ends with the last attempt that counts, with the time, or by turning back.
+    fn gave_up(&self, at: usize, op: Op, fact: &Fact) {
+        let (plan, book) = (&self.outline.steps[at], &self.books[at]);
+        let (effort, most) = match op {
+            Op::Action => (&book.action, plan.retry.attempts()),
+            Op::Compensation => (&book.undo, plan.compensation_retry.attempts()),
+        };
+        let tries = fact.attempt - effort.before;
+        let timed = op == Op::Action && (plan.within_ms.is_some() || self.turned);
+        let deferred = effort.stand == Stand::Accepted;
+        assert!(tries >= most || timed || deferred, "step {at} is given up after {tries} attempts");
     }
 
     fn action_sent(&mut self, now: Time, send: &Send) {
@@ -115,12 +147,16 @@ impl Checker {
         let before =
             self.outline.steps.iter().zip(&self.books).filter(|(p, _)| p.stage < plan.stage);
         for (earlier, book) in before {
-            assert!(book.done, "{step} is asked for before {} is done", earlier.name);
+            let settled = book.done || book.skipped;
+            assert!(settled, "{step} is asked for before {} is done", earlier.name);
         }
         let book = &mut self.books[send.step];
-        assert!(!book.done && !book.in_flight, "{step} is asked for twice at once");
+        assert!(!book.done && !book.skipped, "{step} is asked for, and needs nothing");
+        let book = &mut book.action;
+        assert_ne!(book.stand, Stand::InFlight, "{step} is asked for twice at once");
         assert_eq!(send.attempt, book.asked + 1, "{step}: attempts are numbered without gaps");
-        assert!(send.attempt <= plan.retry.attempts(), "{step} is asked for too often");
+        let tries = send.attempt - book.before;
+        assert!(tries <= plan.retry.attempts(), "{step} is asked for too often");
         assert_eq!(send.input.is_some(), send.attempt == 1, "{step}: its input, once");
         let first = *book.first_asked.get_or_insert(now);
         let limit = plan.within_ms.map(|ms| first + Duration::from_millis(ms));
@@ -128,28 +164,35 @@ impl Checker {
         assert!(limit.is_none_or(|limit| send.due <= limit), "{step} may answer after its time");
         assert!(send.due <= now + Duration::from_millis(plan.attempt_timeout_ms));
         book.asked = send.attempt;
-        book.in_flight = true;
+        book.stand = Stand::InFlight;
     }
 
-    fn compensation_sent(&mut self, send: &Send) {
+    fn compensation_sent(&mut self, seq: u32, send: &Send) {
         let plan = &self.outline.steps[send.step];
         let step = &plan.name;
         assert_eq!(plan.kind, StepKind::Compensatable, "{step} has no compensation");
         assert!(self.turned, "{step} is undone, but the saga has not turned back");
         let book = &self.books[send.step];
-        assert!(book.asked > 0 && !book.refused, "{step} is undone for nothing");
-        assert_eq!(send.attempt, book.undo_asked + 1, "{step}: attempts are numbered without gaps");
+        assert!(book.action.asked > 0 && !book.refused, "{step} is undone for nothing");
+        assert!(!book.undo_skipped, "{step} is undone, and an operator said to leave it");
+        assert_eq!(send.attempt, book.undo.asked + 1, "{step}: attempts are numbered without gaps");
         let most = plan.compensation_retry.attempts() + book.lates;
-        assert!(send.attempt <= most, "{step} is undone too often");
+        assert!(send.attempt - book.undo.before <= most, "{step} is undone too often");
         if send.attempt == 1 {
             for (other, book) in self.outline.steps.iter().zip(&self.books) {
-                assert!(!book.in_flight, "{step} is undone while {} is in flight", other.name);
-                let open = book.asked > 0 && !book.refused && !book.undone;
-                let later = other.stage > plan.stage;
-                assert!(!(later && open), "{step} is undone before the later {}", other.name);
+                let in_flight = book.action.stand == Stand::InFlight;
+                assert!(!in_flight, "{step} is undone while {} is in flight", other.name);
+                let open = other.stage > plan.stage && book.exposed();
+                assert!(!open, "{step} is undone before the later {}", other.name);
             }
         }
-        self.books[send.step].undo_asked = send.attempt;
+        let book = &mut self.books[send.step];
+        if send.attempt == 1 {
+            book.undo_since = seq;
+        }
+        let undo = &mut book.undo;
+        undo.asked = send.attempt;
+        undo.stand = Stand::InFlight;
     }
 
     fn entered(&mut self, status: Status, fact: &Fact, state: &State) {
@@ -157,7 +200,12 @@ impl Checker {
         match status {
             Status::Compensating | Status::Compensated => {
                 assert!(self.turned || error.is_some(), "it turned back without a reason");
-                self.turned = true;
+                self.turn_back();
+            }
+            Status::Paused if error.is_some() => {
+                assert!(self.paused && !self.turned, "a pause needs no other reason than its act");
+                self.saw("turned back while paused");
+                self.turn_back();
             }
             Status::Stuck => {
                 let error = error.expect("a stuck saga says why");
@@ -176,16 +224,37 @@ impl Checker {
         self.status = status;
     }
 
+    /// What was between two attempts, or accepted, is not waited for any more.
+    fn turn_back(&mut self) {
+        if self.turned {
+            return;
+        }
+        self.turned = true;
+        for book in &mut self.books {
+            if book.action.stand != Stand::InFlight {
+                book.action.stand = Stand::Closed;
+            }
+        }
+    }
+
     /// What must hold between turns.
     fn stands(&self, state: &State) {
-        let rests = state.status.ended() || state.status == Status::Stuck;
+        assert_eq!(self.resolving, None, "an operator's word is lost");
+        assert_eq!(self.paused, state.paused, "the facts tell whether it is paused");
+        let held = matches!(state.status, Status::Stuck | Status::Paused);
+        assert!(state.due().is_none() || !self.paused, "it would wake up in its pause");
+        let rests = state.status.ended() || held;
         assert!(rests || state.due().is_some(), "it would sleep for ever: {state:#?}");
         match state.status {
-            Status::Completed => assert!(self.books.iter().all(|b| b.done && b.undo_asked == 0)),
-            Status::Compensated => {
-                let undone = |b: &Book| b.asked == 0 || b.refused || b.undone;
-                assert!(self.books.iter().all(undone), "it ended before all was undone");
+            Status::Paused => assert!(self.paused, "nobody paused it"),
+            Status::Completed => {
+                let whole = |b: &Book| (b.done || b.skipped) && b.undo.asked == 0;
+                assert!(self.books.iter().all(whole), "it ended before all was done");
             }
+            Status::Compensated => {
+                assert!(!self.books.iter().any(Book::exposed), "it ended before all was undone");
+            }
+            Status::Running | Status::Compensating => assert!(!self.paused, "it is paused"),
             _ => {}
         }
     }
@@ -201,7 +270,11 @@ impl Checker {
     pub(super) fn heard_ok(&mut self, step: usize, op: Op, attempt: u32) {
         let book = &self.books[step];
         match op {
-            Op::Action => assert!(book.done, "step {step} was done, and nobody noted it"),
+            Op::Action => {
+                let noted = book.done || book.skipped;
+                assert!(noted, "step {step} was done, and nobody noted it");
+            }
+            Op::Compensation if book.undo_skipped => {}
             Op::Compensation => {
                 let counts = attempt >= book.undo_from;
                 assert!(!counts || book.undone, "step {step} was undone, and nobody noted it");
@@ -214,9 +287,9 @@ impl Checker {
 
     /// The end of a run: what became of the effects.
     pub(super) fn end(&self, participants: &[Participant]) {
-        let ended = self.status.ended() || self.status == Status::Stuck;
+        let ended = self.status.ended() || self.status == Status::Stuck && !self.paused;
         assert!(ended, "nothing will ever happen again, and it is {}", self.status);
-        for (at, side) in participants.iter().enumerate() {
+        for ((at, side), book) in participants.iter().enumerate().zip(&self.books) {
             let (applied, undone) = (side.applied, side.undone);
             let ledger = format!("step {at}: applied {applied}, undone {undone}");
             if side.character.naive {
@@ -224,7 +297,9 @@ impl Checker {
             }
             assert!(applied <= 1 && undone <= applied, "{ledger}");
             match self.status {
+                Status::Completed if book.skipped => assert_eq!(undone, 0, "{ledger}"),
                 Status::Completed => assert!(applied == 1 && undone == 0, "{ledger}"),
+                Status::Compensated if book.undo_skipped => {}
                 Status::Compensated => assert_eq!(applied, undone, "{ledger}"),
                 _ => {}
             }

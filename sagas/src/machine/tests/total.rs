@@ -39,6 +39,7 @@ fn op_state() -> impl Strategy<Value = OpState> {
                 phase,
                 attempt,
                 counted_from,
+                asked_by: sent_by,
                 first_sent,
                 due,
                 sent_by,

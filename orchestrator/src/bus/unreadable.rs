@@ -1,0 +1,125 @@
+//! Messages that the NATS client cannot parse (a header or a subject that is not UTF-8): it drops the
+//! connection instead of handing them over, again at each redelivery. They are read another way,
+//! kept as dead letters, and removed.
+
+use amends::{machine::Time, wire};
+use async_nats::jetstream;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+
+use super::{Topology, TopologyError, delivery::source};
+use crate::{letter::Letter, store::Store};
+
+/// Messages looked at in one round: more than a client has in hand at once.
+const LOOK_MAX: u64 = 2000;
+
+/// Looks for unreadable messages where deliveries are repeated, and buries them.
+///
+/// # Errors
+/// [`TopologyError::Unavailable`].
+pub(super) async fn remove(topology: &Topology, store: &Store) -> Result<(), TopologyError> {
+    for (stream, consumer) in topology.read_consumers().await {
+        let mut found = topology.pull_consumer(&stream, &consumer).await?;
+        let info = found.info().await.map_err(unavailable)?;
+        if info.num_redelivered == 0 {
+            continue;
+        }
+        let first = info.ack_floor.stream_sequence + 1;
+        let last = info.delivered.stream_sequence.min(first.saturating_add(LOOK_MAX));
+        for sequence in first..=last {
+            let raw = raw(topology.jetstream(), &stream, sequence).await?;
+            if let Some(message) = raw.filter(|m| !m.readable()) {
+                bury(topology.jetstream(), store, &stream, &consumer, sequence, message).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unavailable(error: impl std::fmt::Display) -> TopologyError {
+    TopologyError::Unavailable(error.to_string())
+}
+
+/// A message as the server stores it.
+struct Raw {
+    subject: Vec<u8>,
+    headers: Vec<u8>,
+    body: Vec<u8>,
+    stored_at: Time,
+}
+
+impl Raw {
+    /// Whether the client's parser takes it: UTF-8, and a colon in each line of headers.
+    fn readable(&self) -> bool {
+        let headers = std::str::from_utf8(&self.headers);
+        let lines_are_fine = headers.is_ok_and(|text| {
+            let mut lines = text.split("\r\n").skip(1).take_while(|line| !line.is_empty());
+            lines.all(|line| {
+                line.split_once(':').is_some_and(|(name, _)| {
+                    !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())
+                })
+            })
+        });
+        lines_are_fine && std::str::from_utf8(&self.subject).is_ok()
+    }
+}
+
+/// Reads a message by its sequence, in the server's JSON, which carries any bytes. `None` when it is
+/// gone.
+async fn raw(
+    jetstream: &jetstream::Context,
+    stream: &str,
+    sequence: u64,
+) -> Result<Option<Raw>, TopologyError> {
+    let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+    let request = format!(r#"{{"seq":{sequence}}}"#);
+    let answer = jetstream.client().request(subject, request.into()).await.map_err(unavailable)?;
+    // A subject that is not UTF-8 makes the JSON itself so: it is read as Latin-1 then, and the
+    // message as unreadable.
+    let utf8 = std::str::from_utf8(&answer.payload).is_ok();
+    let text = String::from_utf8_lossy(&answer.payload);
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(unavailable)?;
+    let Some(message) = json.get("message") else { return Ok(None) };
+    let field = |name: &str| message.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+    let bytes = |name: &str| BASE64_STANDARD.decode(field(name)).unwrap_or_default();
+    let subject = if utf8 { field("subject").as_bytes().to_vec() } else { vec![0xff] };
+    Ok(Some(Raw {
+        subject,
+        headers: bytes("hdrs"),
+        body: bytes("data"),
+        stored_at: field("time").parse().unwrap_or_default(),
+    }))
+}
+
+async fn bury(
+    jetstream: &jetstream::Context,
+    store: &Store,
+    stream: &str,
+    consumer: &str,
+    sequence: u64,
+    message: Raw,
+) -> Result<(), TopologyError> {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+    let letter = Letter {
+        source: source(stream, consumer, sequence, message.stored_at),
+        subject: lossy(&message.subject),
+        reason: "a header or the subject is malformed or not UTF-8".to_owned(),
+        headers: vec![("raw".to_owned(), lossy(&message.headers))],
+        body: Bytes::from(message.body),
+    };
+    store.bury(&[letter]).await.map_err(|e| TopologyError::Unavailable(format!("{e:?}")))?;
+    metrics::counter!("amends_dead_letters_total").increment(1);
+    let ours = [wire::EVENTS_STREAM, wire::REPLIES_STREAM].contains(&stream);
+    if !ours {
+        tracing::warn!(
+            stream,
+            sequence,
+            "an unreadable message disturbs this stream of yours: remove it"
+        );
+        return Ok(());
+    }
+    tracing::warn!(stream, sequence, "an unreadable message was kept as a dead letter and removed");
+    let held = jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
+    held.delete_message(sequence).await.map_err(unavailable)?;
+    Ok(())
+}

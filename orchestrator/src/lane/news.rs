@@ -1,0 +1,41 @@
+//! What operators read and count of a turn.
+
+use amends::{
+    Op, Outline, SagaId,
+    machine::{Fact, Failure, Kind, Status},
+};
+
+/// One log line a fact, and the counters.
+pub(super) fn fact(saga: SagaId, outline: &Outline, fact: &Fact) {
+    let step = fact.step.and_then(|at| outline.steps.get(at)).map_or("", |s| s.name.as_str());
+    let (op, attempt) = (fact.op.map_or("", Op::as_str), fact.attempt);
+    let kind = fact.kind.as_str();
+    let detail = fact.detail.as_ref().map(amends::Json::as_str).unwrap_or_default();
+    match fact.kind {
+        Kind::Broke | Kind::TimedOut | Kind::Late | Kind::Unmappable => {
+            tracing::warn!(%saga, step, op, attempt, detail, "{kind}");
+        }
+        Kind::Rejected => tracing::info!(%saga, step, op, attempt, detail, "{kind}"),
+        _ => tracing::debug!(%saga, step, op, attempt, "{kind}"),
+    }
+    metrics::counter!("amends_facts_total", "definition" => outline.name.clone(), "kind" => kind)
+        .increment(1);
+    if fact.kind == Kind::Started {
+        metrics::counter!("amends_sagas_started_total", "definition" => outline.name.clone())
+            .increment(1);
+    }
+    if let Some(status) = fact.next.status {
+        self::status(saga, outline, status, fact.next.error.as_ref());
+    }
+}
+
+fn status(saga: SagaId, outline: &Outline, status: Status, error: Option<&Failure>) {
+    let why = error.map(|e| format!("{}: {}: {}", e.step, e.code, e.message)).unwrap_or_default();
+    if status == Status::Stuck {
+        tracing::error!(%saga, definition = outline.name, why, "stuck: an operator must look");
+    } else {
+        tracing::info!(%saga, definition = outline.name, why, "{status}");
+    }
+    metrics::counter!("amends_saga_status_total", "definition" => outline.name.clone(), "status" => status.as_str())
+        .increment(1);
+}
