@@ -42,7 +42,8 @@ fn unavailable(error: impl std::fmt::Display) -> TopologyError {
 
 /// A message as the server stores it.
 struct Raw {
-    subject: Vec<u8>,
+    /// With U+FFFD for each byte that is not UTF-8: the server's JSON has no other form for it.
+    subject: String,
     headers: Vec<u8>,
     body: Vec<u8>,
     stored_at: Time,
@@ -60,7 +61,7 @@ impl Raw {
                 })
             })
         });
-        lines_are_fine && std::str::from_utf8(&self.subject).is_ok()
+        lines_are_fine && !self.subject.contains(char::REPLACEMENT_CHARACTER)
     }
 }
 
@@ -74,17 +75,13 @@ async fn raw(
     let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
     let request = format!(r#"{{"seq":{sequence}}}"#);
     let answer = jetstream.client().request(subject, request.into()).await.map_err(unavailable)?;
-    // A subject that is not UTF-8 makes the JSON itself so: it is read as Latin-1 then, and the
-    // message as unreadable.
-    let utf8 = std::str::from_utf8(&answer.payload).is_ok();
     let text = String::from_utf8_lossy(&answer.payload);
     let json: serde_json::Value = serde_json::from_str(&text).map_err(unavailable)?;
     let Some(message) = json.get("message") else { return Ok(None) };
     let field = |name: &str| message.get(name).and_then(|v| v.as_str()).unwrap_or_default();
     let bytes = |name: &str| BASE64_STANDARD.decode(field(name)).unwrap_or_default();
-    let subject = if utf8 { field("subject").as_bytes().to_vec() } else { vec![0xff] };
     Ok(Some(Raw {
-        subject,
+        subject: field("subject").to_owned(),
         headers: bytes("hdrs"),
         body: bytes("data"),
         stored_at: field("time").parse().unwrap_or_default(),
@@ -102,7 +99,7 @@ async fn bury(
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
     let letter = Letter {
         source: source(stream, consumer, sequence, message.stored_at),
-        subject: lossy(&message.subject),
+        subject: message.subject,
         reason: "a header or the subject is malformed or not UTF-8".to_owned(),
         headers: vec![("raw".to_owned(), lossy(&message.headers))],
         body: Bytes::from(message.body),

@@ -159,8 +159,8 @@ fn resolve(
     let at = position(draft, step)?;
     let op = open_op(draft, at).ok_or_else(|| format!("`{step}` waits for nothing"))?;
     let attempt = draft.state.steps[at].op(op).attempt;
-    if op == Op::Compensation && event.seen <= draft.state.steps[at].undo_since() {
-        return Err(format!("`{step}` is being undone since you looked: look at it again"));
+    if event.seen <= draft.state.steps[at].asked_since(op) {
+        return Err(format!("the {op} of `{step}` was asked for after you looked: look again"));
     }
     let about = Some((at, op, attempt));
     let (kind, detail) = match outcome {

@@ -285,9 +285,14 @@ impl State {
 }
 
 impl StepState {
-    /// The fact since which the compensation is about what it is about now.
-    pub(super) fn undo_since(&self) -> u32 {
-        self.action.settled_by.max(self.compensation.asked_by)
+    /// The fact since which an operation is what an operator can speak of. A compensation has another
+    /// meaning after a late success.
+    pub(super) fn asked_since(&self, op: Op) -> u32 {
+        match op {
+            Op::Action if self.action.attempt == 0 => self.action.settled_by,
+            Op::Action => self.action.asked_by,
+            Op::Compensation => self.action.settled_by.max(self.compensation.asked_by),
+        }
     }
 
     /// A late effect must be undone by an attempt that is sent after it is known, unless an

@@ -26,6 +26,9 @@ pub(super) struct Effort {
     /// The first attempt that counts.
     pub(super) first_asked: Option<Time>,
     pub(super) stand: Stand,
+    /// The fact since which an operator can speak of it: asked for first, never asked for because its
+    /// input is unmappable, or, for an undoing, after a late success.
+    pub(super) since: u32,
 }
 
 #[derive(Debug, Default)]
@@ -40,8 +43,6 @@ pub(super) struct Book {
     /// The first attempt at undoing that counts after a late success.
     pub(super) undo_from: u32,
     pub(super) lates: u32,
-    /// The fact since which its undoing is what it is: asked for first, or after a late success.
-    pub(super) undo_since: u32,
     /// An operator goes on without it.
     pub(super) skipped: bool,
     pub(super) undo_skipped: bool,
@@ -52,13 +53,6 @@ impl Book {
         match op {
             Op::Action => &mut self.action,
             Op::Compensation => &mut self.undo,
-        }
-    }
-
-    pub(super) const fn asked(&self, op: Op) -> u32 {
-        match op {
-            Op::Action => self.action.asked,
-            Op::Compensation => self.undo.asked,
         }
     }
 
@@ -88,6 +82,9 @@ impl Book {
             _ => Stand::Closed,
         };
         self.effort(op).stand = stand;
+        if fact.kind == Kind::Unmappable {
+            self.effort(op).since = fact.seq;
+        }
         match (fact.kind, op) {
             (Kind::Done, Op::Compensation) => self.undone = true,
             (Kind::Done | Kind::Late, Op::Action) => {
@@ -101,7 +98,7 @@ impl Book {
         }
         if fact.kind == Kind::Late {
             self.undone = false;
-            self.undo_since = fact.seq;
+            self.undo.since = fact.seq;
             self.undo_from = self.undo.asked + 1;
             self.lates += 1;
             let reopened = kind != StepKind::Compensatable;

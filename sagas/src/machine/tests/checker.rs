@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Json, Op, Outline, StepKind,
-    machine::{Fact, Kind, Phase, Send, State, Status, Time},
+    machine::{Fact, Kind, Phase, Send, State, Status},
 };
 
 pub(super) struct Checker {
@@ -59,7 +59,7 @@ impl Checker {
             for send in &fact.next.sends {
                 assert!(!self.paused, "sent while it is paused: {send:?}");
                 match send.op {
-                    Op::Action => self.action_sent(fact.at, send),
+                    Op::Action => self.action_sent(fact, send),
                     Op::Compensation => self.compensation_sent(fact.seq, send),
                 }
             }
@@ -140,7 +140,8 @@ impl Checker {
         assert!(tries >= most || timed || deferred, "step {at} is given up after {tries} attempts");
     }
 
-    fn action_sent(&mut self, now: Time, send: &Send) {
+    fn action_sent(&mut self, fact: &Fact, send: &Send) {
+        let now = fact.at;
         let plan = &self.outline.steps[send.step];
         let step = &plan.name;
         assert!(!self.turned, "{step} is asked for after turning back");
@@ -163,6 +164,9 @@ impl Checker {
         assert!(limit.is_none_or(|limit| now < limit), "{step} is asked for after its time");
         assert!(limit.is_none_or(|limit| send.due <= limit), "{step} may answer after its time");
         assert!(send.due <= now + Duration::from_millis(plan.attempt_timeout_ms));
+        if send.attempt == 1 {
+            book.since = fact.seq;
+        }
         book.asked = send.attempt;
         book.stand = Stand::InFlight;
     }
@@ -186,11 +190,10 @@ impl Checker {
                 assert!(!open, "{step} is undone before the later {}", other.name);
             }
         }
-        let book = &mut self.books[send.step];
+        let undo = &mut self.books[send.step].undo;
         if send.attempt == 1 {
-            book.undo_since = seq;
+            undo.since = seq;
         }
-        let undo = &mut book.undo;
         undo.asked = send.attempt;
         undo.stand = Stand::InFlight;
     }

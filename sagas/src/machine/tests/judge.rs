@@ -56,14 +56,16 @@ impl Checker {
                 op == Op::Compensation || self.outline.steps[at].kind == StepKind::Retriable
             }),
             Act::Resolve { step, outcome } => self.open(step).is_some_and(|(at, op)| {
-                let final_word = op == Op::Compensation
-                    || self.outline.steps[at].kind == StepKind::Retriable;
-                let known = op == Op::Action || self.books[at].undo_since < event.seen;
-                match outcome {
-                    Reply::Ok(_) => known,
+                let final_word =
+                    op == Op::Compensation || self.outline.steps[at].kind == StepKind::Retriable;
+                let book = &self.books[at];
+                let effort = if op == Op::Action { &book.action } else { &book.undo };
+                let fits = match outcome {
+                    Reply::Ok(_) => true,
                     Reply::Rejected { .. } => !final_word,
                     _ => false,
-                }
+                };
+                fits && effort.since < event.seen
             }),
         }
     }

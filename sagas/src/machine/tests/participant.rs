@@ -122,6 +122,10 @@ impl Participant {
 
     /// The deferred work is done now, unless it was undone before.
     pub(super) fn finish(&mut self, op: Op) -> Option<Reply> {
+        let remembered = if op == Op::Action { &self.action } else { &self.undo };
+        if !self.character.naive && remembered.as_ref().is_some_and(Reply::settles) {
+            return remembered.clone(); // an operator did it by hand
+        }
         let reply = match (op, self.character.manner) {
             (Op::Action, _) if self.tombstone && !self.character.naive => void(),
             (Op::Action, Manner::RefusesLater(_)) => no("changed_my_mind"),
@@ -133,6 +137,34 @@ impl Participant {
             Answer::Reply(reply) => Some(reply),
             _ => None,
         }
+    }
+
+    /// An operator does it, or sees to it that it is never done, and says so.
+    pub(super) fn by_hand(&mut self, op: Op, yes: bool) -> Reply {
+        let remembered = self.action.clone().filter(Reply::settles);
+        let reply = match (op, remembered) {
+            (Op::Compensation, _) if self.applied > self.undone => self.revert(),
+            (Op::Compensation, _) => {
+                self.tombstone = true;
+                Reply::Ok(Json::null())
+            }
+            (Op::Action, Some(reply)) if !self.character.naive => reply,
+            (Op::Action, _) if yes && !self.tombstone => self.apply(),
+            (Op::Action, _) => {
+                self.tombstone = true;
+                void()
+            }
+        };
+        self.remember(op, reply.clone());
+        reply
+    }
+
+    /// The service is repaired: what it broke, forgot or refused although it must be, is done now.
+    pub(super) fn heal(&mut self, retriable: bool) {
+        self.character = Character { naive: self.character.naive, ..GOOD };
+        let refused = |reply: &Reply| matches!(reply, Reply::Rejected { .. });
+        self.action.take_if(|reply| !reply.settles() || (retriable && refused(reply)));
+        self.undo.take_if(|reply| !matches!(reply, Reply::Ok(_)));
     }
 
     fn heard(&self, op: Op, reply: Reply) -> Answer {
@@ -191,6 +223,12 @@ impl Participant {
     fn revert(&mut self) -> Reply {
         self.undone += 1;
         Reply::Ok(Json::null())
+    }
+}
+
+impl Reply {
+    const fn settles(&self) -> bool {
+        matches!(self, Self::Ok(_) | Self::Rejected { .. })
     }
 }
 

@@ -97,24 +97,33 @@ fn step(at: usize, stage: usize, kind: StepKind, draw: &Draw, needs: Vec<String>
 
 /// A definition whose values record what they were made of.
 pub(super) fn definition(outline: Outline) -> Definition {
-    let inputs = outline.steps.iter().map(|s| reader(&outline, &s.needs)).collect();
-    let output = reader(&outline, &outline.output_needs);
+    made_of(outline, UNREADABLE)
+}
+
+/// The same, after a deploy of mappings that read whatever comes.
+pub(super) fn repaired(outline: Outline) -> Definition {
+    made_of(outline, "")
+}
+
+fn made_of(outline: Outline, unreadable: &'static str) -> Definition {
+    let inputs = outline.steps.iter().map(|s| reader(&outline, &s.needs, unreadable)).collect();
+    let output = reader(&outline, &outline.output_needs, unreadable);
     Definition::of_parts(outline, inputs, output)
 }
 
-fn reader(outline: &Outline, needs: &[String]) -> Eval {
+fn reader(outline: &Outline, needs: &[String], unreadable: &'static str) -> Eval {
     let sources: Vec<_> = needs.iter().map(|need| outline.position(need)).collect();
     Box::new(move |env| {
         let mut read = Vec::with_capacity(sources.len());
         for source in &sources {
-            read.push(value(env, *source).ok_or_else(MapError::panicked)?.as_str());
+            read.push(value(env, *source, unreadable).ok_or_else(MapError::panicked)?.as_str());
         }
         let text = if read.is_empty() { "null".into() } else { format!("[{}]", read.join(",")) };
         Ok(Json::trusted(&text))
     })
 }
 
-fn value<'a>(env: &Env<'a>, source: Option<usize>) -> Option<&'a Json> {
+fn value<'a>(env: &Env<'a>, source: Option<usize>, unreadable: &str) -> Option<&'a Json> {
     let Some(step) = source else { return Some(env.input) };
-    (env.output)(step).filter(|output| output.as_str() != UNREADABLE)
+    (env.output)(step).filter(|output| output.as_str() != unreadable)
 }

@@ -10,6 +10,7 @@ use proptest::{
 };
 
 use super::{
+    operator::Operators,
     participant::{Character, GOOD, character},
     plans::outline,
     world::World,
@@ -34,12 +35,25 @@ fn runs() -> impl Strategy<Value = (Outline, Vec<Character>, Vec<u8>)> {
     )
 }
 
+fn operators() -> impl Strategy<Value = Operators> {
+    any::<bool>().prop_map(|heal| Operators { meddle: true, heal })
+}
+
 proptest! {
     #![proptest_config(cases(2_000))]
 
     #[test]
     fn every_saga_ends_as_promised((outline, characters, accidents) in runs()) {
         World::new(outline, &characters, accidents).run();
+    }
+
+    #[test]
+    fn every_saga_ends_as_promised_whatever_operators_do(
+        (outline, characters, accidents) in runs(),
+        operators in operators(),
+    ) {
+        let end = World::new(outline, &characters, accidents).with(operators).run();
+        prop_assert!(end.status.ended() || !operators.heal);
     }
 }
 
@@ -60,13 +74,17 @@ proptest! {
 fn the_world_is_rich() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeMap::new();
-    for _ in 0..400 {
+    for run in 0..800 {
         let (outline, characters, accidents) = runs().new_tree(&mut runner).unwrap().current();
-        let end = World::new(outline, &characters, accidents).run();
+        let operators = Operators { meddle: run % 2 == 0, heal: run % 4 < 2 };
+        let end = World::new(outline, &characters, accidents).with(operators).run();
         *seen.entry(end.status.as_str()).or_default() += 1;
         for (what, times) in end.seen {
             *seen.entry(what).or_default() += times;
         }
+    }
+    if std::env::var_os("SEEN").is_some() {
+        eprintln!("{seen:#?}");
     }
     let rich = [
         ("completed", 40),

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     checker::Checker,
+    operator::Operators,
     participant::{Answer, Character, Participant},
     plans::{SERVICES, definition},
     record::Store,
@@ -13,8 +14,8 @@ use super::{
 use crate::{
     Definition, Json, Op, Outline, SagaId,
     machine::{
-        Command, Decision, Event, ReplyEvent, Send, State, Status, Time, Turn, command, decide,
-        start,
+        ActEvent, Command, Decision, Event, ReplyEvent, Send, State, Status, Time, Turn, command,
+        decide, start,
     },
     wire::Reply,
 };
@@ -27,20 +28,22 @@ enum Message {
     Trigger,
     Command(Command),
     Reply(ReplyEvent),
+    Act(ActEvent),
     /// A participant does what it has accepted.
     Finish(usize, Op, u32),
 }
 
 pub(super) struct World {
-    definition: Definition,
+    pub(super) definition: Definition,
     id: SagaId,
-    now: Time,
-    tape: Tape,
-    store: Store,
+    pub(super) now: Time,
+    pub(super) tape: Tape,
+    pub(super) store: Store,
     /// What each orchestrator remembers of the saga; it may be outdated.
     replicas: [Option<State>; 2],
     pipe: Vec<(Time, Message)>,
-    participants: Vec<Participant>,
+    pub(super) participants: Vec<Participant>,
+    pub(super) operators: Operators,
     checker: Checker,
 }
 
@@ -64,17 +67,23 @@ impl World {
             store: Store::new(&outline, id, Json::trusted("{}")),
             replicas: [None, None],
             pipe: Vec::new(),
+            operators: Operators::default(),
             participants: participants.collect(),
             checker: Checker::new(&outline),
             definition: definition(outline),
         }
     }
 
+    pub(super) const fn with(mut self, operators: Operators) -> Self {
+        self.operators = operators;
+        self
+    }
+
     /// Until nothing will ever happen again.
     pub(super) fn run(mut self) -> End {
         self.pipe.push((self.now, Message::Trigger));
         for _ in 0..STEPS_MAX {
-            if !self.step() {
+            if !self.step() && !self.close() {
                 self.checker.end(&self.participants);
                 let seen = std::mem::take(&mut self.checker.seen);
                 return End { status: self.store.read().status, seen };
@@ -87,6 +96,10 @@ impl World {
         if self.store.seq() > 0 && self.tape.chance(30) {
             self.foreign();
             self.handle(&Event::Wake);
+        }
+        if self.store.seq() > 0 && self.operators.meddle && self.tape.chance(8) {
+            let act = self.meddle();
+            self.send(Message::Act(act));
         }
         let next = (0..self.pipe.len()).min_by_key(|n| self.pipe[*n].0);
         let wake = if self.store.seq() > 0 { self.store.read().due() } else { None };
@@ -117,6 +130,11 @@ impl World {
             Message::Reply(reply) => {
                 if !self.handle(&Event::Reply(reply.clone())) {
                     self.post(Message::Reply(reply));
+                }
+            }
+            Message::Act(act) => {
+                if !self.handle(&Event::Act(act.clone())) {
+                    self.post(Message::Act(act));
                 }
             }
             Message::Command(command) => {
@@ -177,7 +195,7 @@ impl World {
     }
 
     /// Takes an event to one of the orchestrators; false when it will be delivered again.
-    fn handle(&mut self, event: &Event) -> bool {
+    pub(super) fn handle(&mut self, event: &Event) -> bool {
         let replica = self.tape.pick(2);
         loop {
             let cached = self.replicas[replica].take();
@@ -190,6 +208,9 @@ impl World {
                 }
                 Decision::Turn(turn) => {
                     self.says_nothing_new(event, &turn);
+                    if let Event::Act(act) = event {
+                        self.checker.judges(act, Ok(&turn.facts));
+                    }
                     let acked = !self.crashes() && self.commit(replica, &turn);
                     return self.heard(event, acked);
                 }
@@ -200,7 +221,12 @@ impl World {
                     self.replicas[replica] = Some(state);
                     return self.heard(event, published);
                 }
-                Decision::Refused(why) => unreachable!("no operator acts here: {why}"),
+                Decision::Refused(_) if !fresh => self.checker.saw("outdated"),
+                Decision::Refused(why) => {
+                    let Event::Act(act) = event else { unreachable!("{event:?}: {why}") };
+                    self.checker.judges(act, Err(&why));
+                    return true;
+                }
                 Decision::Unexpected(why) => {
                     assert!(!fresh, "{why}");
                     self.checker.saw("outdated");
@@ -219,8 +245,11 @@ impl World {
         acked
     }
 
-    /// The same event once more is known.
+    /// The same event once more is known; an act from what was seen before it is refused.
     fn says_nothing_new(&self, event: &Event, turn: &Turn) {
+        if let Event::Act(act) = event {
+            self.refuses_the_next(act, turn);
+        }
         if matches!(event, Event::Reply(_)) {
             let again = decide(&self.definition, &turn.next, event, self.now);
             assert!(matches!(again, Decision::Known(_)), "{event:?} was new twice");
@@ -241,6 +270,7 @@ impl World {
     }
 
     fn publish(&mut self, state: &State, sends: &[Send]) -> bool {
+        assert!(sends.is_empty() || !state.paused, "published while it is paused: {sends:?}");
         for send in sends {
             let command = command(&self.definition, state, send).expect("it is in flight");
             if state.seq == self.store.seq() {
