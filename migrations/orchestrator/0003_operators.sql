@@ -50,7 +50,9 @@ from (
 join amends.saga s on s.id = open.saga_id
 join amends.steps t on t.saga_id = s.id
 where t.status not in ('compensated', 'rejected')
-  and (s.finished_at is null or t.status = 'skipped');
+  and (s.finished_at is null or exists (
+      select from amends.fact f
+      where f.saga_id = t.saga_id and f.step = t.step and f.kind = 'skip' and f.op = 'compensation'));
 comment on view amends.exposure is
     'Effects that are done, in flight, unknown, being undone or given up, of sagas that are not settled. owner: the operator who acted last';
 
