@@ -139,8 +139,8 @@ pub(crate) struct MigrateArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only sagas of this status
-    #[arg(long)]
-    pub(crate) status: Option<amends::machine::Status>,
+    #[arg(long, value_parser = ["running", "compensating", "completed", "compensated", "stuck", "paused", "queued"])]
+    pub(crate) status: Option<String>,
     /// Only sagas of this definition
     #[arg(long)]
     pub(crate) definition: Option<String>,

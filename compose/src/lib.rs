@@ -83,13 +83,13 @@ async fn run(cli: cli::Cli) -> Result<(), Failed> {
 pub(crate) struct Failed(pub(crate) String);
 
 impl Failed {
-    pub(crate) fn new(what: &str, error: &dyn std::error::Error) -> Self {
-        let mut text = format!("{what}: {error}");
+    pub(crate) fn new(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut text = format!("{what}: {}", words(error));
         let mut source = error.source();
         while let Some(error) = source {
-            let more = error.to_string();
+            let more = words(error);
             // Some errors repeat their source's words in their own.
-            if !text.contains(&more) {
+            if !text.contains(&more) && !error.is::<sqlx::postgres::PgDatabaseError>() {
                 text = format!("{text}: {more}");
             }
             source = error.source();
@@ -98,12 +98,30 @@ impl Failed {
     }
 }
 
+/// What an error says, without what only the driver's author wants to know.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Database(refusal)) => match refusal.code().as_deref() {
+            // invalid schema name, undefined table
+            Some("3F000" | "42P01") => {
+                "the schema `amends` is not there: run `amends migrate` against this database"
+                    .into()
+            }
+            _ => refusal.message().to_owned(),
+        },
+        Some(sqlx::Error::PoolTimedOut) => {
+            "Postgres does not answer: is it running where DATABASE_URL says?".into()
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// Turns an error into [`Failed`], with what was being done.
 pub(crate) trait During<T> {
     fn during(self, what: &str) -> Result<T, Failed>;
 }
 
-impl<T, E: std::error::Error> During<T> for Result<T, E> {
+impl<T, E: std::error::Error + 'static> During<T> for Result<T, E> {
     fn during(self, what: &str) -> Result<T, Failed> {
         self.map_err(|e| Failed::new(what, &e))
     }

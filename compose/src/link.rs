@@ -120,7 +120,8 @@ pub(crate) async fn nats(
     let connect =
         || async { options.clone().connect(&servers).await.map_err(backoff::Error::transient) };
     let tell = |error, wait: Duration| {
-        tracing::warn!(%error, "NATS does not answer; trying again in {wait:.1?}");
+        let hosts: Vec<_> = servers.iter().map(|s| format!("{}:{}", s.host(), s.port())).collect();
+        tracing::warn!(%error, ?hosts, "NATS does not answer; trying again in {wait:.1?}");
     };
     tokio::select! {
         client = backoff::future::retry_notify(waits(), connect, tell) => {

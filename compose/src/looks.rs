@@ -33,10 +33,9 @@ struct Row {
 /// `amends list`.
 pub(crate) async fn list(settings: &Settings, args: ListArgs) -> Result<(), Failed> {
     let pool = link::pool(settings.database()?, 1, &[])?;
-    let status = args.status.map(amends::machine::Status::as_str);
     let rows = sqlx::query_file!(
         "src/sql/list.sql",
-        status,
+        args.status,
         args.definition,
         args.key,
         i64::from(args.limit)
@@ -78,7 +77,12 @@ fn table(rows: &[Row]) -> String {
             .map(str::to_owned),
     ];
     lines.extend(rows.iter().map(|row| {
-        let why = row.error.as_ref().map(|e| printable(&format!("{}: {}", e.step, e.code)));
+        let why = row.error.as_ref().map(|e| {
+            printable(&match e.step.as_str() {
+                "" => e.code.clone(),
+                step => format!("{step}: {}", e.code),
+            })
+        });
         let took =
             (row.finished_at.unwrap_or_else(chrono::Utc::now) - row.started_at).num_milliseconds();
         [

@@ -146,6 +146,9 @@ async fn close(pool: PgPool, client: &async_nats::Client) {
 pub(crate) async fn worker(settings: &Settings, args: WorkerArgs) -> Result<(), Failed> {
     let nats = settings.nats()?;
     let names = distinct(&args.services)?;
+    if args.seed_stock.is_some() && !names.contains(&"inventory") {
+        tracing::warn!("--seed-stock is for the service inventory, which is not among these");
+    }
     let stop = stop_on_signal()?;
     let healths: Arc<std::sync::OnceLock<Vec<_>>> = Arc::default();
     let ready = {

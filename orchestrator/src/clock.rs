@@ -117,6 +117,7 @@ impl Clock {
 
     /// Takes what is due; returns how long to sleep.
     async fn tick(&self) -> Result<Duration, crate::store::CommitError> {
+        self.store.wake_acts().await?;
         let due = self.store.claim(CLAIM_MAX, LEASE).await?;
         metrics::counter!("amends_timers_fired_total").increment(due.len() as u64);
         let full = i64::try_from(due.len()).is_ok_and(|n| n == CLAIM_MAX);

@@ -7,7 +7,7 @@ use crate::{
     machine::State,
     name::{self, NameError},
     outline::Outline,
-    plan::{Env, Eval, Given, MapError, Plan, Saga, evaluate},
+    plan::{CheckOutput, Env, Eval, Given, MapError, Plan, Saga, evaluate},
 };
 
 /// Longest business key, in bytes.
@@ -24,6 +24,7 @@ pub struct Definition {
     digest: String,
     admit: Admit,
     inputs: Vec<Eval>,
+    outputs: Vec<CheckOutput>,
     output: Eval,
 }
 
@@ -50,6 +51,7 @@ impl Definition {
             outline,
             admit: Box::new(move |json| admit(json, key)),
             inputs: finished.draft.inputs,
+            outputs: finished.draft.outputs,
             output: finished.output,
         })
     }
@@ -58,7 +60,8 @@ impl Definition {
     #[cfg(test)]
     pub(crate) fn of_parts(outline: Outline, inputs: Vec<Eval>, output: Eval) -> Self {
         let admit: Admit = Box::new(|_| Ok(None));
-        Self { digest: outline.digest(), outline, admit, inputs, output }
+        let outputs = Vec::new();
+        Self { digest: outline.digest(), outline, admit, inputs, outputs, output }
     }
 
     /// The plan as data.
@@ -83,6 +86,11 @@ impl Definition {
 
     pub(crate) fn step_input(&self, step: usize, state: &State) -> Result<Json, MapError> {
         with_env(state, |env| evaluate(&self.inputs[step], env))
+    }
+
+    /// Whether a step's output is of its type.
+    pub(crate) fn check_output(&self, step: usize, output: &Json) -> Result<(), JsonError> {
+        self.outputs.get(step).map_or(Ok(()), |check| check(output))
     }
 
     pub(crate) fn output(&self, state: &State) -> Result<Json, MapError> {

@@ -10,7 +10,7 @@ pub use given::{Given, MapError, Values};
 pub use group::Group;
 
 use crate::{
-    Json, Retry,
+    Json, JsonError, Retry,
     outline::{StepKind, StepOutline},
     step::{Call, Compensatable, Policy, Rejection, Step},
 };
@@ -116,7 +116,11 @@ pub struct Plan<Phase> {
 pub(crate) struct Draft {
     pub(crate) steps: Vec<StepOutline>,
     pub(crate) inputs: Vec<Eval>,
+    pub(crate) outputs: Vec<CheckOutput>,
 }
+
+/// Whether a step's output fits its type.
+pub(crate) type CheckOutput = fn(&Json) -> Result<(), JsonError>;
 
 /// A finished plan.
 pub struct Finished<T> {
@@ -217,6 +221,7 @@ impl Draft {
             within_ms: within.map(millis),
         });
         self.inputs.push(call.input.into_eval());
+        self.outputs.push(|output| output.read::<S::Output>().map(drop));
         output
     }
 }

@@ -41,7 +41,14 @@ impl fmt::Display for Transcript<'_> {
         let Some(first) = self.facts.first() else { return Ok(()) };
         writeln!(f, "seconds since {}", date(first.at))?;
         let width = self.facts.iter().flat_map(names).map(str::len).max().unwrap_or(0);
-        let mut teller = Teller { f, start: first.at, width, in_effect: Vec::new(), cause: None };
+        let mut teller = Teller {
+            f,
+            start: first.at,
+            width,
+            in_effect: Vec::new(),
+            left_out: Vec::new(),
+            cause: None,
+        };
         for fact in self.facts {
             teller.fact(fact, self.input)?;
         }
@@ -59,12 +66,17 @@ struct Teller<'a, 'b> {
     width: usize,
     /// The steps whose effects stand, or may stand.
     in_effect: Vec<&'a str>,
+    /// The steps that an operator went on without.
+    left_out: Vec<&'a str>,
     /// Why it turned back, once it has.
     cause: Option<String>,
 }
 
 /// What stands in the step's column of a line about the saga itself.
 const SAGA: &str = "saga";
+
+/// The verb of what a person did.
+const OPERATOR: &str = "OPERATOR";
 
 impl<'a> Teller<'a, '_> {
     fn line(&mut self, at: Time, verb: &str, step: &str, rest: &str) -> fmt::Result {
@@ -94,13 +106,14 @@ impl<'a> Teller<'a, '_> {
             Kind::Pending => ("accepted", accepted(fact)),
             Kind::Resumed => ("delay over", String::new()),
             Kind::Late => ("done late", format!("{}, after it was given up", payload(fact))),
-            Kind::Retry => ("OPERATOR retry", signed(fact)),
-            Kind::Skip if undo => ("OPERATOR no undo", signed(fact)),
-            Kind::Skip => ("OPERATOR skip", signed(fact)),
-            Kind::Resolve => ("OPERATOR says", signed(fact)),
-            Kind::Cancel => ("OPERATOR cancel", signed(fact)),
-            Kind::Pause => ("OPERATOR pause", signed(fact)),
-            Kind::Unpause => ("OPERATOR resume", signed(fact)),
+            Kind::Retry => (OPERATOR, signed(fact, "has what waits tried again")),
+            Kind::Skip if undo => (OPERATOR, signed(fact, "leaves it as it is, not undone")),
+            Kind::Skip => (OPERATOR, signed(fact, "goes on without it")),
+            Kind::Resolve if undo => (OPERATOR, signed(fact, "says how undoing it ended")),
+            Kind::Resolve => (OPERATOR, signed(fact, "says how it ended")),
+            Kind::Cancel => (OPERATOR, signed(fact, "cancels it")),
+            Kind::Pause => (OPERATOR, signed(fact, "pauses it")),
+            Kind::Unpause => (OPERATOR, signed(fact, "resumes it")),
             Kind::Unmappable if fact.step.is_none() => ("no output", reason(fact)),
             Kind::Unmappable => ("no input", reason(fact)),
         };
@@ -118,6 +131,7 @@ impl<'a> Teller<'a, '_> {
     fn note(&mut self, fact: &'a Record, undo: bool) {
         let Some(step) = fact.step.as_deref() else { return };
         match fact.kind {
+            Kind::Skip if !undo => self.left_out.push(step),
             Kind::Done if undo => self.in_effect.retain(|other| *other != step),
             Kind::Rejected if !undo => self.in_effect.retain(|other| *other != step),
             Kind::Done | Kind::Late => self.takes_effect(step),
@@ -147,7 +161,8 @@ impl<'a> Teller<'a, '_> {
     }
 
     fn status(&mut self, fact: &Record, status: Status) -> fmt::Result {
-        let turns = matches!(status, Status::Compensating | Status::Compensated);
+        let held = status == Status::Paused && fact.next.error.is_some();
+        let turns = held || matches!(status, Status::Compensating | Status::Compensated);
         let again = self.cause.is_some();
         if turns && !again {
             self.cause = Some(because(fact));
@@ -163,15 +178,23 @@ impl<'a> Teller<'a, '_> {
             Status::Completed => {
                 ("completed", fact.next.output.as_ref().map_or_else(String::new, short))
             }
+            Status::Compensated if !self.in_effect.is_empty() => {
+                let left = self.in_effect.join(", ");
+                ("compensated", format!("all is undone but {left}; {cause}"))
+            }
             Status::Compensated if again => ("compensated", format!("all is undone; {cause}")),
             Status::Compensated => ("compensated", format!("nothing was to undo; {cause}")),
             Status::Running => ("going on", String::new()),
-            Status::Paused => ("paused", String::new()),
+            Status::Paused if held => ("turning back", format!("once it is resumed, {cause}")),
+            Status::Paused => ("paused", "nothing is sent; replies are recorded".to_owned()),
             Status::Queued => ("queued", String::new()),
         };
         self.line(fact.at, verb, SAGA, &rest)?;
         if status == Status::Stuck && !self.in_effect.is_empty() {
             self.line(fact.at, "in effect", SAGA, &self.in_effect.join(", "))?;
+        }
+        if status == Status::Completed && !self.left_out.is_empty() {
+            self.line(fact.at, "left out", SAGA, &self.left_out.join(", "))?;
         }
         Ok(())
     }
@@ -180,6 +203,9 @@ impl<'a> Teller<'a, '_> {
 /// The cause, with the code as far as it says more than the message.
 fn because(fact: &Record) -> String {
     let Some(e) = &fact.next.error else { return "no reason was recorded".to_owned() };
+    if e.code == "cancelled" && e.step.is_empty() {
+        return printable(&format!("because it was cancelled: {}", e.message));
+    }
     let step = if e.step.is_empty() { "the saga's output" } else { &e.step };
     let code = match e.code.as_str() {
         "unknown" => "outcome unknown",
@@ -200,9 +226,9 @@ fn reason(fact: &Record) -> String {
     printable(&parts.collect::<Vec<_>>().join(": "))
 }
 
-/// Who acted, and why.
-fn signed(fact: &Record) -> String {
-    printable(&format!("{}: {}", field(fact, "by"), field(fact, "reason")))
+/// Who did it, and why.
+fn signed(fact: &Record, deed: &str) -> String {
+    printable(&format!("{} {deed}: {}", field(fact, "by"), field(fact, "reason")))
 }
 
 fn field(fact: &Record, name: &str) -> String {

@@ -3,12 +3,16 @@
 
 use std::{path::Path, time::Duration};
 
-use amends::{Definition, Json, Op, machine::Status, wire::Reply};
+use amends::{
+    Definition, Json, Op,
+    machine::{Act, Status},
+    wire::Reply,
+};
 use order::PlaceOrder;
 
 use crate::{
     scenarios::{
-        AUTHORIZE, AUTHORIZED, BOOK, BOOKED, CAPTURE, CAPTURED, NOTIFY, RESERVE, RESERVED,
+        AUTHORIZE, AUTHORIZED, BOOK, BOOKED, CAPTURE, CAPTURED, NOTIFY, RESERVE, RESERVED, UNKNOWN,
         capturing, closed_parcel_service, order, reserving, silent_inventory,
     },
     script::Script,
@@ -157,4 +161,116 @@ fn stuck() {
 #[test]
 fn unmappable() {
     transcript("unmappable", &capturing().ok(CAPTURE, "{}").is(Status::Stuck));
+}
+
+#[test]
+fn cancelled() {
+    let script = reserving()
+        .ok(BOOK, BOOKED)
+        .breaks(RESERVE, "connection reset")
+        .operator(Act::Cancel, "the customer called")
+        .asks_undo(RESERVE, UNKNOWN)
+        .asks_undo(BOOK, BOOKED)
+        .undone(RESERVE)
+        .undone(BOOK)
+        .asks_undo(AUTHORIZE, AUTHORIZED)
+        .undone(AUTHORIZE)
+        .is(Status::Compensated);
+    transcript("cancelled", &script);
+}
+
+#[test]
+fn paused_and_resumed() {
+    let script = reserving()
+        .operator(Act::Pause, "stocktaking")
+        .ok(BOOK, BOOKED)
+        .ok(RESERVE, RESERVED)
+        .after(Duration::from_secs(1800))
+        .operator(Act::Resume, "stocktaking is over")
+        .asks(CAPTURE)
+        .operator(Act::Pause, "the bank is being asked")
+        .rejected(CAPTURE, "card_declined", "the card was declined")
+        .operator(Act::Resume, "the bank has answered")
+        .asks_undo(RESERVE, RESERVED)
+        .asks_undo(BOOK, BOOKED)
+        .undone(RESERVE)
+        .undone(BOOK)
+        .asks_undo(AUTHORIZE, AUTHORIZED)
+        .undone(AUTHORIZE)
+        .is(Status::Compensated);
+    transcript("paused_and_resumed", &script);
+}
+
+/// The notification service says no after the pivot.
+fn no_mailbox() -> Script {
+    capturing()
+        .ok(CAPTURE, CAPTURED)
+        .asks(NOTIFY)
+        .rejected(NOTIFY, "no_such_customer", "c-1 has no mailbox")
+        .is(Status::Stuck)
+}
+
+#[test]
+fn stuck_then_retried() {
+    let script = no_mailbox()
+        .operator(Act::Retry, "c-1 has a mailbox now")
+        .asks(NOTIFY)
+        .ok(NOTIFY, "{}")
+        .is(Status::Completed);
+    transcript("stuck_then_retried", &script);
+}
+
+#[test]
+fn stuck_then_skipped() {
+    let script = no_mailbox()
+        .operator(Act::Skip { step: NOTIFY.into() }, "told by telephone")
+        .is(Status::Completed);
+    transcript("stuck_then_skipped", &script);
+}
+
+#[test]
+fn stuck_then_left() {
+    let script = reserving()
+        .ok(BOOK, BOOKED)
+        .rejected(RESERVE, "out_of_stock", "too little tea is left")
+        .asks_undo(BOOK, BOOKED)
+        .replies(BOOK, Op::Compensation, 1, refusal("on_its_way", "the parcel has left"))
+        .is(Status::Stuck)
+        .operator(Act::Skip { step: BOOK.into() }, "the customer may keep the empty box")
+        .asks_undo(AUTHORIZE, AUTHORIZED)
+        .undone(AUTHORIZE)
+        .is(Status::Compensated);
+    transcript("stuck_then_left", &script);
+}
+
+fn refusal(code: &str, message: &str) -> Reply {
+    Reply::Rejected { code: code.into(), message: message.into() }
+}
+
+#[test]
+fn resolved_by_hand() {
+    let outcome = Reply::Ok(Json::trusted(CAPTURED));
+    let script = capturing()
+        .accepts(CAPTURE)
+        .operator(Act::Resolve { step: CAPTURE.into(), outcome }, "it is on the bank's statement")
+        .asks(NOTIFY)
+        .ok(NOTIFY, "{}")
+        .is(Status::Completed);
+    transcript("resolved_by_hand", &script);
+}
+
+#[test]
+fn resolved_as_rejected() {
+    let outcome = refusal("card_declined", "the bank has no record of it");
+    let undone = Act::Resolve { step: BOOK.into(), outcome: Reply::Ok(Json::null()) };
+    let script = capturing()
+        .operator(Act::Resolve { step: CAPTURE.into(), outcome }, "the bank was asked")
+        .asks_undo(RESERVE, RESERVED)
+        .asks_undo(BOOK, BOOKED)
+        .undone(RESERVE)
+        .operator(undone, "cancelled by telephone")
+        .asks_undo(AUTHORIZE, AUTHORIZED)
+        .undone(AUTHORIZE)
+        .is(Status::Compensated);
+    transcript("resolved_as_rejected", &script);
 }

@@ -1,6 +1,8 @@
 //! The order saga's paths, one at a time.
 
+mod acts;
 mod limits;
+mod patience;
 mod trouble;
 
 use amends::machine::Status;

@@ -6,8 +6,8 @@ use std::{collections::VecDeque, time::Duration};
 use amends::{
     Definition, Json, Op, Record, Saga, SagaId,
     machine::{
-        Command, Decision, Event, Kind, ReplyEvent, State, Status, Time, Turn, command, decide,
-        start,
+        Act, ActEvent, Command, Decision, Event, Kind, ReplyEvent, State, Status, Time, Turn,
+        command, decide, start,
     },
     transcript::Transcript,
     wire::Reply,
@@ -209,6 +209,52 @@ impl Script {
         let event = self.event(step, op, attempt, reply);
         let decision = self.decide(&event);
         assert!(matches!(decision, Decision::Known(_)), "{event:?} is {decision:?}\n{self}");
+        self
+    }
+
+    /// An operator who has just looked acts; another who saw the same is too late.
+    #[track_caller]
+    pub(crate) fn operator(mut self, act: Act, reason: &str) -> Self {
+        self.now += Duration::from_millis(200);
+        let event = Self::act(act, reason, self.state.seq);
+        match self.decide(&event) {
+            Decision::Turn(turn) => self.take(*turn),
+            other => panic!("{event:?} is {other:?}\n{self}"),
+        }
+        assert!(matches!(self.decide(&event), Decision::Refused(_)), "{event:?} twice\n{self}");
+        self
+    }
+
+    /// An operator who has just looked may not do this, and reads why.
+    #[track_caller]
+    pub(crate) fn refuses(self, act: Act, why: &str) -> Self {
+        let seen = self.state.seq;
+        self.refuses_who_saw(seen, act, why)
+    }
+
+    /// As [`Self::refuses`], of an operator who looked when the saga had `seen` facts.
+    #[track_caller]
+    pub(crate) fn refuses_who_saw(self, seen: u32, act: Act, why: &str) -> Self {
+        let event = Self::act(act, "a try", seen);
+        assert_eq!(self.decide(&event), Decision::Refused(why.to_owned()), "{event:?}\n{self}");
+        self
+    }
+
+    fn act(act: Act, reason: &str, seen: u32) -> Event {
+        Event::Act(ActEvent { act, by: "alice".into(), reason: reason.into(), seen })
+    }
+
+    /// How many facts there are.
+    pub(crate) const fn seen(&self) -> u32 {
+        self.state.seq
+    }
+
+    /// The clock has nothing to wake it for, and waking it does nothing.
+    #[track_caller]
+    pub(crate) fn sleeps(self) -> Self {
+        assert_eq!(self.state.due(), None, "when it wakes up\n{self}");
+        let decision = self.decide(&Event::Wake);
+        assert_eq!(decision, Decision::Known(Vec::new()), "waking up\n{self}");
         self
     }
 

@@ -28,6 +28,15 @@ pub(crate) struct DecidedAct {
 }
 
 impl Store {
+    /// Wakes sagas with an act that was noted and then forgotten by their timer.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn wake_acts(&self) -> Result<(), CommitError> {
+        sqlx::query_file!("src/store/sql/wake_acts.sql").execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// The open acts on these sagas, oldest first.
     ///
     /// # Errors

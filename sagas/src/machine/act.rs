@@ -164,7 +164,11 @@ fn resolve(
     }
     let about = Some((at, op, attempt));
     let (kind, detail) = match outcome {
-        Reply::Ok(output) if op == Op::Action => (Kind::Done, Some(output.clone())),
+        Reply::Ok(output) if op == Op::Action => {
+            let fits = draft.definition.check_output(at, output);
+            fits.map_err(|e| format!("the output of `{step}` does not fit its type: {e}"))?;
+            (Kind::Done, Some(output.clone()))
+        }
         Reply::Ok(_) => (Kind::Done, None),
         Reply::Rejected { code, message }
             if op == Op::Action && draft.step(at).kind != StepKind::Retriable =>

@@ -155,10 +155,21 @@ fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
     let phase = draft.state.steps[at].action.phase;
     let about = Some((at, Op::Action, event.attempt));
     match &event.reply {
-        Reply::Ok(output) if open(phase) => {
-            draft.record(Kind::Done, about, Some(output.clone()), None);
-        }
-        Reply::Ok(output) if matches!(phase, Phase::Unknown | Phase::Rejected) => {
+        Reply::Ok(output) if open(phase) => match draft.definition.check_output(at, output) {
+            Ok(()) => draft.record(Kind::Done, about, Some(output.clone()), None),
+            // The steps after it could not go on: better to turn back now than behind the pivot.
+            // An attempt more would bring the same output from the barrier.
+            Err(error) if phase != Phase::GivenUp => {
+                let message = format!("the output does not fit its type: {error}");
+                draft.record(Kind::Broke, about, Some(message_json(None, &message)), None);
+                draft.blame(at, "unmappable", &message);
+            }
+            Err(_) => {}
+        },
+        Reply::Ok(output)
+            if matches!(phase, Phase::Unknown | Phase::Rejected)
+                && draft.definition.check_output(at, output).is_ok() =>
+        {
             draft.record(Kind::Late, about, Some(output.clone()), None);
             if draft.step(at).kind != StepKind::Compensatable {
                 draft.blame(at, "late", "done after it was refused, and it has no compensation");

@@ -203,3 +203,31 @@ async fn an_orchestrator_without_more_rights() {
     assert_eq!(shop.fate("o-1").await, "completed");
     shop.at_least("select count(*) from amends.dead_letters", 1).await;
 }
+
+/// A turn that was under way when an act was noted may set the timer anew: the act is not forgotten.
+#[tokio::test]
+async fn an_act_outlives_its_timer() {
+    let mut shop = waiting().await;
+    shop.done(&["pause", "o-1", "--reason", "stocktaking"]).await;
+    shop.start_worker("inventory");
+    let mut tx = shop.pool.begin().await.unwrap();
+    sqlx::query("select amends.resume((select id from amends.sagas), 'counted')")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::query("update amends.timer set due_at = 'infinity'").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(shop.fate("o-1").await, "completed");
+}
+
+/// An output of the wrong shape is refused where it comes in, not found behind the pivot.
+#[tokio::test]
+async fn outputs_are_checked() {
+    let shop = waiting().await;
+    let resolve =
+        |output| ["resolve", "o-1", "inventory.reserve", "--ok", output, "--reason", "by hand"];
+    let wrong = refused(&shop, &resolve("{}")).await;
+    assert!(wrong.contains("does not fit its type: missing field `reservation`"), "{wrong}");
+    shop.done(&resolve(r#"{"reservation":"by-hand"}"#)).await;
+    assert_eq!(shop.fate("o-1").await, "completed");
+}

@@ -8,6 +8,9 @@ use crate::{
     wire::Reply,
 };
 
+/// A saga that they must get going more often than this does not end.
+const CLOSED_MAX: u32 = 100;
+
 /// What operators do in a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Operators {
@@ -15,6 +18,8 @@ pub(super) struct Operators {
     pub(super) meddle: bool,
     /// In the end they have all services repaired, and get stuck sagas going.
     pub(super) heal: bool,
+    /// How often they had to in this run.
+    pub(super) closed: u32,
 }
 
 impl World {
@@ -91,6 +96,8 @@ impl World {
         } else {
             return false;
         };
+        self.operators.closed += 1;
+        assert!(self.operators.closed <= CLOSED_MAX, "nobody can end it: {state:#?}");
         let event = self.signed(act, state.seq);
         self.handle(&Event::Act(event));
         true
