@@ -106,10 +106,12 @@ impl Book {
         }
     }
 
-    /// An operator has what waits repeated: what is in flight, accepted or settled is left alone.
-    pub(super) fn fresh_patience(&mut self) {
-        for effort in [&mut self.action, &mut self.undo] {
-            if effort.stand == Stand::Waits {
+    /// An operator has what waits repeated: what is in flight, accepted or settled is left alone, and
+    /// what has no compensation.
+    pub(super) fn fresh_patience(&mut self, kind: StepKind) {
+        let compensatable = kind == StepKind::Compensatable;
+        for (effort, can) in [(&mut self.action, true), (&mut self.undo, compensatable)] {
+            if can && effort.stand == Stand::Waits {
                 effort.before = effort.asked;
                 effort.first_asked = None;
                 effort.stand = Stand::Closed;

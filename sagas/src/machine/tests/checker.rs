@@ -121,7 +121,9 @@ impl Checker {
             Kind::Unpause | Kind::Cancel => self.paused = false,
             Kind::Retry => {
                 self.no_output = false;
-                self.books.iter_mut().for_each(Book::fresh_patience);
+                for (book, plan) in self.books.iter_mut().zip(&self.outline.steps) {
+                    book.fresh_patience(plan.kind);
+                }
             }
             _ => {}
         }
