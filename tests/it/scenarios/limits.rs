@@ -162,10 +162,8 @@ fn an_input_of_null_is_an_input() {
 
 #[test]
 fn an_unreadable_output_turns_back_at_once() {
-    let script = trip()
-        .ok(HOTEL, r#"{"id":256}"#)
-        .asks_undo(HOTEL, "null")
-        .is(Status::Compensating);
+    let script =
+        trip().ok(HOTEL, r#"{"id":256}"#).asks_undo(HOTEL, "null").is(Status::Compensating);
     let error = script.records().last().unwrap().next.error.clone().unwrap();
     assert_eq!((error.step.as_str(), error.code.as_str()), (HOTEL, "unmappable"));
     script.undone(HOTEL).is(Status::Compensated);
