@@ -189,6 +189,7 @@ pub(crate) async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Fail
         status: shown.status.parse().during("the status cannot be read")?,
         input: &shown.input,
         facts: &facts,
+        outline: None,
     };
     Ok(transcript.to_string())
 }

@@ -32,7 +32,7 @@ fn read_trigger(
         .ok_or_else(|| format!("the definition `{definition}` is not known"))?;
     let content_type = delivery.header("Content-Type").or_else(|| delivery.header("content-type"));
     let input = event_data(content_type, &delivery.body).map_err(|e| e.to_string())?;
-    let key = definition.admit(&input).map_err(|e| e.to_string())?;
+    let key = definition.admit(&input).map_err(|e| e.to_string())?.key;
     let trace = delivery.header(wire::TRACEPARENT).and_then(|t| t.parse::<TraceParent>().ok());
     Ok(Start { definition: std::sync::Arc::clone(definition), key, input, trace })
 }

@@ -37,6 +37,24 @@ impl SagaId {
         let millis = u64::try_from(stored_at.timestamp_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &rest).into_uuid())
     }
+
+    /// The id of the saga that is the step `step` of the saga `outer`: the outer one's time bits, and
+    /// a hash of both. However often the step is asked for, it is the same saga.
+    #[must_use]
+    pub fn nested(outer: Self, step: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(outer.0.as_bytes());
+        hash.update(step.as_bytes());
+        let hash = hash.finalize();
+        let mut bytes = *outer.0.as_bytes();
+        bytes[6..].copy_from_slice(&hash[..10]);
+        Self(
+            uuid::Builder::from_bytes(bytes)
+                .with_version(uuid::Version::SortRand)
+                .with_variant(uuid::Variant::RFC4122)
+                .into_uuid(),
+        )
+    }
 }
 
 impl fmt::Display for SagaId {
@@ -189,6 +207,18 @@ mod tests {
         assert_ne!(id, SagaId::from_message("audit", "AMENDS_EVENTS", 7, at));
         assert_eq!(id.0.get_version_num(), 7);
         assert_eq!(id.0.get_timestamp().unwrap().to_unix().0, 1_700_000_000);
+    }
+
+    #[test]
+    fn a_nested_saga_is_named_by_its_step() {
+        let at = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
+        let outer = SagaId::from_message("order", "AMENDS_EVENTS", 7, at);
+        let id = SagaId::nested(outer, "car");
+        assert_eq!(id, SagaId::nested(outer, "car"));
+        assert_ne!(id, SagaId::nested(outer, "train"));
+        assert_eq!(id.0.get_version_num(), 7);
+        assert_eq!(id.0.get_variant(), uuid::Variant::RFC4122);
+        assert_eq!(id.0.get_timestamp(), outer.0.get_timestamp());
     }
 
     #[test]

@@ -110,14 +110,16 @@ pub mod wire;
 
 pub use cloudevent::event_data;
 pub use definition::{
-    Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX, STEPS_MAX,
+    Admitted, Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX,
+    LOCKS_MAX, STEPS_MAX,
 };
 pub use ids::{AttemptId, IdError, Op, SagaId};
 pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
 pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};
-pub use outline::{Outline, StepKind, StepOutline};
+pub use outline::{Outline, StepKind, StepOutline, Task};
 pub use plan::{
-    Compensating, Finished, Given, Group, MapError, Plan, Retrying, Saga, StandsIn, Trigger, Values,
+    Await, Compensating, Decides, Delay, ELEMENTS_MAX, Each, Finished, Given, Group, MapError,
+    Nested, OnlyIf, Part, Place, Plan, Retrying, Saga, StandsIn, Trigger, Values,
 };
 pub use record::{NextRecord, Record, RecordError, SendRecord};
 pub use retry::Retry;

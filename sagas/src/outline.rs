@@ -18,6 +18,12 @@ pub struct Outline {
     pub trigger: String,
     /// Whether the trigger names a business key.
     pub keyed: bool,
+    /// How many locks a saga takes before it goes on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub locks: u32,
+    /// How long a saga may take until it turns back, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
     /// The steps in order of the plan; those of one stage run in parallel.
     pub steps: Vec<StepOutline>,
     /// What the saga's output is made of.
@@ -48,6 +54,82 @@ pub struct StepOutline {
     /// How long the action may take with all retries, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within_ms: Option<u64>,
+    /// What kind of work it is.
+    #[serde(default, skip_serializing_if = "Task::is_call")]
+    pub task: Task,
+    /// What its condition reads, if it runs only under one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Vec<String>>,
+    /// For a list, how many of its elements run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<u32>,
+}
+
+/// What kind of work a step is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// A service does it.
+    #[default]
+    Call,
+    /// Waits for an event on a subject.
+    Event {
+        /// The subject.
+        subject: String,
+    },
+    /// Waits for some time.
+    Delay {
+        /// How long, in milliseconds.
+        ms: u64,
+    },
+    /// Waits until a time that is known when it begins.
+    Until,
+    /// Another saga.
+    Saga {
+        /// Its definition.
+        definition: String,
+        /// The definition's version.
+        version: u32,
+        /// The digest of its plan.
+        digest: String,
+    },
+}
+
+impl Task {
+    /// Whether a service does it.
+    #[must_use]
+    pub const fn is_call(&self) -> bool {
+        matches!(self, Self::Call)
+    }
+
+    /// Whether it changes something that can be undone: waiting does not.
+    #[must_use]
+    pub const fn has_effect(&self) -> bool {
+        matches!(self, Self::Call | Self::Saga { .. })
+    }
+
+    /// What stands as the operation of a step that no service does.
+    pub(crate) const fn operation(&self) -> &'static str {
+        match self {
+            Self::Call => "",
+            Self::Event { .. } => "event",
+            Self::Delay { .. } | Self::Until => "delay",
+            Self::Saga { .. } => "saga",
+        }
+    }
+}
+
+/// The name of a list's element.
+pub(crate) fn element_name(list: &str, element: usize) -> String {
+    format!("{list}.{element}")
+}
+
+/// What stands as the service of a step that no service does.
+pub(crate) const OWN_SERVICE: &str = "amends";
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// Richardson's three kinds of steps (Microservices Patterns, 4.3.2).
@@ -90,6 +172,14 @@ impl Outline {
         self.steps.iter().position(|s| s.name == step)
     }
 
+    /// The list and the number that an element's name says: `<list>.<n>`.
+    #[must_use]
+    pub fn element(&self, name: &str) -> Option<(usize, usize)> {
+        let (list, n) = name.rsplit_once('.')?;
+        let digits = n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'));
+        Some((self.position(list)?, n.parse().ok().filter(|_| digits)?))
+    }
+
     /// The stages in order: each a range of positions.
     pub fn stages(&self) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> + '_ {
         let last = self.steps.last().map_or(0, |s| s.stage + 1);
@@ -101,7 +191,8 @@ impl Outline {
 
     /// The services that the plan calls, each once.
     pub fn services(&self) -> impl Iterator<Item = &str> {
-        let mut names: Vec<_> = self.steps.iter().map(|s| s.service.as_str()).collect();
+        let calls = self.steps.iter().filter(|s| s.task.is_call());
+        let mut names: Vec<_> = calls.map(|s| s.service.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         names.into_iter()
@@ -111,8 +202,17 @@ impl Outline {
 /// The plan as a tree, one step a line.
 impl fmt::Display for Outline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = if self.keyed { ", one saga per key" } else { "" };
-        writeln!(f, "{}@{}  on {}{key}", self.name, self.version, self.trigger)?;
+        write!(f, "{}@{}  on {}", self.name, self.version, self.trigger)?;
+        if self.keyed {
+            write!(f, ", one saga per key")?;
+        }
+        if self.locks > 0 {
+            write!(f, ", under {}", if self.locks == 1 { "a lock" } else { "locks" })?;
+        }
+        if let Some(deadline) = self.deadline_ms {
+            write!(f, ", within {}", seconds(deadline))?;
+        }
+        writeln!(f)?;
         let stages: Vec<_> = self.stages().collect();
         for (n, stage) in stages.iter().enumerate() {
             let last = n + 1 == stages.len();
@@ -133,15 +233,40 @@ impl fmt::Display for Outline {
 
 impl fmt::Display for StepOutline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  {}", self.name, self.kind.as_str())?;
-        if self.name != format!("{}.{}", self.service, self.operation) {
-            write!(f, ", does {}.{}", self.service, self.operation)?;
+        match &self.task {
+            Task::Call => self.call(f)?,
+            Task::Event { subject } => write!(f, "{}  waits for {subject}", self.name)?,
+            Task::Delay { ms } => write!(f, "{}  waits {}", self.name, seconds(*ms))?,
+            Task::Until => write!(f, "{}  waits until", self.name)?,
+            Task::Saga { definition, version, .. } => {
+                write!(
+                    f,
+                    "{}  {}, is the saga {definition}@{version}",
+                    self.name,
+                    self.kind.as_str()
+                )?;
+            }
         }
-        write!(f, ", {} attempts of {}", self.retry.attempts(), seconds(self.attempt_timeout_ms))?;
         if let Some(within) = self.within_ms {
             write!(f, " within {}", seconds(within))?;
         }
-        write!(f, ", from {}", self.needs.join(" + "))
+        if !self.needs.is_empty() {
+            write!(f, ", from {}", self.needs.join(" + "))?;
+        }
+        self.condition.as_ref().map_or(Ok(()), |reads| write!(f, ", if {}", reads.join(" + ")))
+    }
+}
+
+impl StepOutline {
+    fn call(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.name, self.kind.as_str())?;
+        if let Some(at_once) = self.each {
+            write!(f, ", for each, {at_once} at once")?;
+        }
+        if self.name != format!("{}.{}", self.service, self.operation) {
+            write!(f, ", does {}.{}", self.service, self.operation)?;
+        }
+        write!(f, ", {} attempts of {}", self.retry.attempts(), seconds(self.attempt_timeout_ms))
     }
 }
 

@@ -1,20 +1,32 @@
 //! How a saga is written: typed steps, and typed values that flow between them.
 
+mod code;
 mod given;
 mod group;
+mod list;
+mod nested;
+mod part;
+mod wait;
 
 use std::{marker::PhantomData, time::Duration};
 
+pub(crate) use code::{Input, Matches, StepCode};
 pub(crate) use given::{Env, Eval};
 pub use given::{Given, MapError, Values};
 pub use group::Group;
+pub use list::{ELEMENTS_MAX, Each};
+pub use nested::Nested;
+pub(crate) use part::EitherPhase;
+pub use part::{Decides, OnlyIf, Part, Place};
+pub use wait::{Await, Delay};
 
 use crate::{
-    Json, JsonError, Retry,
-    outline::{StepKind, StepOutline},
+    Json, Retry,
+    outline::{OWN_SERVICE, StepKind, StepOutline, Task},
     step::{Call, Compensatable, Policy, Rejection, Step},
 };
 use given::Source;
+use part::Written;
 use serde::{Serialize, de::DeserializeOwned};
 use std::convert::Infallible;
 
@@ -36,6 +48,24 @@ pub trait Saga: 'static {
     fn trigger() -> Trigger<Self::Input>;
     /// The steps, written down once when the definition is built. No step runs here.
     fn plan(plan: Plan<Compensating>, input: Given<Self::Input>) -> Finished<Self::Output>;
+
+    /// How long a saga may take, from its start: a second to a year. When the time is over and the
+    /// pivot was not asked for, it turns back (code `deadline`); after that the deadline is only
+    /// recorded, logged as an error and counted. Default: no limit.
+    fn deadline() -> Option<Duration> {
+        None
+    }
+
+    /// This saga as a step of another. Its id follows from that saga and the step; it begins in the
+    /// same commit, and its end is the step's outcome: completed is ok, compensated is rejected.
+    /// Undoing the step turns it back, also when it was completed; therefore before the pivot it
+    /// needs a plan of compensatable steps only. It takes no locks: the outer saga does.
+    fn nested(input: Given<Self::Input>) -> Nested<Self>
+    where
+        Self: Sized,
+    {
+        Nested::new(input)
+    }
 }
 
 /// What starts a saga.
@@ -50,13 +80,14 @@ pub trait Saga: 'static {
 pub struct Trigger<T> {
     pub(crate) subject: String,
     pub(crate) key: Option<fn(&T) -> String>,
+    pub(crate) locks: Vec<fn(&T) -> String>,
 }
 
 impl<T> Trigger<T> {
     /// Each message on this subject.
     #[must_use]
     pub fn on(subject: &str) -> Self {
-        Self { subject: subject.to_owned(), key: None }
+        Self { subject: subject.to_owned(), key: None, locks: Vec::new() }
     }
 
     /// The business key (1 to 256 bytes): one saga per key, for ever. Without it each stored
@@ -64,6 +95,15 @@ impl<T> Trigger<T> {
     #[must_use]
     pub fn key(self, key: fn(&T) -> String) -> Self {
         Self { key: Some(key), ..self }
+    }
+
+    /// A semantic lock, named by 1 to 256 bytes: sagas that name the same one take turns, in order of
+    /// arrival, and wait as `queued`. It is held until the saga has ended, so until every effect is
+    /// settled. A saga takes all its locks at once, up to 8: no two can wait for each other.
+    #[must_use]
+    pub fn lock(mut self, name: fn(&T) -> String) -> Self {
+        self.locks.push(name);
+        self
     }
 }
 
@@ -115,12 +155,8 @@ pub struct Plan<Phase> {
 #[derive(Default)]
 pub(crate) struct Draft {
     pub(crate) steps: Vec<StepOutline>,
-    pub(crate) inputs: Vec<Eval>,
-    pub(crate) outputs: Vec<CheckOutput>,
+    pub(crate) code: Vec<StepCode>,
 }
-
-/// Whether a step's output fits its type.
-pub(crate) type CheckOutput = fn(&Json) -> Result<(), JsonError>;
 
 /// A finished plan.
 pub struct Finished<T> {
@@ -138,21 +174,21 @@ impl Plan<Compensating> {
     /// The step that decides: when it is done there is no way back. It may say no (the saga is then
     /// compensated), and needs no compensation. When nobody knows its outcome it is repeated, and
     /// at last the saga is stuck.
-    pub fn pivot<S: Step>(mut self, call: Call<S>) -> (Plan<Retrying>, Given<S::Output>) {
-        let stage = self.draft.next_stage();
-        let output = self.draft.add(call, stage, StepKind::Pivot);
+    pub fn pivot<P: Decides>(mut self, part: P) -> (Plan<Retrying>, Given<P::Value>) {
+        let place = Place { stage: self.draft.next_stage(), condition: None };
+        let output = part.decide(&mut self, place);
         (Plan { draft: self.draft, phase: PhantomData }, output)
     }
 }
 
 impl<Phase> Plan<Phase> {
     /// The next step; it begins when all before it are done.
-    pub fn step<S: StandsIn<Phase>>(&mut self, call: Call<S>) -> Given<S::Output> {
-        let stage = self.draft.next_stage();
-        self.draft.add(call, stage, S::KIND)
+    pub fn step<P: Part<Phase>>(&mut self, part: P) -> Given<P::Value> {
+        let place = Place { stage: self.draft.next_stage(), condition: None };
+        part.write(self, place)
     }
 
-    /// Steps that run in parallel, and are compensated in parallel: a tuple of 2 to 8 calls. None of
+    /// Steps that run in parallel, and are compensated in parallel: a tuple of 2 to 8 parts. None of
     /// them can read what another of them answers, for the outputs come after it.
     ///
     /// ```
@@ -172,8 +208,8 @@ impl<Phase> Plan<Phase> {
     ///     ))
     /// }
     /// ```
-    pub fn together<G: Group<Phase>>(&mut self, calls: G) -> G::Outputs {
-        calls.add(self)
+    pub fn together<G: Group<Phase>>(&mut self, parts: G) -> G::Outputs {
+        parts.add(self)
     }
 
     /// The end: what the saga answers.
@@ -201,33 +237,82 @@ impl Draft {
         given.reads().map(name).collect()
     }
 
-    fn add<S: Step>(&mut self, call: Call<S>, stage: u32, kind: StepKind) -> Given<S::Output> {
-        let Policy { retry, compensation_retry, attempt_timeout, within } = call.policy;
-        let (service, operation) = S::NAME.split_once('.').unwrap_or((S::NAME, ""));
-        let default =
-            if kind == StepKind::Compensatable { Retry::ACTION } else { Retry::PERSISTENT };
+    fn call<S: Step>(&mut self, call: Call<S>, kind: StepKind, place: Place) -> Given<S::Output> {
         let name = call.name.unwrap_or_else(|| S::NAME.to_owned());
         let output = Given::output_of(self.steps.len(), &name);
-        self.steps.push(StepOutline {
-            stage,
-            name,
-            service: service.to_owned(),
-            operation: operation.to_owned(),
-            kind,
-            needs: self.needs(&call.input),
-            retry: retry.unwrap_or(default),
-            compensation_retry: compensation_retry.unwrap_or(Retry::PERSISTENT),
-            attempt_timeout_ms: millis(attempt_timeout.unwrap_or(ATTEMPT_TIMEOUT)),
-            within_ms: within.map(millis),
-        });
-        self.inputs.push(call.input.into_eval());
-        self.outputs.push(|output| output.read::<S::Output>().map(drop));
+        let needs = self.needs(&call.input);
+        let input = Input::Eval(call.input.into_eval());
+        self.act::<S>(name, kind, needs, input, call.policy, place);
         output
+    }
+
+    fn list<S: Step>(
+        &mut self,
+        list: Each<S>,
+        kind: StepKind,
+        place: Place,
+    ) -> Given<Vec<S::Output>> {
+        let name = list.name.unwrap_or_else(|| S::NAME.to_owned());
+        let output = Given::output_of(self.steps.len(), &name);
+        let needs = self.needs(&list.inputs);
+        let inputs = Input::Eval(list.inputs.into_eval());
+        self.act::<S>(name, kind, needs, inputs, list.policy, place);
+        if let Some(step) = self.steps.last_mut() {
+            step.each = Some(list.at_once);
+        }
+        output
+    }
+
+    fn act<S: Step>(
+        &mut self,
+        name: String,
+        kind: StepKind,
+        needs: Vec<String>,
+        input: Input,
+        policy: Policy,
+        place: Place,
+    ) {
+        let Policy { retry, compensation_retry, attempt_timeout, within } = policy;
+        let code =
+            StepCode { input, ..StepCode::new(|output| output.read::<S::Output>().map(drop)) };
+        let task = Task::Call;
+        self.push(Written { name, kind, task, needs, within, code }, place);
+        let Some(step) = self.steps.last_mut() else { return };
+        let (service, operation) = S::NAME.split_once('.').unwrap_or((S::NAME, ""));
+        service.clone_into(&mut step.service);
+        operation.clone_into(&mut step.operation);
+        step.retry = retry.unwrap_or(step.retry);
+        step.compensation_retry = compensation_retry.unwrap_or(step.compensation_retry);
+        step.attempt_timeout_ms = attempt_timeout.map_or(step.attempt_timeout_ms, millis);
+    }
+
+    /// Writes a step down, with the default policies of its kind.
+    fn push(&mut self, written: Written, place: Place) {
+        let Written { name, kind, task, needs, within, mut code } = written;
+        let retry = if kind == StepKind::Compensatable { Retry::ACTION } else { Retry::PERSISTENT };
+        let condition = place.condition.as_ref().map(|condition| self.needs(condition));
+        code.condition = place.condition.map(Given::into_eval);
+        self.steps.push(StepOutline {
+            stage: place.stage,
+            name,
+            service: OWN_SERVICE.to_owned(),
+            operation: task.operation().to_owned(),
+            kind,
+            needs,
+            retry,
+            compensation_retry: Retry::PERSISTENT,
+            attempt_timeout_ms: millis(ATTEMPT_TIMEOUT),
+            within_ms: within.map(millis),
+            task,
+            condition,
+            each: None,
+        });
+        self.code.push(code);
     }
 }
 
 /// At least a millisecond, at most a year: times stay within what a timestamp holds.
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     const YEAR_MS: u128 = 366 * 24 * 60 * 60 * 1000;
     u64::try_from(duration.as_millis().clamp(1, YEAR_MS)).unwrap_or(1)
 }

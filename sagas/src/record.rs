@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     Json, Op, Outline,
-    machine::{Fact, Failure, Kind, Next, Send, Status, Time},
+    machine::{Fact, Failure, Kind, Next, Send, State, Status, Time},
 };
 
 /// A fact with names in place of positions.
@@ -46,6 +46,9 @@ pub struct NextRecord {
     /// The saga's output.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Json>,
+    /// The kept event that a step took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<i64>,
 }
 
 /// An attempt that was sent.
@@ -57,8 +60,9 @@ pub struct SendRecord {
     pub op: Op,
     /// Which attempt.
     pub attempt: u32,
-    /// When it counts as broken.
-    pub due: Time,
+    /// When it counts as broken, or a wait is over; none when it may take for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Time>,
     /// The step's input, with the first attempt of the action.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub input: Option<Json>,
@@ -75,10 +79,10 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D
 pub struct RecordError(String);
 
 impl Record {
-    /// Writes a fact with names.
+    /// Writes a fact with names; `state` is the one after it, or a later one.
     #[must_use]
-    pub fn of(outline: &Outline, fact: &Fact) -> Self {
-        let name = |at: usize| outline.steps.get(at).map(|s| s.name.clone()).unwrap_or_default();
+    pub fn of(outline: &Outline, state: &State, fact: &Fact) -> Self {
+        let name = |at: usize| state.name(outline, at);
         let send = |s: &Send| SendRecord {
             step: name(s.step),
             op: s.op,
@@ -100,16 +104,23 @@ impl Record {
                 status: fact.next.status,
                 error: fact.next.error.clone(),
                 output: fact.next.output.clone(),
+                event: fact.next.event,
             },
         }
     }
 
-    /// Reads it back.
+    /// Reads it back; `state` is the one before it.
     ///
     /// # Errors
     /// [`RecordError`] when the outline is not the one it was written under.
-    pub fn into_fact(self, outline: &Outline) -> Result<Fact, RecordError> {
-        let position = |name: String| outline.position(&name).ok_or(RecordError(name));
+    pub fn into_fact(self, outline: &Outline, state: &State) -> Result<Fact, RecordError> {
+        let expands = self.kind == Kind::Expanded;
+        let position = |name: String| {
+            let known = state.position(outline, &name);
+            // The fact that expands a list also sends its first elements.
+            let new = || outline.element(&name).filter(|_| expands).map(|(_, n)| n);
+            known.or_else(|| Some(state.steps.len() + new()?)).ok_or(RecordError(name))
+        };
         let send = |s: SendRecord| {
             let step = position(s.step)?;
             Ok(Send { step, op: s.op, attempt: s.attempt, due: s.due, input: s.input })
@@ -128,6 +139,7 @@ impl Record {
                 status: self.next.status,
                 error: self.next.error,
                 output: self.next.output,
+                event: self.next.event,
             },
         })
     }

@@ -4,7 +4,10 @@ use std::{convert::Infallible, marker::PhantomData, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Retry, plan::Given};
+use crate::{
+    Retry,
+    plan::{Each, Given, OnlyIf},
+};
 
 /// One unit of work at one service. The type is the contract between plan and worker; it has no
 /// behaviour of its own.
@@ -43,6 +46,16 @@ pub trait Step: 'static {
         Self: Sized,
     {
         Call { input, name: None, policy: Policy::default(), step: PhantomData }
+    }
+
+    /// This step once for each element of a list, side by side: what one needs of the others is not
+    /// known to it, and each is compensated for itself. An element is named `<step>.<n>`, from 0. A
+    /// list has at most [`ELEMENTS_MAX`](crate::ELEMENTS_MAX) elements; an empty one is done at once.
+    fn each(inputs: Given<Vec<Self::Input>>) -> Each<Self>
+    where
+        Self: Sized,
+    {
+        Each::new(inputs)
     }
 }
 
@@ -98,6 +111,49 @@ pub struct Call<S: Step> {
     step: PhantomData<fn() -> S>,
 }
 
+/// The policies that a call and a list of calls share.
+macro_rules! policies {
+    ($part:ident) => {
+        impl<S: crate::Step> $part<S> {
+            /// A name for the step within its saga (`[a-z0-9_.-]+`) in place of
+            /// `service.operation`; needed when one operation is used twice.
+            pub fn named(mut self, name: &str) -> Self {
+                self.name = Some(name.to_owned());
+                self
+            }
+
+            /// How the action is repeated. Default: [`Retry::ACTION`](crate::Retry::ACTION) before
+            /// the pivot, [`Retry::PERSISTENT`](crate::Retry::PERSISTENT) from the pivot on.
+            pub fn retry(mut self, retry: crate::Retry) -> Self {
+                self.policy.retry = Some(retry);
+                self
+            }
+
+            /// How the compensation is repeated. Default:
+            /// [`Retry::PERSISTENT`](crate::Retry::PERSISTENT).
+            pub fn compensation_retry(mut self, retry: crate::Retry) -> Self {
+                self.policy.compensation_retry = Some(retry);
+                self
+            }
+
+            /// How long one attempt may take until its outcome counts as broken and it is sent
+            /// again. Default 15 s, which is above the fail-over time of a JetStream cluster.
+            pub fn attempt_timeout(mut self, timeout: std::time::Duration) -> Self {
+                self.policy.attempt_timeout = Some(timeout);
+                self
+            }
+
+            /// How long the action may take with all its retries; then it is given up and its
+            /// outcome is unknown. Default: no limit but the number of attempts.
+            pub fn within(mut self, limit: std::time::Duration) -> Self {
+                self.policy.within = Some(limit);
+                self
+            }
+        }
+    };
+}
+pub(crate) use policies;
+
 /// Policies as they are written in a plan; what is not said takes the default of the step's kind.
 #[derive(Default)]
 pub(crate) struct Policy {
@@ -108,37 +164,11 @@ pub(crate) struct Policy {
 }
 
 impl<S: Step> Call<S> {
-    /// A name for the step within its saga (`[a-z0-9_.-]+`) in place of `service.operation`; needed
-    /// when one operation is used twice.
-    pub fn named(mut self, name: &str) -> Self {
-        self.name = Some(name.to_owned());
-        self
-    }
-
-    /// How the action is repeated. Default: [`Retry::ACTION`] before the pivot,
-    /// [`Retry::PERSISTENT`] from the pivot on.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.policy.retry = Some(retry);
-        self
-    }
-
-    /// How the compensation is repeated. Default: [`Retry::PERSISTENT`].
-    pub fn compensation_retry(mut self, retry: Retry) -> Self {
-        self.policy.compensation_retry = Some(retry);
-        self
-    }
-
-    /// How long one attempt may take until its outcome counts as broken and it is sent again.
-    /// Default 15 s, which is above the fail-over time of a JetStream cluster.
-    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
-        self.policy.attempt_timeout = Some(timeout);
-        self
-    }
-
-    /// How long the action may take with all its retries; then it is given up and its outcome is
-    /// unknown. Default: no limit but the number of attempts.
-    pub fn within(mut self, limit: Duration) -> Self {
-        self.policy.within = Some(limit);
-        self
+    /// Run it only if `condition` holds when its turn comes; else it is omitted, and there is nothing
+    /// to compensate. What it answers is then `None`.
+    pub fn only_if(self, condition: Given<bool>) -> OnlyIf<Self> {
+        OnlyIf::new(self, condition)
     }
 }
+
+policies!(Call);

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::{
-    Json, Op, Record, SagaId, SendRecord,
+    Json, Op, Outline, Record, SagaId, SendRecord, Task,
     machine::{Kind, Status, Time},
 };
 
@@ -28,6 +28,8 @@ pub struct Transcript<'a> {
     pub input: &'a Json,
     /// All facts, in order.
     pub facts: &'a [Record],
+    /// The definition's plan, which tells calls from waits.
+    pub outline: Option<&'a Outline>,
 }
 
 impl fmt::Display for Transcript<'_> {
@@ -48,6 +50,7 @@ impl fmt::Display for Transcript<'_> {
             in_effect: Vec::new(),
             left_out: Vec::new(),
             cause: None,
+            outline: self.outline,
         };
         for fact in self.facts {
             teller.fact(fact, self.input)?;
@@ -70,6 +73,7 @@ struct Teller<'a, 'b> {
     left_out: Vec<&'a str>,
     /// Why it turned back, once it has.
     cause: Option<String>,
+    outline: Option<&'a Outline>,
 }
 
 /// What stands in the step's column of a line about the saga itself.
@@ -100,6 +104,7 @@ impl<'a> Teller<'a, '_> {
             Kind::Rejected => ("rejected", reason(fact)),
             Kind::Broke if undo => ("undo broke", broken(fact)),
             Kind::Broke => ("broke", broken(fact)),
+            Kind::TimedOut if self.only_waits(fact) => ("timed out", reason(fact)),
             Kind::TimedOut if undo => ("undo timed out", broken(fact)),
             Kind::TimedOut => ("timed out", broken(fact)),
             Kind::Pending if undo => ("undo accepted", accepted(fact)),
@@ -114,6 +119,13 @@ impl<'a> Teller<'a, '_> {
             Kind::Cancel => (OPERATOR, signed(fact, "cancels it")),
             Kind::Pause => (OPERATOR, signed(fact, "pauses it")),
             Kind::Unpause => (OPERATOR, signed(fact, "resumes it")),
+            Kind::Unlocked => (OPERATOR, signed(fact, "takes a lock from it")),
+            Kind::Expanded => ("for each", elements(fact)),
+            Kind::Omitted => ("omitted", "its condition does not hold".to_owned()),
+            Kind::Granted => ("granted", "it has its locks".to_owned()),
+            Kind::Deadline if fact.detail.is_none() => ("deadline", "it has passed".to_owned()),
+            Kind::Deadline => ("DEADLINE", format!("it has passed: {}", reason(fact))),
+            Kind::Undo => ("to be undone", reason(fact)),
             Kind::Unmappable if fact.step.is_none() => ("no output", reason(fact)),
             Kind::Unmappable => ("no input", reason(fact)),
         };
@@ -143,7 +155,8 @@ impl<'a> Teller<'a, '_> {
     }
 
     fn takes_effect(&mut self, step: &'a str) {
-        if !self.in_effect.contains(&step) {
+        let waits = self.task(step).is_some_and(|task| !task.has_effect());
+        if !waits && !self.in_effect.contains(&step) {
             self.in_effect.push(step);
         }
     }
@@ -157,7 +170,33 @@ impl<'a> Teller<'a, '_> {
         if send.attempt > 1 {
             write!(rest, "attempt {}", send.attempt)?;
         }
-        self.line(at, if undo { "undo asked" } else { "asked" }, &send.step, &rest)
+        let verb = match self.task(&send.step) {
+            _ if undo => "undo asked",
+            Some(Task::Event { subject }) => {
+                let key = send.input.as_ref().map_or_else(String::new, short);
+                write!(rest, "for {subject} {key}")?;
+                "waits"
+            }
+            Some(Task::Delay { .. } | Task::Until) => {
+                rest = send.due.map_or_else(String::new, |due| format!("until {}", date(due)));
+                "waits"
+            }
+            Some(Task::Saga { definition, .. }) => {
+                write!(rest, "as a saga {definition}")?;
+                "begun"
+            }
+            _ => "asked",
+        };
+        self.line(at, verb, &send.step, &rest)
+    }
+
+    fn only_waits(&self, fact: &Record) -> bool {
+        fact.step.as_deref().and_then(|s| self.task(s)).is_some_and(|task| !task.has_effect())
+    }
+
+    fn task(&self, step: &str) -> Option<&'a Task> {
+        let outline = self.outline?;
+        Some(&outline.steps[outline.position(step)?].task)
     }
 
     fn status(&mut self, fact: &Record, status: Status) -> fmt::Result {
@@ -187,7 +226,7 @@ impl<'a> Teller<'a, '_> {
             Status::Running => ("going on", String::new()),
             Status::Paused if held => ("turning back", format!("once it is resumed, {cause}")),
             Status::Paused => ("paused", "nothing is sent; replies are recorded".to_owned()),
-            Status::Queued => ("queued", String::new()),
+            Status::Queued => ("queued", "it waits for its locks".to_owned()),
         };
         self.line(fact.at, verb, SAGA, &rest)?;
         if status == Status::Stuck && !self.in_effect.is_empty() {
@@ -200,16 +239,30 @@ impl<'a> Teller<'a, '_> {
     }
 }
 
+/// How many elements a list has.
+fn elements(fact: &Record) -> String {
+    let inputs: Option<Vec<Json>> = fact.detail.as_ref().and_then(|inputs| inputs.read().ok());
+    match inputs.map_or(0, |inputs| inputs.len()) {
+        1 => "1 element".to_owned(),
+        n => format!("{n} elements"),
+    }
+}
+
 /// The cause, with the code as far as it says more than the message.
 fn because(fact: &Record) -> String {
     let Some(e) = &fact.next.error else { return "no reason was recorded".to_owned() };
-    if e.code == "cancelled" && e.step.is_empty() {
-        return printable(&format!("because it was cancelled: {}", e.message));
+    let saga_itself = match e.code.as_str() {
+        "cancelled" => Some(format!("because it was cancelled: {}", e.message)),
+        "deadline" | "undone" => Some(format!("because {}", e.message)),
+        _ => None,
+    };
+    if let (Some(cause), true) = (saga_itself, e.step.is_empty()) {
+        return printable(&cause);
     }
     let step = if e.step.is_empty() { "the saga's output" } else { &e.step };
     let code = match e.code.as_str() {
         "unknown" => "outcome unknown",
-        "given_up" | "unmappable" | "late" => "",
+        "given_up" | "unmappable" | "late" | "timed_out" => "",
         code => code,
     };
     let parts = [step, code, &e.message].into_iter().filter(|part| !part.is_empty());

@@ -44,7 +44,7 @@ impl Script {
 
     fn take(&mut self, turn: Turn) {
         for fact in &turn.facts {
-            self.records.push(Record::of(self.definition.outline(), fact));
+            self.records.push(Record::of(self.definition.outline(), &turn.next, fact));
             for send in &fact.next.sends {
                 self.asked.extend(command(&self.definition, &turn.next, send));
             }
@@ -60,7 +60,8 @@ impl Script {
         for record in &self.records {
             let next = serde_json::to_string(&record.next).unwrap();
             let record = Record { next: serde_json::from_str(&next).unwrap(), ..record.clone() };
-            state.apply(outline, &record.into_fact(outline).unwrap());
+            let fact = record.into_fact(outline, &state).unwrap();
+            state.apply(outline, &fact);
         }
         state
     }
@@ -287,7 +288,7 @@ impl Script {
 impl std::fmt::Display for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let outline = self.definition.outline();
-        let key = self.definition.admit(&self.input).unwrap();
+        let key = self.definition.admit(&self.input).unwrap().key;
         Transcript {
             id: self.state.id,
             definition: &outline.name,
@@ -296,6 +297,7 @@ impl std::fmt::Display for Script {
             status: self.state.status,
             input: &self.input,
             facts: &self.records,
+            outline: Some(outline),
         }
         .fmt(f)
     }

@@ -202,7 +202,7 @@ impl Draft {
                 let earlier = change.status.take().and_then(|(_, error)| error);
                 change.status = Some((status, fact.next.error.clone().or(earlier)));
             }
-            change.facts.push(Record::of(outline, &fact));
+            change.facts.push(Record::of(outline, &turn.next, &fact));
             sends.extend(fact.next.sends.iter().cloned());
             self.told.push((id, Arc::clone(&entry.definition), fact));
         }

@@ -195,20 +195,20 @@ impl Lane {
         let mut state = State::new(outline, id, stored.input);
         let mut changes = Vec::new();
         let facts = stored.facts.and_then(|facts| {
-            let fact = |f: amends::Record| f.into_fact(outline).map_err(|e| e.to_string());
-            facts.into_iter().map(fact).collect::<Result<Vec<_>, _>>()
+            for record in facts {
+                let fact = record.into_fact(outline, &state).map_err(|e| e.to_string())?;
+                state.apply(outline, &fact);
+                changes.extend(StatusChange::of(&fact));
+            }
+            Ok(())
         });
-        let facts = match facts {
-            Ok(facts) => facts,
+        match facts {
+            Ok(()) => {}
             Err(error) => {
                 tracing::error!(saga = %id, error, "this program cannot read the saga; its events are left to another");
                 draft.foreign.insert(id);
                 return;
             }
-        };
-        for fact in facts {
-            state.apply(outline, &fact);
-            changes.extend(StatusChange::of(&fact));
         }
         let trace = stored_trace(stored.trace.as_deref());
         let (key, timer_at) = (stored.key, stored.timer_at);

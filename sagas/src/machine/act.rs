@@ -1,8 +1,8 @@
 //! What an operator may do to a saga, and what becomes of it.
 
-use super::{Decision, Kind, Phase, State, Status, Time, Turn, advance::Draft, message_json};
+use super::{Decision, Kind, State, Status, Time, Turn, advance::Draft, message_json};
 use crate::{
-    Definition, Json, Op, StepKind,
+    Definition, Json, Op, StepKind, Task,
     wire::{self, Reply},
 };
 
@@ -29,6 +29,8 @@ pub enum Act {
     Pause,
     /// Go on.
     Resume,
+    /// A lock was taken from it, which is done already: this puts it on record.
+    Unlock,
 }
 
 /// An act, and who answers for it.
@@ -64,7 +66,8 @@ fn try_decide(
     event: &ActEvent,
     now: Time,
 ) -> Result<Turn, String> {
-    if state.acted > event.seen {
+    // A lock is gone already when its loss is put on record.
+    if state.acted > event.seen && event.act != Act::Unlock {
         return Err("another operator acted on this saga meanwhile: look at it again".into());
     }
     if state.status.ended() {
@@ -83,9 +86,10 @@ fn try_decide(
         Act::Pause => draft.record(Kind::Pause, None, Some(signature(event)), None),
         Act::Resume if !state.paused => return Err("the saga is not paused".into()),
         Act::Resume => draft.record(Kind::Unpause, None, Some(signature(event)), None),
+        Act::Unlock => draft.record(Kind::Unlocked, None, Some(signature(event)), None),
     }
     draft.advance();
-    Ok(Turn { facts: draft.facts, next: draft.state })
+    Ok(draft.turn())
 }
 
 fn signature(event: &ActEvent) -> Json {
@@ -114,7 +118,7 @@ fn retry(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
 
 fn position(draft: &Draft<'_>, step: &str) -> Result<usize, String> {
     let outline = draft.definition.outline();
-    outline.position(step).ok_or_else(|| {
+    draft.state.position(outline, step).ok_or_else(|| {
         let names: Vec<_> = outline.steps.iter().map(|s| s.name.as_str()).collect();
         format!("the saga has no step `{step}`: its steps are {}", names.join(", "))
     })
@@ -123,11 +127,9 @@ fn position(draft: &Draft<'_>, step: &str) -> Result<usize, String> {
 /// The operation of a step that is still open: its compensation once the saga has turned back.
 fn open_op(draft: &Draft<'_>, at: usize) -> Option<Op> {
     let step = &draft.state.steps[at];
-    let open =
-        |phase| matches!(phase, Phase::InFlight | Phase::Backoff | Phase::Pending | Phase::GivenUp);
-    if open(step.compensation.phase) {
+    if step.compensation.phase.is_open() {
         Some(Op::Compensation)
-    } else if open(step.action.phase) {
+    } else if step.action.phase.is_open() {
         Some(Op::Action)
     } else {
         None
@@ -137,7 +139,8 @@ fn open_op(draft: &Draft<'_>, at: usize) -> Option<Op> {
 fn skip(draft: &mut Draft<'_>, event: &ActEvent, step: &str) -> Result<(), String> {
     let at = position(draft, step)?;
     let op = open_op(draft, at).ok_or_else(|| format!("`{step}` waits for nothing"))?;
-    if op == Op::Action && draft.step(at).kind != StepKind::Retriable {
+    let only_time = matches!(draft.step(at).task, Task::Delay { .. } | Task::Until);
+    if op == Op::Action && draft.step(at).kind != StepKind::Retriable && !only_time {
         let or = if draft.step(at).kind == StepKind::Pivot || draft.state.turned {
             ""
         } else {
@@ -165,7 +168,7 @@ fn resolve(
     let about = Some((at, op, attempt));
     let (kind, detail) = match outcome {
         Reply::Ok(output) if op == Op::Action => {
-            let fits = draft.definition.check_output(at, output);
+            let fits = draft.check_output(at, output);
             fits.map_err(|e| format!("the output of `{step}` does not fit its type: {e}"))?;
             (Kind::Done, Some(output.clone()))
         }
@@ -196,20 +199,10 @@ fn cancel(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
     if draft.state.turned {
         return Err("the saga has turned back already".into());
     }
-    let steps = draft.definition.outline().steps.iter().zip(&draft.state.steps);
-    for (plan, step) in steps.filter(|(plan, _)| plan.kind != StepKind::Compensatable) {
-        match step.action.phase {
-            Phase::Idle | Phase::Rejected => {}
-            Phase::Done | Phase::Skipped => {
-                return Err(format!("`{}` is done: there is no way back", plan.name));
-            }
-            _ => {
-                let wait = "is being decided: wait for its outcome, or resolve it";
-                return Err(format!("the pivot `{}` {wait}", plan.name));
-            }
-        }
+    if let Some(why) = draft.no_way_back() {
+        return Err(why);
     }
     draft.record(Kind::Cancel, None, Some(signature(event)), None);
-    draft.turn_back(&wire::cut(event.reason.clone()));
+    draft.turn_back("cancelled", &wire::cut(event.reason.clone()));
     Ok(())
 }

@@ -1,7 +1,11 @@
 //! What follows from a state: the next stage, the way back, the end.
 
-use super::{Fact, Failure, Kind, Next, Phase, Send, State, Status, Time, message_json};
-use crate::{Definition, Op, StepKind, StepOutline};
+use super::{
+    Decision, Fact, Failure, Kind, Next, Phase, Send, State, Status, Time, Turn, message_json,
+};
+use crate::{
+    Definition, ELEMENTS_MAX, Json, JsonError, MapError, Op, Outline, StepKind, StepOutline, Task,
+};
 use std::time::Duration;
 
 /// A turn being decided: facts so far, and the state after them.
@@ -19,8 +23,17 @@ impl<'a> Draft<'a> {
         Self { definition, now, state, facts: Vec::new(), cause: None }
     }
 
+    pub(super) fn outline(&self) -> &'a Outline {
+        self.definition.outline()
+    }
+
+    /// The outline of the step, or of the list that it is an element of.
     pub(super) fn step(&self, at: usize) -> &'a StepOutline {
-        &self.definition.outline().steps[at]
+        &self.outline().steps[self.state.steps[at].plan]
+    }
+
+    pub(super) fn name(&self, at: usize) -> String {
+        self.state.name(self.outline(), at)
     }
 
     /// Records what happened; `advance` adds what follows to the last fact.
@@ -28,8 +41,19 @@ impl<'a> Draft<'a> {
         &mut self,
         kind: Kind,
         about: Option<(usize, Op, u32)>,
-        detail: Option<crate::Json>,
+        detail: Option<Json>,
         due: Option<Time>,
+    ) {
+        self.record_next(kind, about, detail, Next { due, ..Next::default() });
+    }
+
+    /// As [`Draft::record`], with what followed already.
+    pub(super) fn record_next(
+        &mut self,
+        kind: Kind,
+        about: Option<(usize, Op, u32)>,
+        detail: Option<Json>,
+        next: Next,
     ) {
         let fact = Fact {
             seq: self.state.seq,
@@ -39,9 +63,9 @@ impl<'a> Draft<'a> {
             op: about.map(|(_, op, _)| op),
             attempt: about.map_or(0, |(.., attempt)| attempt),
             detail,
-            next: Next { due, ..Next::default() },
+            next,
         };
-        self.state.happened(self.definition.outline(), &fact);
+        self.state.happened(self.outline(), &fact);
         self.facts.push(fact);
         self.state.seq = self.state.seq.saturating_add(1);
     }
@@ -49,9 +73,25 @@ impl<'a> Draft<'a> {
     /// Notes why the saga turns back or is stuck; the first cause counts.
     pub(super) fn blame(&mut self, step: usize, code: &str, message: &str) {
         if self.cause.is_none() {
-            let step = self.step(step).name.clone();
+            let step = self.name(step);
             self.cause = Some(Failure { step, code: code.into(), message: message.into() });
         }
+    }
+
+    /// Whether an output is of its step's type.
+    pub(super) fn check_output(&self, at: usize, output: &Json) -> Result<(), JsonError> {
+        self.definition.check_output(self.state.steps[at].plan, output)
+    }
+
+    /// The turn as it stands.
+    pub(super) fn turn(self) -> Turn {
+        Turn { facts: self.facts, next: self.state }
+    }
+
+    /// Goes on from what was recorded.
+    pub(super) fn decided(mut self) -> Decision {
+        self.advance();
+        Decision::Turn(Box::new(self.turn()))
     }
 
     /// Whether something happened in this turn that stops the saga.
@@ -60,17 +100,28 @@ impl<'a> Draft<'a> {
     }
 
     /// Sends the next attempt of an operation, as a consequence of the last fact.
-    pub(super) fn send(&mut self, at: usize, op: Op, input: Option<crate::Json>) {
-        let timeout = Duration::from_millis(self.step(at).attempt_timeout_ms);
+    pub(super) fn send(&mut self, at: usize, op: Op, input: Option<Json>) {
         let state = self.state.steps[at].op(op);
-        let mut due = self.now + timeout;
-        if let Some(limit) = give_up_at(self.step(at), state.first_sent.unwrap_or(self.now), op) {
-            due = due.min(limit);
-        }
+        let first_sent = state.first_sent.unwrap_or(self.now);
+        let limit = give_up_at(self.step(at), first_sent, op);
+        let over = self.over_at(at, input.as_ref());
+        let due = over.into_iter().chain(limit).min();
         let send = Send { step: at, op, attempt: state.attempt.saturating_add(1), due, input };
-        self.consequence(|state, now| state.sent(&send, now));
+        let outline = self.outline();
+        self.consequence(|state, now| state.sent(outline, &send, now));
         if let Some(fact) = self.facts.last_mut() {
             fact.next.sends.push(send);
+        }
+    }
+
+    /// When an attempt counts as broken, or a wait is over.
+    fn over_at(&self, at: usize, input: Option<&Json>) -> Option<Time> {
+        let plan = self.step(at);
+        match plan.task {
+            Task::Call => Some(self.now + Duration::from_millis(plan.attempt_timeout_ms)),
+            Task::Delay { ms } => Some(self.now + Duration::from_millis(ms)),
+            Task::Until => Some(input.and_then(|until| until.read().ok()).unwrap_or(self.now)),
+            Task::Event { .. } | Task::Saga { .. } => None,
         }
     }
 
@@ -90,6 +141,9 @@ impl<'a> Draft<'a> {
             }
             return self.settle_status();
         }
+        if self.state.queued {
+            return self.settle_status();
+        }
         if !self.state.turned && self.forward() == Forward::Blocked {
             self.enter(Status::Compensating);
         }
@@ -99,12 +153,28 @@ impl<'a> Draft<'a> {
         self.settle_status();
     }
 
-    /// Turns the saga back by an operator's word.
-    pub(super) fn turn_back(&mut self, why: &str) {
-        let failure =
-            Failure { step: String::new(), code: "cancelled".into(), message: why.into() };
+    /// Turns the saga back by somebody's word.
+    pub(super) fn turn_back(&mut self, code: &str, why: &str) {
+        let failure = Failure { step: String::new(), code: code.into(), message: why.into() };
         self.cause.get_or_insert(failure);
         self.enter(Status::Compensating);
+    }
+
+    /// Why the saga cannot be turned back, if it cannot: the pivot is done, or is being decided.
+    pub(super) fn no_way_back(&self) -> Option<String> {
+        let decided = |at: &usize| self.step(*at).kind != StepKind::Compensatable;
+        (0..self.state.steps.len()).filter(decided).find_map(|at| {
+            let name = &self.step(at).name;
+            match self.state.steps[at].action.phase {
+                Phase::Idle | Phase::Rejected => None,
+                Phase::Done | Phase::Skipped => {
+                    Some(format!("`{name}` is done: there is no way back"))
+                }
+                _ => Some(format!(
+                    "the pivot `{name}` is being decided: wait for its outcome, or resolve it"
+                )),
+            }
+        })
     }
 
     fn settle_status(&mut self) {
@@ -129,7 +199,8 @@ impl<'a> Draft<'a> {
             _ => false,
         };
         let error = if tells { self.cause.clone() } else { None };
-        self.consequence(|state, _| state.enter(status, error.is_some()));
+        let outline = self.outline();
+        self.consequence(|state, _| state.enter(outline, status, error.is_some()));
         if let Some(fact) = self.facts.last_mut() {
             fact.next.status = Some(status);
             fact.next.error = error.or(fact.next.error.take());
@@ -139,31 +210,108 @@ impl<'a> Draft<'a> {
     /// Sends the first stage that is not done. A step whose input cannot be computed is recorded as
     /// such: before and at the pivot nothing of its stage is sent, after it the others go on.
     fn forward(&mut self) -> Forward {
-        for stage in self.definition.outline().stages() {
-            let phases = || stage.clone().map(|at| self.state.steps[at].action.phase);
-            if phases().all(settled) {
+        let last = self.outline().steps.last().map_or(0, |step| step.stage);
+        for stage in 0..=last {
+            if self.unfold(stage) == Forward::Blocked {
+                return Forward::Blocked;
+            }
+            let members = self.members(stage);
+            let phases = || members.iter().map(|at| self.state.steps[*at].action.phase);
+            if phases().all(Phase::is_settled) {
                 continue;
             }
             if phases().any(|p| matches!(p, Phase::Rejected | Phase::Unknown)) {
                 return Forward::Blocked;
             }
-            let idle: Vec<_> = stage
-                .clone()
-                .filter(|at| self.state.steps[*at].action.phase == Phase::Idle)
-                .collect();
+            let idle = self.startable(&members, Op::Action);
             return self.dispatch(&idle);
         }
         self.finish()
     }
 
+    /// The positions of a stage's steps, and of their elements.
+    fn members(&self, stage: u32) -> Vec<usize> {
+        (0..self.state.steps.len()).filter(|at| self.step(*at).stage == stage).collect()
+    }
+
+    /// What becomes of a stage's steps before any is sent: those are left out whose condition does
+    /// not hold, and lists become elements.
+    fn unfold(&mut self, stage: u32) -> Forward {
+        let outline = self.outline();
+        for (at, plan) in outline.steps.iter().enumerate().filter(|(_, p)| p.stage == stage) {
+            let step = &self.state.steps[at].action;
+            if step.phase != Phase::Idle || step.attempt > 0 {
+                continue;
+            }
+            let wanted = if plan.condition.is_none() {
+                Ok(true)
+            } else {
+                self.definition.condition(at, &self.state)
+            };
+            let unfolded = wanted.and_then(|wanted| {
+                let inputs = (wanted && plan.each.is_some()).then(|| self.list(at));
+                Ok((wanted, inputs.transpose()?))
+            });
+            match unfolded {
+                Ok((false, _)) => self.record(Kind::Omitted, Some((at, Op::Action, 0)), None, None),
+                Ok((true, Some(inputs))) => {
+                    self.record(Kind::Expanded, Some((at, Op::Action, 0)), Some(inputs), None);
+                }
+                Ok((true, None)) => {}
+                Err(error) => {
+                    self.unmappable(at, &error.to_string());
+                    if plan.kind != StepKind::Retriable {
+                        return Forward::Blocked;
+                    }
+                }
+            }
+        }
+        Forward::Waits
+    }
+
+    /// The inputs of a list's elements, as an array.
+    fn list(&self, at: usize) -> Result<Json, MapError> {
+        let inputs = self.definition.step_input(at, &self.state)?;
+        let count = inputs.read::<Vec<Json>>().map(|inputs| inputs.len());
+        let count = count.map_err(|error| MapError::of_list(error.to_string()))?;
+        if count > ELEMENTS_MAX {
+            let name = self.name(at);
+            return Err(MapError::of_list(format!(
+                "the list `{name}` has {count} elements; at most {ELEMENTS_MAX} are allowed"
+            )));
+        }
+        Ok(inputs)
+    }
+
+    /// Which of these may begin: of a list, so many that no more than its plan allows run at once.
+    fn startable(&self, members: &[usize], op: Op) -> Vec<usize> {
+        let phase = |at: usize| self.state.steps[at].op(op).phase;
+        let mut running = vec![0; self.outline().steps.len()];
+        for at in members.iter().filter(|at| phase(**at).is_under_way()) {
+            running[self.state.steps[*at].plan] += 1;
+        }
+        let may = |at: &usize| {
+            let running = &mut running[self.state.steps[*at].plan];
+            let room = self.step(*at).each.is_none_or(|at_once| *running < at_once);
+            *running += u32::from(room);
+            room
+        };
+        members.iter().copied().filter(|at| phase(*at) == Phase::Idle).filter(may).collect()
+    }
+
     fn dispatch(&mut self, steps: &[usize]) -> Forward {
         let mut inputs = Vec::with_capacity(steps.len());
         for at in steps {
-            if self.state.steps[*at].input.is_some() {
+            let step = &self.state.steps[*at];
+            if step.action.attempt > 0 {
                 inputs.push((*at, None)); // sent before, and to be repeated: its input is fixed
                 continue;
             }
-            match self.definition.step_input(*at, &self.state) {
+            let input = match &step.input {
+                Some(element) => Ok(element.clone()),
+                None => self.definition.step_input(*at, &self.state),
+            };
+            match input {
                 Ok(input) => inputs.push((*at, Some(input))),
                 Err(error) => {
                     self.unmappable(*at, &error.to_string());
@@ -209,9 +357,9 @@ impl<'a> Draft<'a> {
     }
 
     fn passed_pivot(&self) -> bool {
-        let steps = self.definition.outline().steps.iter().zip(&self.state.steps);
-        steps.into_iter().any(|(plan, step)| {
-            plan.kind != StepKind::Compensatable && step.action.phase == Phase::Done
+        (0..self.state.steps.len()).any(|at| {
+            self.step(at).kind != StepKind::Compensatable
+                && self.state.steps[at].action.phase == Phase::Done
         })
     }
 
@@ -221,12 +369,12 @@ impl<'a> Draft<'a> {
         if self.state.steps.iter().any(|s| s.action.phase == Phase::InFlight) {
             return;
         }
-        for stage in self.definition.outline().stages().rev() {
-            let open: Vec<_> = stage.filter(|at| self.needs_undo(*at)).collect();
-            for at in &open {
-                if self.state.steps[*at].compensation.phase == Phase::Idle {
-                    self.send(*at, Op::Compensation, None);
-                }
+        let last = self.outline().steps.last().map_or(0, |step| step.stage);
+        for stage in (0..=last).rev() {
+            let mut open = self.members(stage);
+            open.retain(|at| self.needs_undo(*at));
+            for at in self.startable(&open, Op::Compensation) {
+                self.send(at, Op::Compensation, None);
             }
             if !open.is_empty() {
                 return;
@@ -234,10 +382,15 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether a step has, or may have, an effect that stands. Waiting has none, and a list only
+    /// what its elements have.
     fn needs_undo(&self, at: usize) -> bool {
-        let step = &self.state.steps[at];
+        let (plan, step) = (self.step(at), &self.state.steps[at]);
+        let whole_list = plan.each.is_some() && step.element.is_none();
         matches!(step.action.phase, Phase::Done | Phase::Unknown)
-            && !settled(step.compensation.phase)
+            && plan.task.has_effect()
+            && !whole_list
+            && !step.compensation.phase.is_settled()
     }
 
     fn status(&self) -> Status {
@@ -251,11 +404,14 @@ impl<'a> Draft<'a> {
         if self.state.paused {
             return Status::Paused;
         }
-        let open = |s: &super::StepState| s.action.phase == Phase::InFlight;
+        if self.state.queued {
+            return Status::Queued;
+        }
+        let in_flight = |s: &super::StepState| s.action.phase == Phase::InFlight;
         let ended = if self.state.turned {
-            !steps.iter().any(open) && !(0..steps.len()).any(|at| self.needs_undo(at))
+            !steps.iter().any(in_flight) && !(0..steps.len()).any(|at| self.needs_undo(at))
         } else {
-            steps.iter().all(|s| settled(s.action.phase))
+            steps.iter().all(|s| s.action.phase.is_settled())
         };
         match (self.state.turned, ended) {
             (false, false) => Status::Running,
@@ -264,11 +420,6 @@ impl<'a> Draft<'a> {
             (true, true) => Status::Compensated,
         }
     }
-}
-
-/// Whether an operation needs nothing more.
-const fn settled(phase: Phase) -> bool {
-    matches!(phase, Phase::Done | Phase::Skipped)
 }
 
 #[derive(PartialEq, Eq)]

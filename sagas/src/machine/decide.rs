@@ -1,11 +1,11 @@
 //! What an event means for a saga.
 
 use super::{
-    ActEvent, Fact, Kind, OpState, Phase, Send, State, Time,
+    ActEvent, Fact, Failure, Kind, OpState, Phase, Send, State, Status, Time,
     advance::{Draft, give_up_at},
     message_json,
 };
-use crate::{Definition, Json, Op, SagaId, StepKind, wire::Reply};
+use crate::{Definition, Json, Op, SagaId, StepKind, Task, wire::Reply};
 use std::time::Duration;
 
 /// How long the real reply may take after `pending`, for a step without `within`: a day.
@@ -20,8 +20,40 @@ pub enum Event {
     Wake,
     /// An operator acts.
     Act(ActEvent),
+    /// An event came, or had come, that a step waits for.
+    Arrived(Arrival),
+    /// A nested saga has ended.
+    Child(ChildEnd),
+    /// The saga has all its locks.
+    Granted,
+    /// The outer saga undoes this one, also when it was completed; with the reason.
+    Undo(String),
     /// The saga was started once more, by a redelivery of its trigger or by its business key.
     StartedAgain,
+}
+
+/// An event that a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// The step's name.
+    pub step: std::sync::Arc<str>,
+    /// The kept event's number: a saga takes each once.
+    pub event: i64,
+    /// The event's body.
+    pub body: Json,
+}
+
+/// How a nested saga ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildEnd {
+    /// The step's name.
+    pub step: std::sync::Arc<str>,
+    /// `Completed` or `Compensated`.
+    pub status: Status,
+    /// Its output, when it was completed.
+    pub output: Option<Json>,
+    /// Why it turned back, when it did.
+    pub error: Option<Failure>,
 }
 
 /// A worker's answer.
@@ -80,6 +112,9 @@ pub enum Unexpected {
         /// The one that answered.
         service: String,
     },
+    /// Not a service's work.
+    #[error("the step `{0}` is not done by a service")]
+    NoCall(String),
     /// Never asked.
     #[error("attempt {attempt} of the {op} of `{step}` was never sent")]
     NeverSent {
@@ -92,13 +127,14 @@ pub enum Unexpected {
     },
 }
 
-/// Starts a saga.
+/// Starts a saga. One that takes locks is queued until [`Event::Granted`].
 #[must_use]
 pub fn start(definition: &Definition, id: SagaId, input: Json, now: Time) -> Turn {
     let mut draft = Draft::new(definition, State::new(definition.outline(), id, input), now);
     draft.record(Kind::Started, None, None, None);
+    draft.state.queued = definition.outline().locks > 0;
     draft.advance();
-    Turn { facts: draft.facts, next: draft.state }
+    draft.turn()
 }
 
 /// Decides what `event` means for a saga in `state`. Pure: the same arguments give the same answer.
@@ -109,16 +145,24 @@ pub fn decide(definition: &Definition, state: &State, event: &Event, now: Time) 
         Event::Reply(reply) => on_reply(definition, state, reply, now),
         Event::Wake => on_wake(definition, state, now),
         Event::Act(act) => super::act::decide(definition, state, act, now),
+        Event::Arrived(arrival) => super::waits::arrived(definition, state, arrival, now),
+        Event::Child(end) => super::nested::ended(definition, state, end, now),
+        Event::Granted => super::waits::granted(definition, state, now),
+        Event::Undo(reason) => super::nested::undo(definition, state, reason, now),
         Event::StartedAgain => Decision::Known(in_flight(state, 0)),
     }
 }
 
 fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Time) -> Decision {
     let outline = definition.outline();
-    let Some(at) = outline.position(&event.step) else {
+    let Some(at) = state.position(outline, &event.step) else {
         return Decision::Unexpected(Unexpected::Step(event.step.to_string()));
     };
-    let owner = &outline.steps[at].service;
+    let plan = &outline.steps[state.steps[at].plan];
+    let owner = &plan.service;
+    if !plan.task.is_call() || (plan.each.is_some() && state.steps[at].element.is_none()) {
+        return Decision::Unexpected(Unexpected::NoCall(event.step.to_string()));
+    }
     if *owner != event.service {
         return Decision::Unexpected(Unexpected::Service {
             step: event.step.to_string(),
@@ -142,20 +186,14 @@ fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Tim
     if draft.facts.is_empty() {
         return Decision::Known(in_flight(state, op.settled_by));
     }
-    draft.advance();
-    Decision::Turn(Box::new(Turn { facts: draft.facts, next: draft.state }))
-}
-
-/// Whether an operation still waits to be settled.
-const fn open(phase: Phase) -> bool {
-    matches!(phase, Phase::InFlight | Phase::Backoff | Phase::Pending | Phase::GivenUp)
+    draft.decided()
 }
 
 fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
     let phase = draft.state.steps[at].action.phase;
     let about = Some((at, Op::Action, event.attempt));
     match &event.reply {
-        Reply::Ok(output) if open(phase) => match draft.definition.check_output(at, output) {
+        Reply::Ok(output) if phase.is_open() => match draft.check_output(at, output) {
             Ok(()) => draft.record(Kind::Done, about, Some(output.clone()), None),
             // The steps after it could not go on: better to turn back now than behind the pivot.
             // An attempt more would bring the same output from the barrier.
@@ -168,7 +206,7 @@ fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
         },
         Reply::Ok(output)
             if matches!(phase, Phase::Unknown | Phase::Rejected)
-                && draft.definition.check_output(at, output).is_ok() =>
+                && draft.check_output(at, output).is_ok() =>
         {
             draft.record(Kind::Late, about, Some(output.clone()), None);
             if draft.step(at).kind != StepKind::Compensatable {
@@ -193,21 +231,21 @@ fn may_refuse(draft: &Draft<'_>, at: usize, attempt: u32) -> bool {
         phase if draft.step(at).kind == StepKind::Retriable => {
             may_not(phase, &step.action, attempt)
         }
-        phase => open(phase),
+        phase => phase.is_open(),
     }
 }
 
 /// Whether a no to what must happen still counts: it was not given up before, and an operator who
 /// had it repeated knew of the older ones.
 const fn may_not(phase: Phase, op: &OpState, attempt: u32) -> bool {
-    open(phase) && !matches!(phase, Phase::GivenUp) && attempt > op.counted_from
+    phase.is_open() && !matches!(phase, Phase::GivenUp) && attempt > op.counted_from
 }
 
 fn answer_compensation(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
     let op = &draft.state.steps[at].compensation;
     // What an operator has repeated may have to wait for a later stage, and can be answered then.
     let repeated = op.phase == Phase::Idle && op.attempt > 0;
-    let counts = (open(op.phase) || repeated) && event.attempt >= op.settle_from;
+    let counts = (op.phase.is_open() || repeated) && event.attempt >= op.settle_from;
     let about = Some((at, Op::Compensation, event.attempt));
     match &event.reply {
         Reply::Ok(_) if counts => draft.record(Kind::Done, about, None, None),
@@ -259,7 +297,7 @@ fn broke(
     let attempt = state.attempt;
     let retry = if op == Op::Action { plan.retry } else { plan.compensation_retry };
     let effect =
-        crate::AttemptId { saga: draft.state.id, step: plan.name.as_str().into(), op, attempt };
+        crate::AttemptId { saga: draft.state.id, step: draft.name(at).into(), op, attempt };
     let counted = attempt - state.counted_from.min(attempt);
     let due = draft.now + after.unwrap_or_else(|| retry.delay(counted, &effect.effect()));
     let limit = give_up_at(plan, state.first_sent.unwrap_or(draft.now), op);
@@ -274,8 +312,12 @@ fn broke(
 }
 
 fn blame_given_up(draft: &mut Draft<'_>, at: usize, op: Op, message: &str) {
-    let unknown = draft.state.steps[at].op(op).phase == Phase::Unknown;
-    draft.blame(at, if unknown { "unknown" } else { "given_up" }, message);
+    let code = match draft.state.steps[at].op(op).phase {
+        Phase::Unknown => "unknown",
+        Phase::Rejected => "timed_out",
+        _ => "given_up",
+    };
+    draft.blame(at, code, message);
 }
 
 fn on_wake(definition: &Definition, state: &State, now: Time) -> Decision {
@@ -283,19 +325,23 @@ fn on_wake(definition: &Definition, state: &State, now: Time) -> Decision {
         return Decision::Known(Vec::new());
     }
     let mut draft = Draft::new(definition, state.clone(), now);
-    let (resumed, timed_out): (Vec<_>, Vec<_>) =
-        due_ops(state, now).partition(|(at, op, phase)| {
-            let first_sent = state.steps[*at].op(*op).first_sent.unwrap_or(now);
-            let limit = give_up_at(draft.step(*at), first_sent, *op);
-            *phase == Phase::Backoff && limit.is_none_or(|limit| now < limit)
-        });
-    for (at, op, phase) in timed_out {
-        time_out(&mut draft, at, op, phase);
+    super::waits::deadline(&mut draft);
+    let due: Vec<_> = due_ops(&draft.state, now).collect();
+    let (resumed, over): (Vec<_>, Vec<_>) = due.into_iter().partition(|(at, op, phase)| {
+        let first_sent = draft.state.steps[*at].op(*op).first_sent.unwrap_or(now);
+        let limit = give_up_at(draft.step(*at), first_sent, *op);
+        *phase == Phase::Backoff && limit.is_none_or(|limit| now < limit)
+    });
+    for (at, op, phase) in over {
+        match draft.step(at).task {
+            Task::Delay { .. } | Task::Until => super::waits::elapsed(&mut draft, at),
+            _ => time_out(&mut draft, at, op, phase),
+        }
     }
     for (at, op, _) in resumed {
         // What is about to be undone is not tried once more.
         if op == Op::Compensation || !draft.blamed() {
-            let attempt = state.steps[at].op(op).attempt;
+            let attempt = draft.state.steps[at].op(op).attempt;
             draft.record(Kind::Resumed, Some((at, op, attempt)), None, None);
             draft.send(at, op, None);
         }
@@ -303,8 +349,7 @@ fn on_wake(definition: &Definition, state: &State, now: Time) -> Decision {
     if draft.facts.is_empty() {
         return Decision::Known(Vec::new());
     }
-    draft.advance();
-    Decision::Turn(Box::new(Turn { facts: draft.facts, next: draft.state }))
+    draft.decided()
 }
 
 fn due_ops(state: &State, now: Time) -> impl Iterator<Item = (usize, Op, Phase)> + '_ {
@@ -321,8 +366,10 @@ fn time_out(draft: &mut Draft<'_>, at: usize, op: Op, phase: Phase) {
     if phase == Phase::InFlight {
         return broke(draft, at, op, Kind::TimedOut, "no reply in time", None);
     }
-    let message = match phase {
-        Phase::Backoff => "its time is over",
+    let message = match (&draft.step(at).task, phase) {
+        (Task::Event { .. }, _) => "the event did not come in time",
+        (Task::Saga { .. }, _) => "the nested saga did not end in time",
+        (_, Phase::Backoff) => "its time is over",
         _ => "the deferred reply did not come in time",
     };
     let attempt = draft.state.steps[at].op(op).attempt;
@@ -343,7 +390,7 @@ fn in_flight(state: &State, seq: u32) -> Vec<Send> {
             if let (Phase::InFlight, Some(due)) = (o.phase, o.due)
                 && o.sent_by == seq
             {
-                sends.push(Send { step, op, attempt: o.attempt, due, input: None });
+                sends.push(Send { step, op, attempt: o.attempt, due: Some(due), input: None });
             }
         }
     }

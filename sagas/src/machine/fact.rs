@@ -105,10 +105,22 @@ pub enum Kind {
     Pause,
     /// An operator lets it go on.
     Unpause,
+    /// A list is known: its elements begin. The detail is the array of their inputs.
+    Expanded,
+    /// A step's condition does not hold: it is left out.
+    Omitted,
+    /// The saga has all its locks.
+    Granted,
+    /// The saga's deadline has passed.
+    Deadline,
+    /// The outer saga undoes this one.
+    Undo,
+    /// An operator took a lock from it.
+    Unlocked,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 21] = [
         Self::Started,
         Self::Done,
         Self::Rejected,
@@ -124,6 +136,12 @@ impl Kind {
         Self::Cancel,
         Self::Pause,
         Self::Unpause,
+        Self::Expanded,
+        Self::Omitted,
+        Self::Granted,
+        Self::Deadline,
+        Self::Undo,
+        Self::Unlocked,
     ];
 
     /// Whether an operator did it.
@@ -131,7 +149,13 @@ impl Kind {
     pub const fn is_act(self) -> bool {
         matches!(
             self,
-            Self::Retry | Self::Skip | Self::Resolve | Self::Cancel | Self::Pause | Self::Unpause
+            Self::Retry
+                | Self::Skip
+                | Self::Resolve
+                | Self::Cancel
+                | Self::Pause
+                | Self::Unpause
+                | Self::Unlocked
         )
     }
 
@@ -154,6 +178,12 @@ impl Kind {
             Self::Cancel => "cancel",
             Self::Pause => "pause",
             Self::Unpause => "resume",
+            Self::Expanded => "expanded",
+            Self::Omitted => "omitted",
+            Self::Granted => "granted",
+            Self::Deadline => "deadline",
+            Self::Undo => "undo",
+            Self::Unlocked => "break_lock",
         }
     }
 }
@@ -177,7 +207,7 @@ pub struct Fact {
     pub at: Time,
     /// What happened.
     pub kind: Kind,
-    /// To which step.
+    /// To which step: its position in [`State::steps`](super::State::steps).
     pub step: Option<usize>,
     /// To which half of it.
     pub op: Option<Op>,
@@ -202,19 +232,21 @@ pub struct Next {
     pub error: Option<Failure>,
     /// The saga's output.
     pub output: Option<Json>,
+    /// The kept event that a step took.
+    pub event: Option<i64>,
 }
 
-/// An attempt that is sent.
+/// An attempt that is sent; of a wait or a nested saga, that it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Send {
-    /// The step.
+    /// The step: its position in [`State::steps`](super::State::steps).
     pub step: usize,
     /// Action or compensation.
     pub op: Op,
     /// Which attempt.
     pub attempt: u32,
-    /// When it counts as broken.
-    pub due: Time,
+    /// When it counts as broken, or a wait is over; none when it may take for ever.
+    pub due: Option<Time>,
     /// The step's input, with the first attempt of the action.
     pub input: Option<Json>,
 }
@@ -224,8 +256,8 @@ pub struct Send {
 pub struct Failure {
     /// The step it began with; empty when none.
     pub step: String,
-    /// A word for programs: the rejection's code, or `unknown`, `given_up`, `unmappable`,
-    /// `late`.
+    /// A word for programs: the rejection's code, or `unknown`, `given_up`, `unmappable`, `late`,
+    /// `timed_out`, `cancelled`, `deadline`, `undone`.
     pub code: String,
     /// A sentence for people.
     pub message: String,

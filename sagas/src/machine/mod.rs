@@ -16,16 +16,20 @@ mod act;
 mod advance;
 mod decide;
 mod fact;
+mod nested;
 mod state;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use crate::{Definition, Json, Op, wire};
 
 pub use act::{Act, ActEvent};
-pub use decide::{Decision, Event, ReplyEvent, Turn, Unexpected, decide, start};
+pub use decide::{Arrival, ChildEnd, Decision, Event, ReplyEvent, Turn, Unexpected, decide, start};
 pub use fact::{Fact, Failure, Kind, Next, Send, Status};
+pub use nested::{ChildOrder, child, child_id};
 pub use state::{OpState, Phase, State, StepState};
+pub use waits::{Wait, waits};
 
 /// Points in time. Facts are stored with microseconds.
 pub type Time = chrono::DateTime<chrono::Utc>;
@@ -47,8 +51,8 @@ pub struct Command {
 /// flight, so that nothing outdated is published.
 #[must_use]
 pub fn command(definition: &Definition, state: &State, send: &Send) -> Option<Command> {
-    let outline = definition.outline().steps.get(send.step)?;
     let step = state.steps.get(send.step)?;
+    let outline = definition.outline().steps.get(step.plan).filter(|plan| plan.task.is_call())?;
     let op = step.op(send.op);
     if op.phase != Phase::InFlight || op.attempt != send.attempt {
         return None;
@@ -58,12 +62,12 @@ pub fn command(definition: &Definition, state: &State, send: &Send) -> Option<Co
     Some(Command {
         id: crate::AttemptId {
             saga: state.id,
-            step: outline.name.as_str().into(),
+            step: state.name(definition.outline(), send.step).into(),
             op: send.op,
             attempt: send.attempt,
         },
         subject: wire::command_subject(&outline.service, &outline.operation),
-        deadline: send.due,
+        deadline: send.due?,
         body: wire::command_body(send.op, input, output),
     })
 }

@@ -10,6 +10,8 @@ use crate::Json;
 pub(crate) struct Env<'a> {
     pub(crate) input: &'a Json,
     pub(crate) output: &'a dyn Fn(usize) -> Option<&'a Json>,
+    /// Whether the step was left out, because its condition did not hold.
+    pub(crate) omitted: &'a dyn Fn(usize) -> bool,
 }
 
 /// Computes a JSON text from what is known.
@@ -23,6 +25,14 @@ pub struct MapError(String);
 impl MapError {
     pub(crate) fn panicked() -> Self {
         Self("the mapping function panicked".to_owned())
+    }
+
+    pub(crate) fn no_key() -> Self {
+        Self("the saga has no business key".to_owned())
+    }
+
+    pub(crate) fn of_list(message: String) -> Self {
+        Self(message)
     }
 }
 
@@ -70,6 +80,17 @@ impl<T: DeserializeOwned + 'static> Given<T> {
             None => Err(MapError(format!("{what} is not known"))),
         };
         Self { expr: Arc::new(expr), reads: [Source::Step(step)].into(), value: PhantomData }
+    }
+}
+
+impl<T: 'static> Given<T> {
+    /// The output of a step that may be omitted.
+    pub(crate) fn unless_omitted(self, step: usize) -> Given<Option<T>> {
+        let Self { expr, reads, .. } = self;
+        let expr = move |env: &Env<'_>| {
+            if (env.omitted)(step) { Ok(None) } else { expr(env).map(Some) }
+        };
+        Given { expr: Arc::new(expr), reads, value: PhantomData }
     }
 }
 

@@ -1,11 +1,10 @@
-//! Steps that run in parallel.
+//! Parts that run in parallel.
 
-use super::{Given, Plan, StandsIn};
-use crate::step::{Call, Step};
+use super::{Given, Part, Place, Plan};
 
-/// A tuple of 2 to 8 calls, for [`Plan::together`].
+/// A tuple of 2 to 8 parts, for [`Plan::together`].
 pub trait Group<Phase> {
-    /// Their outputs, as a tuple.
+    /// What they answer, as a tuple.
     type Outputs;
     #[doc(hidden)]
     fn add(self, plan: &mut Plan<Phase>) -> Self::Outputs;
@@ -13,14 +12,14 @@ pub trait Group<Phase> {
 
 macro_rules! group {
     ($($name:ident)+) => {
-        impl<Phase, $($name: StandsIn<Phase>),+> Group<Phase> for ($(Call<$name>,)+) {
-            type Outputs = ($(Given<<$name as Step>::Output>,)+);
+        impl<Phase, $($name: Part<Phase>),+> Group<Phase> for ($($name,)+) {
+            type Outputs = ($(Given<$name::Value>,)+);
 
             #[allow(non_snake_case, reason = "one name serves type and value")]
             fn add(self, plan: &mut Plan<Phase>) -> Self::Outputs {
                 let stage = plan.draft.next_stage();
                 let ($($name,)+) = self;
-                ($(plan.draft.add($name, stage, <$name as StandsIn<Phase>>::KIND),)+)
+                ($($name.write(plan, Place { stage, condition: None }),)+)
             }
         }
     };

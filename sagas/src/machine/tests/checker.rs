@@ -166,7 +166,11 @@ impl Checker {
         assert!(limit.is_none_or(|limit| now < limit), "{step} is asked for after its time");
         let timeout = now + Duration::from_millis(plan.attempt_timeout_ms);
         let due = limit.map_or(timeout, |limit| limit.min(timeout));
-        assert_eq!(send.due, due, "{step} may answer for its timeout, and not after its time");
+        assert_eq!(
+            send.due,
+            Some(due),
+            "{step} may answer for its timeout, and not after its time"
+        );
         if send.attempt == 1 {
             book.since = fact.seq;
         }

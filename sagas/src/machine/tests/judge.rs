@@ -24,6 +24,7 @@ impl Checker {
             Act::Cancel => Kind::Cancel,
             Act::Pause => Kind::Pause,
             Act::Resume => Kind::Unpause,
+            Act::Unlock => Kind::Unlocked,
         };
         let said = facts[0].detail.as_ref().unwrap().as_str();
         assert_eq!(facts[0].kind, kind, "an act is recorded first");
@@ -52,6 +53,7 @@ impl Checker {
             Act::Cancel => !self.turned && !decided,
             Act::Pause => !self.paused && self.status != Status::Stuck,
             Act::Resume => self.paused,
+            Act::Unlock => true,
             Act::Skip { step } => self.open(step).is_some_and(|(at, op)| {
                 op == Op::Compensation || self.outline.steps[at].kind == StepKind::Retriable
             }),

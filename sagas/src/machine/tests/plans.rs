@@ -5,8 +5,8 @@ use std::{ops::Range, time::Duration};
 use proptest::{collection::vec, option, prelude::*};
 
 use crate::{
-    Definition, Json, MapError, Outline, Retry, StepKind, StepOutline,
-    plan::{Env, Eval},
+    Definition, Json, MapError, Outline, Retry, StepKind, StepOutline, Task,
+    plan::{Env, Eval, Input, StepCode},
 };
 
 /// An output that no mapping can read.
@@ -64,6 +64,8 @@ fn empty() -> Outline {
         version: 1,
         trigger: "random.trigger".into(),
         keyed: false,
+        locks: 0,
+        deadline_ms: None,
         steps: Vec::new(),
         output_needs: Vec::new(),
     }
@@ -92,6 +94,9 @@ fn step(at: usize, stage: usize, kind: StepKind, draw: &Draw, needs: Vec<String>
         compensation_retry: retry.limit(draw.limits.1),
         attempt_timeout_ms: draw.attempt_timeout_ms,
         within_ms: draw.within_ms,
+        task: Task::Call,
+        condition: None,
+        each: None,
     }
 }
 
@@ -106,7 +111,11 @@ pub(super) fn repaired(outline: Outline) -> Definition {
 }
 
 fn made_of(outline: Outline, unreadable: &'static str) -> Definition {
-    let inputs = outline.steps.iter().map(|s| reader(&outline, &s.needs, unreadable)).collect();
+    let code = |s: &StepOutline| StepCode {
+        input: Input::Eval(reader(&outline, &s.needs, unreadable)),
+        ..StepCode::new(|_| Ok(()))
+    };
+    let inputs = outline.steps.iter().map(code).collect();
     let output = reader(&outline, &outline.output_needs, unreadable);
     Definition::of_parts(outline, inputs, output)
 }

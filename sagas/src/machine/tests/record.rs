@@ -33,10 +33,10 @@ impl Store {
         u32::try_from(self.rows.len()).unwrap()
     }
 
-    pub(super) fn commit(&mut self, facts: &[Fact]) {
+    pub(super) fn commit(&mut self, state: &State, facts: &[Fact]) {
         for fact in facts {
             assert_eq!(fact.seq, self.seq(), "facts are numbered without gaps");
-            let record = Record::of(&self.outline, fact);
+            let record = Record::of(&self.outline, state, fact);
             self.rows.push(Row {
                 seq: record.seq,
                 at: record.at,
@@ -65,7 +65,8 @@ impl Store {
                 detail: row.detail.as_deref().map(Json::trusted),
                 next,
             };
-            state.apply(&self.outline, &record.into_fact(&self.outline).unwrap());
+            let fact = record.into_fact(&self.outline, &state).unwrap();
+            state.apply(&self.outline, &fact);
         }
         state
     }

@@ -56,7 +56,13 @@ fn json() -> impl Strategy<Value = Json> {
 
 fn step_state() -> impl Strategy<Value = StepState> {
     (op_state(), op_state(), option::of(json()), option::of(json())).prop_map(
-        |(action, compensation, input, output)| StepState { action, compensation, input, output },
+        |(action, compensation, input, output)| StepState {
+            action,
+            compensation,
+            input,
+            output,
+            ..StepState::default()
+        },
     )
 }
 
@@ -73,9 +79,23 @@ fn state(steps: usize) -> impl Strategy<Value = State> {
     let seq = prop_oneof![4 => 0_u32..50, 1 => Just(u32::MAX)];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     (status, seq, flags, 0_u32..9, vec(step_state(), steps)).prop_map(
-        |(status, seq, (turned, no_output, paused), acted, steps)| {
+        |(status, seq, (turned, no_output, paused), acted, mut steps)| {
             let (id, input) = (SagaId(uuid::Uuid::nil()), Json::null());
-            State { id, seq, status, turned, no_output, paused, acted, input, steps }
+            steps.iter_mut().enumerate().for_each(|(plan, step)| step.plan = plan);
+            State {
+                id,
+                seq,
+                status,
+                turned,
+                no_output,
+                paused,
+                queued: status == Status::Queued,
+                deadline: None,
+                acted,
+                input,
+                steps,
+                taken: Vec::new(),
+            }
         },
     )
 }

@@ -259,7 +259,7 @@ impl World {
     /// Commits, publishes and acks, unless it crashes on the way.
     fn commit(&mut self, replica: usize, turn: &Turn) -> bool {
         self.checker.turn(&turn.facts, &turn.next);
-        self.store.commit(&turn.facts);
+        self.store.commit(&turn.next, &turn.facts);
         assert_eq!(self.store.read(), turn.next, "the fold of the facts is the state");
         let sends: Vec<_> = turn.facts.iter().flat_map(|f| f.next.sends.clone()).collect();
         let published = !self.crashes() && self.publish(&turn.next, &sends);

@@ -1,0 +1,87 @@
+//! Waiting: for events, for time, for locks; and the saga's deadline.
+
+use super::{
+    Arrival, Decision, Kind, Phase, State, Time, Unexpected, advance::Draft, fact::Next,
+    message_json,
+};
+use crate::{Definition, Json, Op, Task};
+
+/// A step that waits for an event.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait {
+    /// The step's name.
+    pub step: String,
+    /// What the event must match.
+    pub key: String,
+}
+
+/// The steps that wait for an event now.
+#[must_use]
+pub fn waits(definition: &Definition, state: &State) -> Vec<Wait> {
+    let outline = definition.outline();
+    let waiting = state.steps.iter().filter(|step| step.action.phase == Phase::Pending);
+    let wait = |step: &super::StepState| {
+        let plan = outline.steps.get(step.plan)?;
+        let Task::Event { .. } = plan.task else { return None };
+        let key = step.input.as_ref()?.read().ok()?;
+        Some(Wait { step: plan.name.clone(), key })
+    };
+    waiting.filter_map(wait).collect()
+}
+
+/// A kept event for a step. The saga takes each event once, and each step one event.
+pub(super) fn arrived(
+    definition: &Definition,
+    state: &State,
+    arrival: &Arrival,
+    now: Time,
+) -> Decision {
+    let outline = definition.outline();
+    let event = |at: &usize| matches!(outline.steps[*at].task, Task::Event { .. });
+    let Some(at) = outline.position(&arrival.step).filter(event) else {
+        return Decision::Unexpected(Unexpected::Step(arrival.step.to_string()));
+    };
+    let waits = matches!(state.steps[at].action.phase, Phase::Pending | Phase::GivenUp);
+    if !waits || state.taken.contains(&arrival.event) {
+        return Decision::Known(Vec::new());
+    }
+    let mut draft = Draft::new(definition, state.clone(), now);
+    if let Err(error) = draft.check_output(at, &arrival.body) {
+        return Decision::Refused(format!("the event does not fit its type: {error}"));
+    }
+    let next = Next { event: Some(arrival.event), ..Next::default() };
+    let attempt = state.steps[at].action.attempt;
+    let about = Some((at, Op::Action, attempt));
+    draft.record_next(Kind::Done, about, Some(arrival.body.clone()), next);
+    draft.decided()
+}
+
+/// The saga has its locks.
+pub(super) fn granted(definition: &Definition, state: &State, now: Time) -> Decision {
+    if !state.queued {
+        return Decision::Known(Vec::new());
+    }
+    let mut draft = Draft::new(definition, state.clone(), now);
+    draft.record(Kind::Granted, None, None, None);
+    draft.decided()
+}
+
+/// A delay is over.
+pub(super) fn elapsed(draft: &mut Draft<'_>, at: usize) {
+    let attempt = draft.state.steps[at].action.attempt;
+    draft.record(Kind::Done, Some((at, Op::Action, attempt)), Some(Json::null()), None);
+}
+
+/// The saga's deadline, if it has passed: it turns the saga back while that is possible, and is only
+/// put on record after that.
+pub(super) fn deadline(draft: &mut Draft<'_>) {
+    if draft.state.deadline.is_none_or(|deadline| draft.now < deadline) {
+        return;
+    }
+    let no_way_back = draft.no_way_back();
+    let detail = no_way_back.as_deref().map(|why| message_json(None, why));
+    draft.record(Kind::Deadline, None, detail, None);
+    if no_way_back.is_none() {
+        draft.turn_back("deadline", "the saga's deadline has passed");
+    }
+}

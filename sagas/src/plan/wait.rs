@@ -1,0 +1,150 @@
+//! Waiting: for an event, or for some time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+
+use super::{
+    EitherPhase, Given, Input, Matches, OnlyIf, Part, Place, Plan, StepCode, millis, part::Written,
+};
+use crate::{Json, JsonError, outline::Task};
+
+/// Waits for an event that another service publishes. An event that comes before the saga asks for
+/// it is kept, and found later. Of several that match, each step takes the oldest that no earlier
+/// step of the saga took.
+///
+/// ```
+/// # use std::time::Duration;
+/// use amends::{Await, Compensating, Given, Plan};
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// pub struct Settled { pub order_id: String, pub amount: i64 }
+///
+/// fn wait(p: &mut Plan<Compensating>) -> Given<Settled> {
+///     let settled = Await::<Settled>::on("payments.settled")
+///         .matching(|event| event.order_id.clone()) // the saga's business key
+///         .within(Duration::from_secs(3 * 24 * 3600));
+///     p.step(settled)
+/// }
+/// ```
+#[must_use = "it does nothing until it is given to the plan"]
+pub struct Await<E> {
+    subject: String,
+    matches: Option<fn(&E) -> String>,
+    key: Option<Given<String>>,
+    name: Option<String>,
+    within: Option<Duration>,
+}
+
+impl<E: DeserializeOwned + 'static> Await<E> {
+    /// An event on this subject: plain JSON, or a CloudEvent.
+    pub fn on(subject: &str) -> Self {
+        Self { subject: subject.to_owned(), matches: None, key: None, name: None, within: None }
+    }
+
+    /// What in the event names the saga: the event is the saga's when this equals its business key,
+    /// or what [`Await::key`] says. 1 to 256 bytes; needed.
+    pub fn matching(mut self, matches: fn(&E) -> String) -> Self {
+        self.matches = Some(matches);
+        self
+    }
+
+    /// What the event must match in place of the saga's business key.
+    pub fn key(mut self, key: Given<String>) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// A name for the step within its saga, in place of the subject.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// How long to wait. When the time is over the saga turns back, as if the step had said no
+    /// (code `timed_out`); after the pivot it is stuck. Default: no limit.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.within = Some(limit);
+        self
+    }
+
+    /// As [`Call::only_if`](crate::Call::only_if).
+    pub fn only_if(self, condition: Given<bool>) -> OnlyIf<Self> {
+        OnlyIf::new(self, condition)
+    }
+}
+
+impl<Phase: EitherPhase, E: DeserializeOwned + 'static> Part<Phase> for Await<E> {
+    type Value = E;
+
+    fn write(self, plan: &mut Plan<Phase>, place: Place) -> Given<E> {
+        let draft = &mut plan.draft;
+        let name = self.name.unwrap_or_else(|| self.subject.to_lowercase());
+        let output = Given::output_of(draft.steps.len(), &name);
+        let needs =
+            self.key.as_ref().map_or_else(|| vec!["key".to_owned()], |key| draft.needs(key));
+        let matches = self.matches;
+        let code = StepCode {
+            input: self.key.map_or(Input::Key, |key| Input::Eval(key.into_eval())),
+            matches: matches.map(|matches| {
+                Box::new(move |event: &Json| Ok(matches(&event.read()?))) as Matches
+            }),
+            ..StepCode::new(|output| output.read::<E>().map(drop))
+        };
+        let task = Task::Event { subject: self.subject };
+        let within = self.within;
+        draft.push(Written { name, kind: Phase::KIND, task, needs, within, code }, place);
+        output
+    }
+}
+
+/// Waits for some time.
+///
+/// ```
+/// # use std::time::Duration;
+/// use amends::{Delay, Plan, Retrying};
+/// fn cool_off(p: &mut Plan<Retrying>) {
+///     p.step(Delay::of("cooling-off", Duration::from_secs(3600)));
+/// }
+/// ```
+#[must_use = "it does nothing until it is given to the plan"]
+pub struct Delay {
+    name: String,
+    task: Task,
+    until: Option<Given<DateTime<Utc>>>,
+}
+
+impl Delay {
+    /// A step of this name that is done after `duration`; at most a year.
+    pub fn of(name: &str, duration: Duration) -> Self {
+        Self { name: name.to_owned(), task: Task::Delay { ms: millis(duration) }, until: None }
+    }
+
+    /// A step of this name that is done at a time which the saga knows by then; at once when it has
+    /// passed.
+    pub fn until(name: &str, time: Given<DateTime<Utc>>) -> Self {
+        Self { name: name.to_owned(), task: Task::Until, until: Some(time) }
+    }
+
+    /// As [`Call::only_if`](crate::Call::only_if).
+    pub fn only_if(self, condition: Given<bool>) -> OnlyIf<Self> {
+        OnlyIf::new(self, condition)
+    }
+}
+
+impl<Phase: EitherPhase> Part<Phase> for Delay {
+    type Value = ();
+
+    fn write(self, plan: &mut Plan<Phase>, place: Place) -> Given<()> {
+        let Self { name, task, until } = self;
+        let output = Given::output_of(plan.draft.steps.len(), &name);
+        let needs = until.as_ref().map_or_else(Vec::new, |until| plan.draft.needs(until));
+        let code = StepCode {
+            input: until.map_or(Input::Nothing, |until| Input::Eval(until.into_eval())),
+            ..StepCode::new(|_| Ok::<(), JsonError>(()))
+        };
+        plan.draft
+            .push(Written { name, kind: Phase::KIND, task, needs, within: None, code }, place);
+        output
+    }
+}
