@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use amends::{
-    Retry,
-    machine::{Event, Time},
-};
+use amends::{Retry, machine::Time};
 use chrono::{SubsecRound as _, Utc};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     health::Health,
     lane::{Incoming, Item, Lanes},
-    store::Store,
+    registry::Registry,
+    store::{CommitError, Store},
 };
 
 /// Timers taken at once.
@@ -27,6 +25,16 @@ const CLAIM_MAX: i64 = 500;
 
 /// How long a replica that took timers has, before they fire again for another.
 const LEASE: Duration = Duration::from_secs(10);
+
+/// Between two looks while something is due that only others can take: it runs under a lease, or
+/// its version is not known here.
+const NOT_OURS: Duration = Duration::from_millis(50);
+
+/// Between two looks at which versions are retired.
+const VERSIONS: Duration = Duration::from_secs(2);
+
+/// Between two looks for kept events that are too old.
+const EVENTS: Duration = Duration::from_secs(600);
 
 /// Timers that other replicas set are seen at least this often; one's own wake the clock at once.
 const LOOK: Duration = Duration::from_millis(500);
@@ -78,9 +86,16 @@ impl Alarm {
     }
 }
 
+/// What a clock does now and then, and when next.
+struct Chores {
+    versions_at: Instant,
+    events_at: Instant,
+}
+
 pub(crate) struct Clock {
     pub(crate) store: Store,
     pub(crate) lanes: Lanes,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) now: Arc<Now>,
     pub(crate) health: Arc<Health>,
@@ -91,8 +106,9 @@ impl Clock {
     /// Runs until stopped.
     pub(crate) async fn run(self) {
         let mut failures = 0;
+        let mut chores = Chores { versions_at: Instant::now(), events_at: Instant::now() };
         while !self.stop.is_cancelled() {
-            match self.tick().await {
+            match self.tick(&mut chores).await {
                 Ok(pause) => {
                     failures = 0;
                     self.health.set_postgres(true);
@@ -116,13 +132,15 @@ impl Clock {
     }
 
     /// Takes what is due; returns how long to sleep.
-    async fn tick(&self) -> Result<Duration, crate::store::CommitError> {
+    async fn tick(&self, chores: &mut Chores) -> Result<Duration, CommitError> {
+        self.look_after(chores).await?;
         self.store.wake_acts().await?;
-        let due = self.store.claim(CLAIM_MAX, LEASE).await?;
+        let due = self.store.claim(CLAIM_MAX, LEASE, &self.registry.foreign()).await?;
         metrics::counter!("amends_timers_fired_total").increment(due.len() as u64);
         let full = i64::try_from(due.len()).is_ok_and(|n| n == CLAIM_MAX);
+        let none = due.is_empty();
         for timer in due {
-            let incoming = Incoming::Wake(timer, Event::Wake);
+            let incoming = Incoming::Wake(timer);
             self.lanes.send(Item { saga: timer.saga, incoming, delivery: None }).await;
         }
         if full {
@@ -130,7 +148,28 @@ impl Clock {
         }
         let (wait, now) = self.store.next_timer().await?;
         self.now.learn(now);
-        Ok(wait.unwrap_or(LOOK).min(LOOK))
+        // What is due and was not taken belongs to another replica.
+        let not_ours = none && wait == Some(Duration::ZERO);
+        Ok(if not_ours { NOT_OURS } else { wait.unwrap_or(LOOK).min(LOOK) })
+    }
+
+    async fn look_after(&self, chores: &mut Chores) -> Result<(), CommitError> {
+        let now = Instant::now();
+        if chores.versions_at <= now {
+            self.registry.retire(self.store.retired().await?);
+            chores.versions_at = now + VERSIONS;
+        }
+        if chores.events_at <= now {
+            let forgotten = self.store.forget_events().await?;
+            if forgotten > 0 {
+                tracing::info!(
+                    forgotten,
+                    "events that no saga can ask for any more were forgotten"
+                );
+            }
+            chores.events_at = now + EVENTS;
+        }
+        Ok(())
     }
 
     async fn sleep(&self, pause: Duration) {

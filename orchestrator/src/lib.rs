@@ -11,6 +11,7 @@
 mod bus;
 mod clock;
 mod health;
+mod keep;
 mod lane;
 mod letter;
 mod listen;

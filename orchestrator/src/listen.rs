@@ -1,8 +1,10 @@
 //! From messages to events: parse once, here; what cannot be parsed becomes a dead letter.
 
+use std::sync::Arc;
+
 use amends::{
-    AttemptId, TraceParent, event_data,
-    machine::{Event, ReplyEvent},
+    Admitted, AttemptId, Definition, TraceParent, event_data,
+    machine::ReplyEvent,
     wire::{self, Reply},
 };
 
@@ -14,37 +16,30 @@ use crate::{
 
 /// Reads a trigger of a definition.
 pub(crate) fn trigger(registry: &Registry, definition: &str, delivery: Delivery) -> Item {
-    let incoming = match read_trigger(registry, definition, &delivery) {
-        Ok(start) => Incoming::Start(Box::new(start)),
-        Err(reason) => Incoming::Dead(reason),
+    let incoming = match registry.starting(definition) {
+        Some(definition) => match read_trigger(definition, &delivery) {
+            Ok(start) => Incoming::Start(Box::new(start)),
+            Err(reason) => Incoming::Dead(reason),
+        },
+        // Every version that is known here is retired: it is left to whoever knows another.
+        None => Incoming::Leave,
     };
     Item { saga: delivery.saga_id(definition), incoming, delivery: Some(delivery) }
 }
 
-fn read_trigger(
-    registry: &Registry,
-    definition: &str,
-    delivery: &Delivery,
-) -> Result<Start, String> {
-    let definition = registry
-        .newest()
-        .find(|d| d.outline().name == definition)
-        .ok_or_else(|| format!("the definition `{definition}` is not known"))?;
-    let content_type = delivery.header("Content-Type").or_else(|| delivery.header("content-type"));
-    let input = event_data(content_type, &delivery.body).map_err(|e| e.to_string())?;
-    let key = definition.admit(&input).map_err(|e| e.to_string())?.key;
+fn read_trigger(definition: &Arc<Definition>, delivery: &Delivery) -> Result<Start, String> {
+    let input = event_data(delivery.content_type(), &delivery.body).map_err(|e| e.to_string())?;
+    let Admitted { key, locks } = definition.admit(&input).map_err(|e| e.to_string())?;
     let trace = delivery.header(wire::TRACEPARENT).and_then(|t| t.parse::<TraceParent>().ok());
-    Ok(Start { definition: std::sync::Arc::clone(definition), key, input, trace })
+    Ok(Start { definition: Arc::clone(definition), key, locks, input, trace })
 }
 
 /// Reads a reply.
 pub(crate) fn reply(delivery: Delivery) -> Item {
     match read_reply(&delivery) {
-        Ok((id, event)) => Item {
-            saga: id,
-            incoming: Incoming::Event(Event::Reply(event)),
-            delivery: Some(delivery),
-        },
+        Ok((id, event)) => {
+            Item { saga: id, incoming: Incoming::Reply(event), delivery: Some(delivery) }
+        }
         Err(reason) => Item {
             saga: delivery.saga_id(""),
             incoming: Incoming::Dead(reason),

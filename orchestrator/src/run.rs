@@ -5,13 +5,20 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use amends::{Definition, Retry};
 use async_nats::jetstream;
 use sqlx::{PgPool, migrate::MigrateError};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bus::{Caretaker, Place, Publisher, Pull, Topology, TopologyError},
+    bus::{
+        Caretaker, Delivery, Place, Publisher, Pull, Topology, TopologyError, event_consumer,
+        trigger_consumer,
+    },
     clock::{Alarm, Clock, Now},
     health::Health,
+    keep::Keeper,
     lane::{Lane, Lanes},
     listen,
     registry::Registry,
@@ -29,6 +36,9 @@ pub const SESSION: [(&str, &str); 6] = [
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "60s"),
 ];
+
+/// Events that may wait before they are kept; then their listener waits.
+const EVENTS_QUEUE: usize = 1000;
 
 /// Settings of an orchestrator.
 #[derive(Debug, Clone)]
@@ -97,13 +107,17 @@ pub async fn run(
         .timeout(Duration::from_secs(5))
         .ack_timeout(Duration::from_secs(5))
         .build(nats);
-    let triggers: BTreeMap<_, _> = registry
-        .newest()
-        .map(|d| (d.outline().name.clone(), d.outline().trigger.clone()))
+    let awaited = registry.awaited();
+    let triggers = registry.newest().map(|d| d.outline());
+    let events: BTreeMap<_, _> = triggers
+        .map(|outline| (trigger_consumer(&outline.name), outline.trigger.clone()))
+        .chain(
+            awaited.keys().map(|(name, subject)| (event_consumer(name, subject), subject.clone())),
+        )
         .collect();
     let topology = Topology::new(
         jetstream.clone(),
-        triggers.clone(),
+        events,
         registry.services(),
         config.stream_bytes_max,
         config.stream_replicas,
@@ -140,14 +154,31 @@ pub async fn run(
         health: Arc::clone(&health),
         stop: stop.clone(),
     };
-    for name in triggers.into_keys() {
-        let pull = pull(Place::Trigger(name.clone()));
+    for name in registry.newest().map(|d| d.outline().name.clone()) {
+        let pull = pull(Place::Events(trigger_consumer(&name)));
         listening.spawn(listen_to_triggers(pull, Arc::clone(&registry), lanes.clone(), name));
+    }
+    for ((definition, subject), steps) in awaited {
+        let pull = pull(Place::Events(event_consumer(&definition, &subject)));
+        let (inbox, deliveries) = mpsc::channel(EVENTS_QUEUE);
+        let keeper = Keeper {
+            definition,
+            subject,
+            steps,
+            registry: Arc::clone(&registry),
+            store: store.clone(),
+            publisher: publisher.clone(),
+            alarm: Arc::clone(&alarm),
+            health: Arc::clone(&health),
+        };
+        deciding.spawn(keeper.run(deliveries));
+        listening.spawn(listen_to_events(pull, inbox));
     }
     listening.spawn(listen_to_replies(pull(Place::Replies), lanes.clone()));
     let caretaker = Caretaker { topology, store: store.clone(), failed, stop: stop.clone() };
     listening.spawn(caretaker.run());
-    let clock = Clock { store, lanes, alarm, now, health: Arc::clone(&health), stop };
+    let health_of_clock = Arc::clone(&health);
+    let clock = Clock { store, lanes, registry, alarm, now, health: health_of_clock, stop };
     listening.spawn(clock.run());
 
     // Each part ends when the one before it has: listeners by the token, lanes when nobody can send
@@ -167,6 +198,18 @@ pub async fn run(
 
 async fn listen_to_triggers(pull: Pull, registry: Arc<Registry>, lanes: Lanes, definition: String) {
     pull.run(|delivery| lanes.send(listen::trigger(&registry, &definition, delivery))).await;
+}
+
+async fn listen_to_events(pull: Pull, inbox: mpsc::Sender<Delivery>) {
+    pull.run(|delivery| {
+        let inbox = inbox.clone();
+        async move {
+            if inbox.send(delivery).await.is_err() {
+                tracing::debug!("a keeper has ended; the event will be delivered again");
+            }
+        }
+    })
+    .await;
 }
 
 async fn listen_to_replies(pull: Pull, lanes: Lanes) {

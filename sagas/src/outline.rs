@@ -108,6 +108,15 @@ impl Task {
         matches!(self, Self::Call | Self::Saga { .. })
     }
 
+    /// The word used in SQL.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            task => task.operation(),
+        }
+    }
+
     /// What stands as the operation of a step that no service does.
     pub(crate) const fn operation(&self) -> &'static str {
         match self {

@@ -49,6 +49,16 @@ impl Delivery {
         SagaId::from_message(definition, &self.stream, self.sequence, self.stored_at)
     }
 
+    /// The type of the body, if the publisher said it.
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        self.header("Content-Type").or_else(|| self.header("content-type"))
+    }
+
+    /// What names the message for ever: a stream that was deleted and made anew counts from 1 again.
+    pub(crate) fn source(&self) -> String {
+        format!("{}:{}@{}", self.stream, self.sequence, self.stored_at.timestamp_micros())
+    }
+
     /// Acks. A lost ack only causes a redelivery, so nothing waits for the server's word.
     pub(crate) async fn ack(&self) {
         if let Err(error) = self.acker.ack().await {

@@ -12,5 +12,5 @@ pub(crate) use caretaker::Caretaker;
 pub(crate) use delivery::Delivery;
 pub(crate) use publish::{Job, Outgoing, Publisher};
 pub(crate) use pull::{Place, Pull};
-pub(crate) use topology::Topology;
 pub use topology::TopologyError;
+pub(crate) use topology::{Topology, event_consumer, trigger_consumer};

@@ -27,8 +27,8 @@ fn again(attempt: u32) -> Duration {
 
 /// Where messages are pulled from.
 pub(crate) enum Place {
-    /// The trigger of this definition.
-    Trigger(String),
+    /// Events, by the name of their consumer.
+    Events(String),
     /// The replies.
     Replies,
 }
@@ -36,7 +36,7 @@ pub(crate) enum Place {
 impl Place {
     fn name(&self) -> &str {
         match self {
-            Self::Trigger(definition) => definition,
+            Self::Events(consumer) => consumer,
             Self::Replies => "replies",
         }
     }
@@ -45,7 +45,7 @@ impl Place {
     /// at any time.
     async fn find(&self, topology: &Topology) -> Result<(String, String), TopologyError> {
         match self {
-            Self::Trigger(definition) => topology.events_of(definition).await,
+            Self::Events(consumer) => topology.events_of(consumer).await,
             Self::Replies => Ok((wire::REPLIES_STREAM.to_owned(), REPLIES_CONSUMER.to_owned())),
         }
     }

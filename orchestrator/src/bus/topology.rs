@@ -60,8 +60,8 @@ pub(crate) struct Topology {
 
 struct Inner {
     jetstream: jetstream::Context,
-    /// Trigger subject of each definition.
-    triggers: BTreeMap<String, String>,
+    /// The subject of each consumer of events.
+    events: BTreeMap<String, String>,
     services: Vec<String>,
     stream_bytes_max: i64,
     replicas: usize,
@@ -76,13 +76,13 @@ fn unavailable(error: impl std::fmt::Display) -> TopologyError {
 impl Topology {
     pub(crate) fn new(
         jetstream: jetstream::Context,
-        triggers: BTreeMap<String, String>,
+        events: BTreeMap<String, String>,
         services: Vec<String>,
         stream_bytes_max: i64,
         replicas: usize,
     ) -> Self {
         let repair = Mutex::new(());
-        let inner = Inner { jetstream, triggers, services, stream_bytes_max, replicas, repair };
+        let inner = Inner { jetstream, events, services, stream_bytes_max, replicas, repair };
         Self { inner: Arc::new(inner) }
     }
 
@@ -101,9 +101,9 @@ impl Topology {
             self.inner.consumer(wire::COMMANDS_STREAM, service, &filter).await?;
         }
         self.inner.consumer(wire::REPLIES_STREAM, REPLIES_CONSUMER, "amends.reply.*").await?;
-        for (definition, subject) in &self.inner.triggers {
+        for (consumer, subject) in &self.inner.events {
             let stream = self.inner.event_stream(subject).await?;
-            self.inner.consumer(&stream, &event_consumer(definition), subject).await?;
+            self.inner.consumer(&stream, consumer, subject).await?;
         }
         Ok(())
     }
@@ -136,8 +136,8 @@ impl Topology {
     /// The consumers that this orchestrator reads.
     pub(super) async fn read_consumers(&self) -> Vec<(String, String)> {
         let mut places = vec![(wire::REPLIES_STREAM.to_owned(), REPLIES_CONSUMER.to_owned())];
-        for definition in self.inner.triggers.keys() {
-            places.extend(self.events_of(definition).await.ok());
+        for consumer in self.inner.events.keys() {
+            places.extend(self.events_of(consumer).await.ok());
         }
         places
     }
@@ -146,17 +146,17 @@ impl Topology {
         &self.inner.jetstream
     }
 
-    /// The stream that captures a definition's trigger, and the consumer on it.
+    /// The stream that captures the events of a consumer, and the consumer.
     ///
     /// # Errors
     /// [`TopologyError::Unavailable`] also when no stream captures it (yet).
     pub(crate) async fn events_of(
         &self,
-        definition: &str,
+        consumer: &str,
     ) -> Result<(String, String), TopologyError> {
-        let subject = self.inner.triggers.get(definition).cloned().unwrap_or_default();
+        let subject = self.inner.events.get(consumer).cloned().unwrap_or_default();
         let stream = self.inner.jetstream.stream_by_subject(subject).await.map_err(unavailable)?;
-        Ok((stream, event_consumer(definition)))
+        Ok((stream, consumer.to_owned()))
     }
 
     pub(crate) async fn pull_consumer(
@@ -168,8 +168,15 @@ impl Topology {
     }
 }
 
-fn event_consumer(definition: &str) -> String {
+/// The durable consumer of a definition's trigger.
+pub(crate) fn trigger_consumer(definition: &str) -> String {
     format!("amends-{definition}")
+}
+
+/// The durable consumer of events on `subject` that steps of a definition wait for. A consumer's name
+/// has no dots; a subject has no `~`.
+pub(crate) fn event_consumer(definition: &str, subject: &str) -> String {
+    format!("amends-{definition}~{}", subject.replace('.', "~"))
 }
 
 impl Inner {

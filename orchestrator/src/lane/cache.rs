@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) trace: Option<TraceParent>,
     /// Its changes of status, oldest first.
     pub(crate) changes: Vec<StatusChange>,
+    /// The saga that it is a step of.
+    pub(crate) parent: Option<SagaId>,
     /// Where its timer stands; never later than the real one unless that was due.
     pub(crate) timer_at: Option<Time>,
 }
@@ -36,6 +38,13 @@ impl Weighter<SagaId, Entry> for Bytes {
         let json = |json: &Option<amends::Json>| json.as_ref().map_or(0, |j| j.as_str().len());
         let steps = entry.state.steps.iter().map(|s| 256 + json(&s.input) + json(&s.output));
         (256 + entry.state.input.as_str().len() + steps.sum::<usize>()) as u64
+    }
+}
+
+impl Entry {
+    /// Whether others wait for its end: an outer saga, or whoever wants its locks.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.parent.is_some() || self.definition.outline().locks > 0
     }
 }
 

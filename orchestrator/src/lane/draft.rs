@@ -7,13 +7,16 @@ use std::{
 };
 
 use amends::{
-    Definition, Record, SagaId, StatusChange, TraceParent,
-    machine::{self, Decision, Event, Fact, Send, Time, Turn},
+    Admitted, Definition, Json, Record, SagaId, StatusChange, TraceParent,
+    machine::{self, Arrival, ChildEnd, ChildOrder, Decision, Event, Send, State, Time, Turn},
 };
 
 use super::{Incoming, Item, Start, Verdict, cache::Entry, news};
 use crate::bus::Outgoing;
-use crate::store::{Batch, Change, DecidedAct, Due, Found, NewSaga, OpenAct, Rearm, Timer};
+use crate::registry::Registry;
+use crate::store::{
+    Batch, Change, DecidedAct, Due, Found, Links, NewSaga, OpenAct, Rearm, Request, Timer,
+};
 
 /// A cached timer this close to its time may have been taken by another replica's clock.
 const TIMER_SLACK: Duration = Duration::from_secs(2);
@@ -22,7 +25,23 @@ const TIMER_SLACK: Duration = Duration::from_secs(2);
 /// publication was lost in a crash.
 const NEWS_AGAIN: Duration = Duration::from_secs(10);
 
+/// What a saga that was woken may have waited for.
+#[derive(Default)]
+pub(super) struct Inbox {
+    /// What operators, its outer saga and other replicas ask for.
+    pub(super) acts: Vec<OpenAct>,
+    /// Events that its steps wait for.
+    pub(super) arrivals: Vec<Arrival>,
+    /// Nested sagas of it that have ended.
+    pub(super) ends: Vec<ChildEnd>,
+    /// It has its locks.
+    pub(super) granted: bool,
+    /// It is to begin.
+    pub(super) request: Option<Request>,
+}
+
 pub(super) struct Draft {
+    registry: Arc<Registry>,
     pub(super) entries: HashMap<SagaId, Entry>,
     /// Entries that were read for this batch, or begin in it.
     pub(super) fresh: HashSet<SagaId>,
@@ -30,13 +49,19 @@ pub(super) struct Draft {
     pub(super) foreign: HashSet<SagaId>,
     /// Sagas that hold a business key.
     pub(super) keys: HashMap<(String, String), Found>,
-    /// What operators ask for, of the sagas that were woken.
-    pub(super) acts: HashMap<SagaId, Vec<OpenAct>>,
+    /// What the sagas that were woken may have waited for.
+    pub(super) inboxes: HashMap<SagaId, Inbox>,
     decided: Vec<DecidedAct>,
     changes: HashMap<SagaId, Change>,
-    woken: HashSet<SagaId>,
+    links: Links,
+    /// Timers that fired, of sagas that went on.
+    woken: HashMap<SagaId, Due>,
+    /// Sagas that must look for something right after the commit.
+    look: HashSet<SagaId>,
+    /// Other sagas that wait for what happens in this batch.
+    wake: HashSet<SagaId>,
     /// What is to be logged and counted once it is committed, and of which saga.
-    told: Vec<(SagaId, Arc<Definition>, Fact)>,
+    told: Vec<(SagaId, Arc<Definition>, Record)>,
     /// Timers that fired and led to nothing.
     looked: HashMap<SagaId, Due>,
     pub(super) rearm: Rearm,
@@ -44,16 +69,20 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, now: Time) -> Self {
         Self {
+            registry,
             entries: HashMap::new(),
             fresh: HashSet::new(),
             foreign: HashSet::new(),
             keys: HashMap::new(),
-            acts: HashMap::new(),
+            inboxes: HashMap::new(),
             decided: Vec::new(),
             changes: HashMap::new(),
-            woken: HashSet::new(),
+            links: Links::default(),
+            woken: HashMap::new(),
+            look: HashSet::new(),
+            wake: HashSet::new(),
             told: Vec::new(),
             looked: HashMap::new(),
             rearm: Rearm::default(),
@@ -64,9 +93,11 @@ impl Draft {
     pub(super) fn decide(&mut self, item: &Item) -> Verdict {
         match &item.incoming {
             Incoming::Dead(reason) => Verdict::Bury(reason.clone()),
+            Incoming::Leave => Verdict::Leave,
             Incoming::Start(start) => self.start(item.saga, start),
-            Incoming::Event(event) => self.event(item.saga, event),
-            Incoming::Wake(due, event) => self.wake(due, event),
+            Incoming::Reply(_) if self.foreign.contains(&item.saga) => Verdict::Park,
+            Incoming::Reply(reply) => self.event(item.saga, &Event::Reply(reply.clone())),
+            Incoming::Wake(due) => Verdict::Publish(self.wake(due)),
         }
     }
 
@@ -86,36 +117,74 @@ impl Draft {
                 }
             }
         }
-        let turn = machine::start(&start.definition, id, start.input.clone(), self.now);
+        Verdict::Publish(self.begin(id, start, None))
+    }
+
+    /// A saga begins, perhaps as a step of another.
+    fn begin(
+        &mut self,
+        id: SagaId,
+        start: &Start,
+        parent: Option<(SagaId, String)>,
+    ) -> Vec<Outgoing> {
+        let outline = start.definition.outline();
         let new = NewSaga {
             definition: outline.name.clone(),
             version: outline.version,
             key: start.key.clone(),
             trace: start.trace.map(|t| t.to_string()),
             input: start.input.clone(),
+            parent: parent.clone(),
         };
         self.changes.insert(id, Change { start: Some(new), ..Change::default() });
         let entry = Entry {
             definition: Arc::clone(&start.definition),
-            state: turn.next.clone(),
+            state: State::new(outline, id, start.input.clone()),
             key: start.key.clone(),
             trace: start.trace,
             changes: Vec::new(),
+            parent: parent.map(|(id, _)| id),
             timer_at: None,
         };
         self.fresh.insert(id);
         self.entries.insert(id, entry);
-        Verdict::Publish(self.take(id, turn))
+        for name in &start.locks {
+            self.links.lock(id, name.clone());
+            self.look.insert(id);
+        }
+        let turn = machine::start(&start.definition, id, start.input.clone(), self.now);
+        self.take(id, turn)
+    }
+
+    /// A start that was asked for in SQL.
+    fn begin_requested(&mut self, due: &Due, request: Request) -> Vec<Outgoing> {
+        let Some(definition) = self.registry.starting(&request.definition).cloned() else {
+            // Another replica may know a version that starts.
+            self.rearm.set(due, Some(due.now + NEWS_AGAIN));
+            return Vec::new();
+        };
+        let (answer, publish) = match requested(definition, request) {
+            Ok(start) => match self.start(due.saga, &start) {
+                Verdict::Publish(publish) if self.entries.contains_key(&due.saga) => {
+                    self.woken.insert(due.saga, *due);
+                    (Ok(None), publish)
+                }
+                Verdict::Bury(reason) => (Err(reason), Vec::new()),
+                _ => (Ok(Some("a saga of this key and input is there already".into())), Vec::new()),
+            },
+            Err(reason) => (Err(reason), Vec::new()),
+        };
+        if !self.entries.contains_key(&due.saga) {
+            self.rearm.delete(due);
+        }
+        tracing::info!(saga = %due.saga, accepted = answer.is_ok(), why = ?answer.as_ref().err(), "a start was asked for");
+        self.links.requested(due.saga, answer);
+        publish
     }
 
     fn event(&mut self, id: SagaId, event: &Event) -> Verdict {
         let Some(entry) = self.entries.get(&id) else {
-            let unknown = format!("there is no saga {id}");
-            return if self.foreign.contains(&id) {
-                Verdict::Leave
-            } else {
-                Verdict::Bury(unknown)
-            };
+            return Verdict::Bury(format!("there is no saga {id}"));
         };
         match machine::decide(&entry.definition, &entry.state, event, self.now) {
             Decision::Turn(turn) => Verdict::Publish(self.take(id, *turn)),
@@ -133,48 +202,72 @@ impl Draft {
         }
     }
 
-    fn wake(&mut self, due: &Due, event: &Event) -> Verdict {
-        if !self.entries.contains_key(&due.saga) {
-            if !self.foreign.contains(&due.saga) {
-                self.rearm.delete(due);
+    /// A timer fired: whatever the saga waited for is looked at, and then the time.
+    fn wake(&mut self, due: &Due) -> Vec<Outgoing> {
+        let id = due.saga;
+        let inbox = self.inboxes.remove(&id).unwrap_or_default();
+        if self.foreign.contains(&id) {
+            return Vec::new();
+        }
+        if !self.entries.contains_key(&id) {
+            if let Some(request) = inbox.request {
+                return self.begin_requested(due, request);
             }
-            return Verdict::Publish(Vec::new());
+            self.rearm.delete(due);
+            return Vec::new();
         }
         // The database found the timer due; a replica whose clock is behind must not disagree.
         let now = self.now.max(due.now);
         let mut publish = Vec::new();
-        for act in self.acts.remove(&due.saga).unwrap_or_default() {
-            publish.extend(self.act(due.saga, act, now));
+        for act in inbox.acts {
+            publish.extend(self.act(due, act, now));
         }
-        let Some(entry) = self.entries.get(&due.saga) else { return Verdict::Publish(publish) };
-        match machine::decide(&entry.definition, &entry.state, event, now) {
-            Decision::Turn(turn) => {
-                self.woken.insert(due.saga);
-                publish.extend(self.take(due.saga, *turn));
-            }
-            // The batch writes the timer.
-            _ if self.woken.contains(&due.saga) => {}
+        let granted = inbox.granted.then_some(Event::Granted);
+        let ends = inbox.ends.into_iter().map(Event::Child);
+        let arrivals = inbox.arrivals.into_iter().map(Event::Arrived);
+        for event in granted.into_iter().chain(ends).chain(arrivals) {
+            publish.extend(self.happens(due, &event, now).unwrap_or_else(|why| {
+                tracing::warn!(saga = %id, why, "something that a saga waits for cannot be used");
+                Vec::new()
+            }));
+        }
+        match self.happens(due, &Event::Wake, now) {
+            Ok(more) if !more.is_empty() || self.woken.contains_key(&id) => publish.extend(more),
             _ => publish.extend(self.idle(due)),
         }
-        Verdict::Publish(publish)
+        publish
     }
 
-    /// Decides an operator's act.
-    fn act(&mut self, id: SagaId, act: OpenAct, now: Time) -> Vec<Outgoing> {
-        let Some(entry) = self.entries.get(&id) else { return Vec::new() };
-        let decision = act
-            .event
-            .map(|event| machine::decide(&entry.definition, &entry.state, &Event::Act(event), now));
-        let (publish, refusal) = match decision {
-            Ok(Decision::Turn(turn)) => {
-                self.woken.insert(id);
-                (self.take(id, *turn), None)
+    /// Something happens to a saga that was woken; why not, if it cannot.
+    fn happens(&mut self, due: &Due, event: &Event, now: Time) -> Result<Vec<Outgoing>, String> {
+        let Some(entry) = self.entries.get(&due.saga) else { return Ok(Vec::new()) };
+        match machine::decide(&entry.definition, &entry.state, event, now) {
+            Decision::Turn(turn) => {
+                self.woken.insert(due.saga, *due);
+                Ok(self.take(due.saga, *turn))
             }
-            Ok(Decision::Refused(why)) | Err(why) => (Vec::new(), Some(why)),
-            Ok(Decision::Known(_) | Decision::Unexpected(_)) => (Vec::new(), None),
+            Decision::Known(_) => Ok(Vec::new()),
+            Decision::Refused(why) => Err(why),
+            Decision::Unexpected(why) => Err(why.to_string()),
+        }
+    }
+
+    /// Decides what an operator, the outer saga or another replica asks for.
+    fn act(&mut self, due: &Due, act: OpenAct, now: Time) -> Vec<Outgoing> {
+        let id = due.saga;
+        let answer = act.event.and_then(|event| {
+            // The outer saga asked for an end that may be there already: it must look again.
+            if matches!(event, Event::Undo(_)) {
+                self.wake.extend(self.entries.get(&id).and_then(|entry| entry.parent));
+            }
+            self.happens(due, &event, now)
+        });
+        let (publish, refusal) = match answer {
+            Ok(publish) => (publish, None),
+            Err(why) => (Vec::new(), Some(why)),
         };
         let accepted = refusal.is_none();
-        tracing::info!(saga = %id, act = act.id, accepted, why = refusal, "an operator acted");
+        tracing::info!(saga = %id, act = act.id, accepted, why = refusal, "an act was decided");
         self.decided.push(DecidedAct { id: act.id, accepted, answer: refusal });
         publish
     }
@@ -192,7 +285,8 @@ impl Draft {
     /// Takes a turn into the batch.
     fn take(&mut self, id: SagaId, turn: Turn) -> Vec<Outgoing> {
         let Some(entry) = self.entries.get_mut(&id) else { return Vec::new() };
-        let outline = entry.definition.outline();
+        let definition = Arc::clone(&entry.definition);
+        let outline = definition.outline();
         let change = self.changes.entry(id).or_default();
         let mut sends = Vec::new();
         let told = entry.changes.len();
@@ -202,15 +296,59 @@ impl Draft {
                 let earlier = change.status.take().and_then(|(_, error)| error);
                 change.status = Some((status, fact.next.error.clone().or(earlier)));
             }
-            change.facts.push(Record::of(outline, &turn.next, &fact));
-            sends.extend(fact.next.sends.iter().cloned());
-            self.told.push((id, Arc::clone(&entry.definition), fact));
+            let record = Record::of(outline, &turn.next, &fact);
+            self.told.push((id, Arc::clone(&definition), record.clone()));
+            change.facts.push(record);
+            sends.extend(fact.next.sends);
         }
-        entry.state = turn.next;
+        let before = std::mem::replace(&mut entry.state, turn.next);
         let changes = entry.changes[told..].iter();
         let mut publish: Vec<_> = changes.map(|change| announce(id, entry, change)).collect();
         publish.extend(commands(entry, &sends));
+        let orders = |send| machine::child(&definition, &entry.state, send);
+        let orders: Vec<_> = sends.iter().filter_map(|s| Some((s.step, orders(s)?))).collect();
+        self.bind(id, &definition, &before);
+        for (step, order) in orders {
+            publish.extend(self.nest(id, step, order));
+        }
         publish
+    }
+
+    /// What a turn changes in what its saga waits for, and who waits for it.
+    fn bind(&mut self, id: SagaId, definition: &Definition, before: &State) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        let (old, new) =
+            (machine::waits(definition, before), machine::waits(definition, &entry.state));
+        for gone in old.iter().filter(|wait| !new.contains(wait)) {
+            self.links.found(id, gone.step.clone());
+        }
+        for wait in new.into_iter().filter(|wait| !old.contains(wait)) {
+            // The event may be there already.
+            self.look.insert(id);
+            self.links.wait(id, &definition.outline().name, wait);
+        }
+        if entry.state.status.ended() && entry.is_awaited() {
+            self.look.insert(id);
+            self.wake.extend(entry.parent);
+        }
+    }
+
+    /// What a nested saga is asked for.
+    fn nest(&mut self, outer: SagaId, step: usize, order: ChildOrder) -> Vec<Outgoing> {
+        match order {
+            ChildOrder::Start { definition, id, input } => {
+                let Some(entry) = self.entries.get(&outer) else { return Vec::new() };
+                let step = entry.state.name(entry.definition.outline(), step);
+                let trace = entry.trace;
+                let start = Start { definition, key: None, locks: Vec::new(), input, trace };
+                self.begin(id, &start, Some((outer, step)))
+            }
+            ChildOrder::Undo { id, reason } => {
+                self.links.undo(id, reason);
+                self.wake.insert(id);
+                Vec::new()
+            }
+        }
     }
 
     /// Logs and counts what was decided; for after the commit, so that nothing is told twice.
@@ -226,18 +364,24 @@ impl Draft {
         let mut alarms = Vec::new();
         for (id, mut change) in std::mem::take(&mut self.changes) {
             if let Some(entry) = self.entries.get_mut(&id) {
-                let fired = self.looked.remove(&id).is_some() || self.woken.contains(&id);
-                change.timer = timer(entry, self.now, fired);
-                if let Timer::Set(due) = change.timer {
+                let fired = self.looked.remove(&id).or_else(|| self.woken.get(&id).copied());
+                let look = self.look.contains(&id) || self.wake.remove(&id);
+                change.timer = timer(entry, self.now, fired, look);
+                if let Timer::Set(due) | Timer::Rearm(due, _) = change.timer {
                     entry.timer_at = due;
                     alarms.extend(due);
                 }
             }
             batch.add(id, change);
         }
+        for id in self.wake.drain() {
+            batch.wake(id, self.now);
+            alarms.push(self.now);
+        }
         for act in self.decided.drain(..) {
             batch.decide(act);
         }
+        *batch.links() = std::mem::take(&mut self.links);
         for (id, due) in self.looked.drain() {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             // Another turn may move it at the same time: the next one writes it.
@@ -249,6 +393,19 @@ impl Draft {
         }
         (batch, alarms)
     }
+}
+
+/// What was asked for in SQL, checked like a trigger.
+fn requested(definition: Arc<Definition>, request: Request) -> Result<Start, String> {
+    let input = Json::parse(request.input.as_bytes()).map_err(|e| e.to_string())?;
+    let Admitted { key, locks } = definition.admit(&input).map_err(|e| e.to_string())?;
+    let key = match (key, request.key) {
+        (Some(own), Some(asked)) if own != asked => {
+            return Err(format!("the input's key is `{own}`, not `{asked}`"));
+        }
+        (own, asked) => own.or(asked),
+    };
+    Ok(Start { definition, key, locks, input, trace: None })
 }
 
 fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
@@ -263,16 +420,21 @@ fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
 }
 
 /// A timer is written only when the one that stands would fire too late: an early one fires, finds
-/// nothing due, and is set again.
-fn timer(entry: &Entry, now: Time, fired: bool) -> Timer {
-    let due = entry.state.due();
-    if fired && entry.changes.last().is_some_and(|c| c.seq + 1 == entry.state.seq) {
-        let again = now + NEWS_AGAIN;
-        return Timer::Set(Some(due.map_or(again, |due| due.min(again))));
+/// nothing due, and is set again. `look`: something may be there that the saga does not know of yet.
+fn timer(entry: &Entry, now: Time, fired: Option<Due>, look: bool) -> Timer {
+    let due = if look { Some(now) } else { entry.state.due() };
+    let ended = entry.state.status.ended() && !look;
+    if let Some(fired) = fired {
+        let news = entry.changes.last().is_some_and(|c| c.seq + 1 == entry.state.seq);
+        let again = news.then(|| now + NEWS_AGAIN);
+        return match due.into_iter().chain(again).min() {
+            None if ended => Timer::Delete,
+            due => Timer::Rearm(due, fired),
+        };
     }
     match (due, entry.timer_at) {
-        _ if entry.state.status.ended() => Timer::Delete,
-        (Some(due), Some(at)) if !fired && at <= due && at > now + TIMER_SLACK => Timer::Keep,
+        _ if ended => Timer::Delete,
+        (Some(due), Some(at)) if at <= due && at > now + TIMER_SLACK => Timer::Keep,
         (due, _) => Timer::Set(due),
     }
 }

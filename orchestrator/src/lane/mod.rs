@@ -6,7 +6,7 @@ mod draft;
 mod news;
 mod turn;
 
-use amends::{Definition, Json, SagaId, TraceParent, machine::Event};
+use amends::{Definition, Json, SagaId, TraceParent, machine::ReplyEvent};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -35,9 +35,11 @@ pub(crate) enum Incoming {
     /// A trigger.
     Start(Box<Start>),
     /// A reply.
-    Event(Event),
+    Reply(ReplyEvent),
     /// A timer.
-    Wake(Due, Event),
+    Wake(Due),
+    /// A message for another replica.
+    Leave,
     /// A message that could not be read, with the reason.
     Dead(String),
 }
@@ -46,6 +48,7 @@ pub(crate) enum Incoming {
 pub(crate) struct Start {
     pub(crate) definition: Arc<Definition>,
     pub(crate) key: Option<String>,
+    pub(crate) locks: Vec<String>,
     pub(crate) input: Json,
     pub(crate) trace: Option<TraceParent>,
 }
@@ -58,7 +61,9 @@ pub(crate) enum Verdict {
     Bury(String),
     /// It contradicts cached state, which may be outdated: decide again on a fresh one.
     Recheck,
-    /// Leave it to a replica that knows the definition: no ack.
+    /// Keep it in Postgres for a replica that knows the saga's version, then ack.
+    Park,
+    /// Leave it to another replica: no ack.
     Leave,
 }
 

@@ -1,19 +1,22 @@
 //! What operators read and count of a turn.
 
 use amends::{
-    Op, Outline, SagaId,
-    machine::{Fact, Failure, Kind, Status},
+    Op, Outline, Record, SagaId,
+    machine::{Failure, Kind, Status},
 };
 
 /// One log line a fact, and the counters.
-pub(super) fn fact(saga: SagaId, outline: &Outline, fact: &Fact) {
-    let step = fact.step.and_then(|at| outline.steps.get(at)).map_or("", |s| s.name.as_str());
+pub(super) fn fact(saga: SagaId, outline: &Outline, fact: &Record) {
+    let step = fact.step.as_deref().unwrap_or_default();
     let (op, attempt) = (fact.op.map_or("", Op::as_str), fact.attempt);
     let kind = fact.kind.as_str();
     let detail = fact.detail.as_ref().map(amends::Json::as_str).unwrap_or_default();
     match fact.kind {
         Kind::Broke | Kind::TimedOut | Kind::Late | Kind::Unmappable => {
             tracing::warn!(%saga, step, op, attempt, detail, "{kind}");
+        }
+        Kind::Deadline => {
+            tracing::error!(%saga, definition = outline.name, detail, "the saga's deadline has passed");
         }
         Kind::Rejected => tracing::info!(%saga, step, op, attempt, detail, "{kind}"),
         _ => tracing::debug!(%saga, step, op, attempt, "{kind}"),

@@ -1,8 +1,12 @@
 //! load → decide → commit → hand over, for a batch at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use amends::{Retry, SagaId, StatusChange, machine::State};
+use amends::{
+    AttemptId, Retry, SagaId, StatusChange,
+    machine::{self, ReplyEvent, State},
+};
+use sqlx::types::Uuid;
 use tokio::sync::mpsc;
 
 use super::{
@@ -124,7 +128,7 @@ impl Lane {
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
     async fn attempt(&mut self, work: &Work) -> Result<Vec<Verdict>, CommitError> {
-        let mut draft = Draft::new(self.now.get());
+        let mut draft = Draft::new(Arc::clone(&self.registry), self.now.get());
         self.load(&mut draft, work).await?;
         let verdicts: Vec<_> = work.items.iter().map(|item| draft.decide(item)).collect();
         let (batch, alarms) = draft.batch();
@@ -155,14 +159,14 @@ impl Lane {
         for item in &work.items {
             let cached = self.cache.take(item.saga).filter(|_| work.cached);
             let start = matches!(item.incoming, Incoming::Start(_));
-            let timer = matches!(item.incoming, Incoming::Wake(..));
+            let timer = matches!(item.incoming, Incoming::Wake(_));
             if timer {
                 woken.push(item.saga.0);
             }
             match cached {
                 // A timer may be moved without a new fact: only a fresh state may do that.
                 Some(entry) if !timer => drop(draft.entries.insert(item.saga, entry)),
-                _ if matches!(item.incoming, Incoming::Dead(_)) => {}
+                _ if matches!(item.incoming, Incoming::Dead(_) | Incoming::Leave) => {}
                 _ if draft.entries.contains_key(&item.saga) && !timer => {}
                 // A trigger is taken for new, until its insert says that it is not.
                 _ if start && work.cached => {}
@@ -180,14 +184,50 @@ impl Lane {
         for (id, stored) in self.store.load(&ids).await? {
             self.unfold(draft, id, stored);
         }
-        draft.acts = self.store.open_acts(&woken).await?;
         draft.keys = self.store.find(&definitions, &keys).await?;
+        self.look(draft, &woken).await
+    }
+
+    /// Looks for what the sagas that were woken may have waited for. Whoever brings such a thing
+    /// commits it first and wakes the saga then, so nothing is missed.
+    async fn look(&self, draft: &mut Draft, woken: &[Uuid]) -> Result<(), CommitError> {
+        for (id, acts) in self.store.open_acts(woken).await? {
+            draft.inboxes.entry(id).or_default().acts = acts;
+        }
+        let Looks { missing, waiting, queued, ended, children } = Looks::of(draft, woken);
+        for (id, request) in self.store.requests(&missing).await? {
+            draft.inboxes.entry(id).or_default().request = Some(request);
+        }
+        for (id, arrivals) in self.store.arrivals(&waiting).await? {
+            draft.inboxes.entry(id).or_default().arrivals = arrivals;
+        }
+        for id in self.store.acquire(&queued).await? {
+            draft.inboxes.entry(id).or_default().granted = true;
+        }
+        if self.store.release(&ended).await? > 0 {
+            self.alarm.set(Duration::ZERO);
+        }
+        let ids: Vec<_> = children.keys().map(|id| id.0).collect();
+        for (id, end) in self.store.ends(&ids).await? {
+            if let Some((outer, step)) = children.get(&id) {
+                let inbox = draft.inboxes.entry(*outer).or_default();
+                inbox.ends.push(end.of_step(step));
+            }
+        }
         Ok(())
     }
 
     /// Folds a saga's facts into its state.
     fn unfold(&self, draft: &mut Draft, id: SagaId, stored: Stored) {
         let Some(definition) = self.registry.get(&stored.definition, stored.version) else {
+            if self.registry.meet(&stored.definition, stored.version) {
+                let (definition, version) = (&stored.definition, stored.version);
+                tracing::warn!(
+                    definition,
+                    version,
+                    "there are sagas of a version that this program does not know; they are left to replicas that do"
+                );
+            }
             draft.foreign.insert(id);
             return;
         };
@@ -211,15 +251,15 @@ impl Lane {
             }
         }
         let trace = stored_trace(stored.trace.as_deref());
-        let (key, timer_at) = (stored.key, stored.timer_at);
-        let entry = Entry { definition, state, key, trace, changes, timer_at };
+        let (key, parent, timer_at) = (stored.key, stored.parent, stored.timer_at);
+        let entry = Entry { definition, state, key, trace, changes, parent, timer_at };
         draft.entries.insert(id, entry);
         draft.fresh.insert(id);
     }
 
     /// Gives what was decided to the publisher; returns what must be decided again.
     async fn hand_over(&self, items: Vec<Item>, verdicts: Vec<Verdict>) -> Option<Work> {
-        let (mut jobs, mut again) = (Vec::new(), Vec::new());
+        let (mut jobs, mut again, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         for (item, verdict) in items.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Publish(publish) => {
@@ -227,13 +267,41 @@ impl Lane {
                 }
                 Verdict::Bury(reason) => jobs.push(buried(item, &reason)),
                 Verdict::Recheck => again.push(item),
+                Verdict::Park => parked.push(item),
                 Verdict::Leave => {}
             }
         }
+        jobs.extend(self.park(parked).await);
         if !jobs.is_empty() {
             self.publisher.hand_over(jobs).await;
         }
         (!again.is_empty()).then_some(Work { items: again, cached: false, conflicts: 0 })
+    }
+
+    /// Keeps replies in Postgres for a replica that knows their sagas' version. What cannot be kept
+    /// now is not acked, and delivered again.
+    async fn park(&self, items: Vec<Item>) -> Vec<Job> {
+        let (mut sagas, mut ids, mut bodies, mut services) = (vec![], vec![], vec![], vec![]);
+        for item in &items {
+            let Incoming::Reply(reply) = &item.incoming else { continue };
+            let ReplyEvent { step, op, attempt, service, reply } = reply;
+            let Ok(body) = reply.to_json() else { continue };
+            let (step, op, attempt) = (Arc::clone(step), *op, *attempt);
+            ids.push(AttemptId { saga: item.saga, step, op, attempt }.to_string());
+            sagas.push(item.saga.0);
+            bodies.push(body.as_str().to_owned());
+            services.push(service.clone());
+        }
+        if sagas.is_empty() {
+            return Vec::new();
+        }
+        if let Err(error) = self.store.park(&sagas, &ids, &bodies, &services).await {
+            tracing::warn!(?error, "replies could not be kept; they will be delivered again");
+            return Vec::new();
+        }
+        metrics::counter!("amends_replies_parked_total").increment(sagas.len() as u64);
+        let ack = |item: Item| Job { publish: Vec::new(), bury: None, ack: item.delivery };
+        items.into_iter().map(ack).collect()
     }
 
     async fn poison(&self, work: Work, reason: &str) {
@@ -244,6 +312,47 @@ impl Lane {
             }
             self.publisher.hand_over(vec![buried(item, &reason)]).await;
         }
+    }
+}
+
+/// Which of the sagas that were woken look for what.
+#[derive(Default)]
+struct Looks {
+    missing: Vec<Uuid>,
+    waiting: Vec<Uuid>,
+    queued: Vec<Uuid>,
+    /// Ended, with locks.
+    ended: Vec<Uuid>,
+    /// Nested sagas, and whose step each is.
+    children: HashMap<SagaId, (SagaId, String)>,
+}
+
+impl Looks {
+    fn of(draft: &Draft, woken: &[Uuid]) -> Self {
+        let mut looks = Self::default();
+        for id in woken {
+            let Some(entry) = draft.entries.get(&SagaId(*id)) else {
+                if !draft.foreign.contains(&SagaId(*id)) {
+                    looks.missing.push(*id);
+                }
+                continue;
+            };
+            let (definition, state) = (&entry.definition, &entry.state);
+            if !machine::waits(definition, state).is_empty() {
+                looks.waiting.push(*id);
+            }
+            if state.queued {
+                looks.queued.push(*id);
+            }
+            if state.status.ended() && definition.outline().locks > 0 {
+                looks.ended.push(*id);
+            }
+            looks.children.extend(
+                machine::open_children(definition, state)
+                    .map(|(step, child)| (child, (state.id, step))),
+            );
+        }
+        looks
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use amends::{
-    Json, SagaId,
-    machine::{Act, ActEvent},
+    AttemptId, Json, SagaId,
+    machine::{Act, ActEvent, Event, ReplyEvent},
     wire::Reply,
 };
 use sqlx::types::Uuid;
@@ -16,7 +16,7 @@ use super::{CommitError, Store};
 pub(crate) struct OpenAct {
     pub(crate) id: i64,
     /// What it asks for, or why that cannot be read.
-    pub(crate) event: Result<ActEvent, String>,
+    pub(crate) event: Result<Event, String>,
 }
 
 /// What became of an act.
@@ -52,16 +52,26 @@ impl Store {
         let rows =
             sqlx::query_file!("src/store/sql/load_acts.sql", ids).fetch_all(&self.pool).await?;
         for row in rows {
-            let event = read(&row.act, row.step, row.outcome).map(|act| ActEvent {
-                act,
-                by: row.actor,
-                reason: row.reason,
-                seen: u32::try_from(row.seen).unwrap_or(0),
-            });
+            let event = match row.act.as_str() {
+                "undo" => Ok(Event::Undo(row.reason)),
+                "reply" => parked(row.step, row.outcome, row.actor).map(Event::Reply),
+                act => read(act, row.step, row.outcome).map(|act| {
+                    let seen = u32::try_from(row.seen).unwrap_or(0);
+                    Event::Act(ActEvent { act, by: row.actor, reason: row.reason, seen })
+                }),
+            };
             acts.entry(SagaId(row.saga_id)).or_default().push(OpenAct { id: row.id, event });
         }
         Ok(acts)
     }
+}
+
+/// A reply that another replica left here.
+fn parked(id: Option<String>, body: Option<String>, service: String) -> Result<ReplyEvent, String> {
+    let id: AttemptId = id.unwrap_or_default().parse().map_err(|e| format!("{e}"))?;
+    let reply = Reply::parse(body.unwrap_or_default().as_bytes()).map_err(|e| e.to_string())?;
+    let AttemptId { step, op, attempt, .. } = id;
+    Ok(ReplyEvent { step, op, attempt, service, reply })
 }
 
 fn read(act: &str, step: Option<String>, outcome: Option<String>) -> Result<Act, String> {
@@ -78,6 +88,7 @@ fn read(act: &str, step: Option<String>, outcome: Option<String>) -> Result<Act,
         "cancel" => Act::Cancel,
         "pause" => Act::Pause,
         "resume" => Act::Resume,
+        "break_lock" => Act::Unlock,
         other => return Err(format!("this version does not know the act `{other}`")),
     })
 }

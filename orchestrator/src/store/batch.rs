@@ -6,7 +6,7 @@ use amends::{
 };
 use sqlx::types::Uuid;
 
-use super::{CommitError, DecidedAct, Store};
+use super::{CommitError, DecidedAct, Due, Links, Store};
 
 /// What changes for one saga in a batch.
 #[derive(Debug, Default)]
@@ -27,8 +27,10 @@ pub(crate) enum Timer {
     /// Stays: it is early enough.
     #[default]
     Keep,
-    /// Set; `None` is infinity.
+    /// Set, unless it stands earlier; `None` is infinity.
     Set(Option<Time>),
+    /// It fired, and is set anew; unless somebody moved it since then, and set it earlier.
+    Rearm(Option<Time>, Due),
     /// Deleted.
     Delete,
 }
@@ -41,6 +43,8 @@ pub(crate) struct NewSaga {
     pub(crate) key: Option<String>,
     pub(crate) trace: Option<String>,
     pub(crate) input: Json,
+    /// The saga that it is a step of, and which.
+    pub(crate) parent: Option<(SagaId, String)>,
 }
 
 /// Columns of the rows to write.
@@ -51,6 +55,7 @@ pub(crate) struct Batch {
     changes: Changes,
     timers: Timers,
     acts: Acts,
+    links: Links,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +90,8 @@ struct Starts {
     status: Vec<&'static str>,
     error: Vec<Option<String>>,
     finished_at: Vec<Option<Time>>,
+    parent: Vec<Option<Uuid>>,
+    parent_step: Vec<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -99,12 +106,26 @@ struct Changes {
 struct Timers {
     id: Vec<Uuid>,
     due_at: Vec<Option<Time>>,
+    fired: Vec<Uuid>,
+    next_due: Vec<Option<Time>>,
+    leased_until: Vec<Time>,
     deleted: Vec<Uuid>,
 }
 
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
-        self.facts.saga.is_empty() && self.acts.id.is_empty()
+        self.facts.saga.is_empty() && self.acts.id.is_empty() && self.links.is_empty()
+    }
+
+    /// Sagas are bound to more than services here.
+    pub(crate) const fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
+
+    /// Has a saga looked at that is not changed by this batch.
+    pub(crate) fn wake(&mut self, id: SagaId, now: Time) {
+        self.timers.id.push(id.0);
+        self.timers.due_at.push(Some(now));
     }
 
     /// Adds what became of an operator's act.
@@ -142,6 +163,11 @@ impl Batch {
             Timer::Set(due) => {
                 self.timers.id.push(id.0);
                 self.timers.due_at.push(due);
+            }
+            Timer::Rearm(due, fired) => {
+                self.timers.fired.push(id.0);
+                self.timers.next_due.push(due);
+                self.timers.leased_until.push(fired.leased_until);
             }
         }
         for fact in change.facts {
@@ -187,6 +213,9 @@ impl Starts {
         self.status.push(status.as_str());
         self.error.push(error.map(|e| e.to_json().as_str().to_owned()));
         self.finished_at.push(finished_at);
+        let (parent, step) = new.parent.map(|(id, step)| (id.0, step)).unzip();
+        self.parent.push(parent);
+        self.parent_step.push(step);
     }
 }
 
@@ -204,9 +233,12 @@ impl Store {
     /// # Errors
     /// [`CommitError`]; after `Unavailable` the batch may have been written.
     pub(crate) async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        let Batch { facts: f, starts: s, changes: c, timers: t, acts: a } = batch;
+        let Batch { facts: f, starts: s, changes: c, timers: t, acts: a, links: l } = batch;
         let starts = !s.id.is_empty();
-        let changes = !c.id.is_empty() || !t.deleted.is_empty() || t.id.len() > s.id.len();
+        let changes = !c.id.is_empty()
+            || !t.deleted.is_empty()
+            || !t.fired.is_empty()
+            || t.id.len() > s.id.len();
         macro_rules! run {
             ($file:literal $(, $more:expr)*) => {
                 sqlx::query_file!(
@@ -218,8 +250,8 @@ impl Store {
                 .await
             };
         }
-        let acts = !a.id.is_empty();
-        match (starts || acts, changes || acts) {
+        let rare = !a.id.is_empty() || !l.is_empty();
+        match (starts || rare, changes || rare) {
             (false, false) => run!("src/store/sql/facts.sql"),
             (true, false) => run!(
                 "src/store/sql/starts.sql",
@@ -233,6 +265,8 @@ impl Store {
                 &s.status as &[&str],
                 &s.error as &[Option<String>],
                 &s.finished_at as &[Option<Time>],
+                &s.parent as &[Option<Uuid>],
+                &s.parent_step as &[Option<String>],
                 &t.id,
                 &t.due_at as &[Option<Time>]
             ),
@@ -244,6 +278,9 @@ impl Store {
                 &c.finished_at as &[Option<Time>],
                 &t.id,
                 &t.due_at as &[Option<Time>],
+                &t.fired,
+                &t.next_due as &[Option<Time>],
+                &t.leased_until,
                 &t.deleted
             ),
             (true, true) => run!(
@@ -258,6 +295,8 @@ impl Store {
                 &s.status as &[&str],
                 &s.error as &[Option<String>],
                 &s.finished_at as &[Option<Time>],
+                &s.parent as &[Option<Uuid>],
+                &s.parent_step as &[Option<String>],
                 &t.id,
                 &t.due_at as &[Option<Time>],
                 &c.id,
@@ -265,9 +304,25 @@ impl Store {
                 &c.error as &[Option<String>],
                 &c.finished_at as &[Option<Time>],
                 &t.deleted,
+                &t.fired,
+                &t.next_due as &[Option<Time>],
+                &t.leased_until,
                 &a.id,
                 &a.accepted,
-                &a.answer as &[Option<String>]
+                &a.answer as &[Option<String>],
+                &l.waits.saga,
+                &l.waits.step,
+                &l.waits.matcher,
+                &l.waits.key,
+                &l.found.saga,
+                &l.found.step,
+                &l.locks.saga,
+                &l.locks.name,
+                &l.undone.saga,
+                &l.undone.reason,
+                &l.requests.saga,
+                &l.requests.accepted,
+                &l.requests.answer as &[Option<String>]
             ),
         }?;
         Ok(())

@@ -56,6 +56,7 @@ impl Store {
         let services: Vec<_> = steps.iter().map(|s| s.service.clone()).collect();
         let operations: Vec<_> = steps.iter().map(|s| s.operation.clone()).collect();
         let kinds: Vec<_> = steps.iter().map(|s| s.kind.as_str()).collect();
+        let tasks: Vec<_> = steps.iter().map(|s| s.task.as_str()).collect();
         let version = i32::try_from(outline.version).unwrap_or(i32::MAX);
         loop {
             let row = sqlx::query_file!(
@@ -68,7 +69,8 @@ impl Store {
                 &names,
                 &services,
                 &operations,
-                &kinds as &[&str]
+                &kinds as &[&str],
+                &tasks as &[&str]
             )
             .fetch_one(&self.pool)
             .await?;

@@ -16,6 +16,8 @@ pub(crate) struct Stored {
     pub(crate) trace: Option<String>,
     pub(crate) input: Json,
     pub(crate) timer_at: Option<Time>,
+    /// The saga that it is a step of.
+    pub(crate) parent: Option<SagaId>,
     /// Its facts, or why one cannot be read: a newer version may have written it.
     pub(crate) facts: Result<Vec<Record>, String>,
 }
@@ -46,6 +48,7 @@ impl Store {
                 trace: row.trace,
                 input: Json::trusted(&row.input),
                 timer_at: row.due_at,
+                parent: row.parent.map(SagaId),
                 facts: Ok(Vec::new()),
             };
             (SagaId(row.id), stored)

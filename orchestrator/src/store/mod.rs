@@ -8,8 +8,10 @@ mod batch;
 mod definitions;
 mod error;
 mod letters;
+mod links;
 mod load;
 mod timers;
+mod waits;
 
 use sqlx::PgPool;
 
@@ -17,8 +19,10 @@ pub(crate) use acts::{DecidedAct, OpenAct};
 pub(crate) use batch::{Batch, Change, NewSaga, Timer};
 pub use definitions::RegisterError;
 pub(crate) use error::CommitError;
+pub(crate) use links::{Links, matcher};
 pub(crate) use load::{Found, Stored};
 pub(crate) use timers::{Due, Rearm};
+pub(crate) use waits::{Kept, Request};
 
 /// The orchestrator's tables.
 #[derive(Debug, Clone)]

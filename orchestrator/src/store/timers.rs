@@ -8,7 +8,7 @@ use sqlx::types::Uuid;
 use super::{CommitError, Store};
 
 /// A timer that is due and was leased to this replica.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) saga: SagaId,
     /// When it fires again, should this replica not come to it.
@@ -46,20 +46,39 @@ impl Rearm {
 
 impl Store {
     /// Leases up to `limit` timers that are due. Replicas share them by `skip locked`; a lease that
-    /// is not used up runs out, and the timer fires again.
+    /// is not used up runs out, and the timer fires again. Sagas of the versions in `but` are left to
+    /// replicas that know them.
     ///
     /// # Errors
     /// [`CommitError::Unavailable`].
-    pub(crate) async fn claim(&self, limit: i64, lease: Duration) -> Result<Vec<Due>, CommitError> {
-        let rows = sqlx::query_file!("src/store/sql/claim_timers.sql", limit, lease.as_secs_f64())
-            .fetch_all(&self.pool)
-            .await?;
-        let due = rows.into_iter().map(|row| Due {
-            saga: SagaId(row.saga_id),
-            leased_until: row.leased_until,
-            now: row.now,
-        });
-        Ok(due.collect())
+    pub(crate) async fn claim(
+        &self,
+        limit: i64,
+        lease: Duration,
+        but: &[(String, u32)],
+    ) -> Result<Vec<Due>, CommitError> {
+        let lease = lease.as_secs_f64();
+        macro_rules! claim {
+            ($file:literal $(, $but:expr)*) => {
+                sqlx::query_file!($file, limit, lease $(, $but)*)
+                    .fetch_all(&self.pool)
+                    .await?
+                    .into_iter()
+                    .map(|row| Due {
+                        saga: SagaId(row.saga_id),
+                        leased_until: row.leased_until,
+                        now: row.now,
+                    })
+                    .collect()
+            };
+        }
+        if but.is_empty() {
+            return Ok(claim!("src/store/sql/claim_timers.sql"));
+        }
+        let version = |v: &u32| i32::try_from(*v).unwrap_or(i32::MAX);
+        let (names, versions): (Vec<_>, Vec<_>) =
+            but.iter().map(|(name, v)| (name.clone(), version(v))).unzip();
+        Ok(claim!("src/store/sql/claim_known_timers.sql", &names, &versions))
     }
 
     /// How long until the next timer is due (`None` when there is none), and the database's clock.

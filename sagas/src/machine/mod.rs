@@ -27,7 +27,7 @@ use crate::{Definition, Json, Op, wire};
 pub use act::{Act, ActEvent};
 pub use decide::{Arrival, ChildEnd, Decision, Event, ReplyEvent, Turn, Unexpected, decide, start};
 pub use fact::{Fact, Failure, Kind, Next, Send, Status};
-pub use nested::{ChildOrder, child, child_id};
+pub use nested::{ChildOrder, child, child_id, open_children};
 pub use state::{OpState, Phase, State, StepState};
 pub use waits::{Wait, waits};
 

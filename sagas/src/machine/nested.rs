@@ -54,6 +54,19 @@ pub fn child_id(definition: &Definition, state: &State, at: usize) -> Option<Sag
     matches!(plan.task, Task::Saga { .. }).then(|| SagaId::nested(state.id, &plan.name))
 }
 
+/// The steps whose nested sagas are waited for, and these sagas.
+pub fn open_children<'a>(
+    definition: &'a Definition,
+    state: &'a State,
+) -> impl Iterator<Item = (String, SagaId)> + 'a {
+    let open = |at: &usize| {
+        let step = &state.steps[*at];
+        step.action.phase.is_open() || step.compensation.phase.is_open()
+    };
+    let child = |at| Some((state.name(definition.outline(), at), child_id(definition, state, at)?));
+    (0..state.steps.len()).filter(open).filter_map(child)
+}
+
 /// How a nested saga ended: completed is ok, compensated is rejected, or the undoing that was asked
 /// for.
 pub(super) fn ended(definition: &Definition, state: &State, end: &ChildEnd, now: Time) -> Decision {

@@ -8,12 +8,20 @@ with changed as (
         as c (id, status, error, finished_at)
     where s.id = c.id
 ), armed as (
-    insert into amends.timer (saga_id, due_at)
+    -- what another turn has set to fire earlier stays
+    insert into amends.timer as old (saga_id, due_at)
     select t.saga_id, coalesce(t.due_at, 'infinity')
     from unnest($14::uuid[], $15::timestamptz[]) as t (saga_id, due_at)
-    on conflict (saga_id) do update set due_at = excluded.due_at
+    on conflict (saga_id) do update set due_at = least(old.due_at, excluded.due_at)
+), rearmed as (
+    -- a timer that fired is set anew, unless another turn moved it since
+    update amends.timer t
+    set due_at = case when t.due_at = r.leased_until then coalesce(r.due_at, 'infinity')
+                      else least(t.due_at, r.due_at) end
+    from unnest($16::uuid[], $17::timestamptz[], $18::timestamptz[]) as r (saga_id, due_at, leased_until)
+    where t.saga_id = r.saga_id
 ), disarmed as (
-    delete from amends.timer t using unnest($16::uuid[]) as d (saga_id)
+    delete from amends.timer t using unnest($19::uuid[]) as d (saga_id)
     where t.saga_id = d.saga_id
 )
 insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, next)

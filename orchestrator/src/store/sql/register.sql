@@ -4,11 +4,12 @@ with registered as (
     on conflict (name, version) do nothing
     returning name, version
 ), steps as (
-    insert into amends.definition_step (name, version, position, step, service, operation, kind)
-    select r.name, r.version, s.position, s.step, s.service, s.operation, s.kind
+    insert into amends.definition_step (name, version, position, step, service, operation, kind,
+         task)
+    select r.name, r.version, s.position, s.step, s.service, s.operation, s.kind, s.task
     from registered r,
-         unnest($5::integer[], $6::text[], $7::text[], $8::text[], $9::text[])
-             as s (position, step, service, operation, kind)
+         unnest($5::integer[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+             as s (position, step, service, operation, kind, task)
 )
 select coalesce(
     (select $3 from registered),

@@ -1,15 +1,18 @@
 with started as (
     insert into amends.saga
-        (id, definition, version, key, trace, input, started_at, status, error, finished_at)
+        (id, definition, version, key, trace, input, started_at, status, error, finished_at, parent,
+         parent_step)
     select s.id, s.definition, s.version, s.key, s.trace, s.input::json, s.started_at, s.status,
-           s.error::json, s.finished_at
+           s.error::json, s.finished_at, s.parent, s.parent_step
     from unnest($10::uuid[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::text[],
-                $16::timestamptz[], $17::text[], $18::text[], $19::timestamptz[])
-        as s (id, definition, version, key, trace, input, started_at, status, error, finished_at)
+                $16::timestamptz[], $17::text[], $18::text[], $19::timestamptz[], $20::uuid[],
+                $21::text[])
+        as s (id, definition, version, key, trace, input, started_at, status, error, finished_at,
+              parent, parent_step)
 ), armed as (
     insert into amends.timer (saga_id, due_at)
     select t.saga_id, coalesce(t.due_at, 'infinity')
-    from unnest($20::uuid[], $21::timestamptz[]) as t (saga_id, due_at)
+    from unnest($22::uuid[], $23::timestamptz[]) as t (saga_id, due_at)
 )
 insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, next)
 select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.next::json

@@ -1,0 +1,1 @@
+select saga as "saga!" from amends.acquire_locks($1::uuid[]) as saga

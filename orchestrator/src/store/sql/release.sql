@@ -1,0 +1,1 @@
+select saga as "saga!" from amends.release_locks($1::uuid[]) as saga

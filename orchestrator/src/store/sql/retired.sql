@@ -1,0 +1,1 @@
+select name, version from amends.definition where retired_at is not null

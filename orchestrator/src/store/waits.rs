@@ -1,0 +1,209 @@
+//! What a saga that was woken may have waited for, and what may wait for it.
+
+use std::collections::HashMap;
+
+use amends::{
+    Json, SagaId,
+    machine::{Arrival, ChildEnd, Status},
+};
+use sqlx::types::Uuid;
+
+use super::{CommitError, Store};
+
+/// Events read for one step at once; the step takes one, so this is for several steps that wait for
+/// the same.
+const ARRIVALS_MAX: i64 = 100;
+
+/// A start that was asked for in SQL.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) definition: String,
+    pub(crate) key: Option<String>,
+    pub(crate) input: String,
+}
+
+/// A nested saga that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: Status,
+    pub(crate) output: Option<Json>,
+    pub(crate) error: Option<amends::machine::Failure>,
+}
+
+impl Ended {
+    pub(crate) fn of_step(self, step: &str) -> ChildEnd {
+        let Self { status, output, error } = self;
+        ChildEnd { step: step.into(), status, output, error }
+    }
+}
+
+/// An event for a step that may wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) matcher: Vec<String>,
+    pub(crate) key: Vec<String>,
+    pub(crate) source: Vec<String>,
+    pub(crate) body: Vec<String>,
+}
+
+impl Store {
+    /// The kept events that steps of these sagas wait for, oldest first.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn arrivals(
+        &self,
+        ids: &[Uuid],
+    ) -> Result<HashMap<SagaId, Vec<Arrival>>, CommitError> {
+        let mut arrivals: HashMap<_, Vec<_>> = HashMap::new();
+        if ids.is_empty() {
+            return Ok(arrivals);
+        }
+        let rows = sqlx::query_file!("src/store/sql/arrivals.sql", ids, ARRIVALS_MAX)
+            .fetch_all(&self.pool)
+            .await?;
+        for row in rows {
+            let body = Json::trusted(&row.body);
+            let arrival = Arrival { step: row.step.into(), event: row.id, body };
+            arrivals.entry(SagaId(row.saga_id)).or_default().push(arrival);
+        }
+        Ok(arrivals)
+    }
+
+    /// Those of these sagas that have ended, and how.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn ends(&self, ids: &[Uuid]) -> Result<HashMap<SagaId, Ended>, CommitError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = sqlx::query_file!("src/store/sql/ends.sql", ids).fetch_all(&self.pool).await?;
+        let ended = rows.into_iter().filter_map(|row| {
+            let status = row.status.parse().ok()?;
+            let error = row.error.and_then(|error| serde_json::from_str(&error).ok());
+            let output = row.output.map(|output| Json::trusted(&output));
+            Some((SagaId(row.id), Ended { status, output, error }))
+        });
+        Ok(ended.collect())
+    }
+
+    /// Starts that were asked for under these ids.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn requests(
+        &self,
+        ids: &[Uuid],
+    ) -> Result<HashMap<SagaId, Request>, CommitError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows =
+            sqlx::query_file!("src/store/sql/requests.sql", ids).fetch_all(&self.pool).await?;
+        let requests = rows.into_iter().map(|row| {
+            let request = Request { definition: row.definition, key: row.key, input: row.input };
+            (SagaId(row.saga_id), request)
+        });
+        Ok(requests.collect())
+    }
+
+    /// Gives these sagas their locks, as far as they are first in line; returns those that hold all
+    /// of theirs.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn acquire(&self, ids: &[Uuid]) -> Result<Vec<SagaId>, CommitError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows =
+            sqlx::query_file!("src/store/sql/acquire.sql", ids).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| SagaId(row.saga)).collect())
+    }
+
+    /// Takes their locks from sagas that have ended; returns how many sagas were woken by it.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn release(&self, ids: &[Uuid]) -> Result<usize, CommitError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let woken =
+            sqlx::query_file!("src/store/sql/release.sql", ids).fetch_all(&self.pool).await?;
+        Ok(woken.len())
+    }
+
+    /// Keeps replies for a replica that knows their sagas' version.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn park(
+        &self,
+        sagas: &[Uuid],
+        ids: &[String],
+        bodies: &[String],
+        services: &[String],
+    ) -> Result<(), CommitError> {
+        sqlx::query_file!("src/store/sql/park.sql", sagas, ids, bodies, services)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Keeps events on `subject` for the steps of `definition` that wait for them, now or later, and
+    /// wakes those that do now; returns how many. `None`: a version that this program does not know
+    /// may wait for them too, so another must take them.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub(crate) async fn keep(
+        &self,
+        definition: &str,
+        versions: &[i32],
+        subject: &str,
+        kept: &Kept,
+    ) -> Result<Option<usize>, CommitError> {
+        let row = sqlx::query_file!(
+            "src/store/sql/keep.sql",
+            definition,
+            versions,
+            subject,
+            &kept.matcher,
+            &kept.key,
+            &kept.source,
+            &kept.body
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        if row.known_elsewhere {
+            return Ok(None);
+        }
+        // In a statement of its own, which sees what began to wait until now; what begins later looks
+        // for itself.
+        let woken = sqlx::query_file!("src/store/sql/wake_waiting.sql", &kept.matcher, &kept.key)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(Some(woken.len()))
+    }
+
+    /// Forgets kept events that no saga can ask for any more.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn forget_events(&self) -> Result<u64, CommitError> {
+        let done = sqlx::query_file!("src/store/sql/forget_events.sql").execute(&self.pool).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// The versions that start no more sagas.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn retired(&self) -> Result<Vec<(String, u32)>, CommitError> {
+        let rows = sqlx::query_file!("src/store/sql/retired.sql").fetch_all(&self.pool).await?;
+        let version = |v: i32| u32::try_from(v).unwrap_or(0);
+        Ok(rows.into_iter().map(|row| (row.name, version(row.version))).collect())
+    }
+}
