@@ -1,0 +1,2 @@
+select id as "id!", message_id::text as "message_id!", subject as "subject!", body::text as "body!"
+from amends_barrier.relay_claim($1)
