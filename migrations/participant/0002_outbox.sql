@@ -157,14 +157,14 @@ comment on function amends_barrier.emit(text, text, json) is
     'Publishes an event if and only if this transaction commits; gives its number. The same subject and key with the same body is the same event, and gives the number of the first. With a null key each call is an event.';
 
 create or replace function amends_barrier.relay_claim(
-    most integer, out id bigint, out message_id uuid, out subject text, out body json
+    most integer, out id bigint, out message_id uuid, out subject text, out body json, out attempts integer
 )
     returns setof record
     language sql volatile
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
-    select e.id, e.message_id, e.subject, e.body from amends_barrier.event e
+    select e.id, e.message_id, e.subject, e.body, e.attempts from amends_barrier.event e
     where e.due_at <= now()
     order by e.due_at, e.id
     limit most

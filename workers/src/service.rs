@@ -71,7 +71,8 @@ impl Service {
     /// Begins a service. Its handlers are methods of one value; they run in transactions of `pool`.
     ///
     /// Let the pool's connections set `lock_timeout` and `idle_in_transaction_session_timeout`: a
-    /// handler that hangs is never cancelled, and blocks every other attempt at its effect.
+    /// handler that hangs is never cancelled, and blocks every other attempt at its effect. Let the
+    /// latter be 10 s or more, as the relay of events waits for JetStream within a transaction.
     /// With `test_before_acquire(false)` each attempt saves a round trip; a dead connection then costs
     /// one repeated transaction.
     #[expect(clippy::new_ret_no_self, reason = "the one way to a service is its builder")]

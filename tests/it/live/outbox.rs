@@ -7,7 +7,7 @@ use amends::{
     Compensating, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger, wire,
 };
 use amends_workers::{Act, Attempt, Halt, Relay, Service, emit, reject};
-use async_nats::jetstream::stream;
+use async_nats::{HeaderMap, jetstream::stream};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,18 @@ async fn a_committed_order_starts_one_saga_and_another_none() {
     shop.audit().await;
 }
 
+/// Until JetStream has forgotten the message ids that it knows now.
+async fn window_over(shop: &Shop) {
+    let publish = async || {
+        let mut headers = HeaderMap::new();
+        headers.insert(wire::NATS_MSG_ID, "probe");
+        let ack = shop.jetstream.publish_with_headers("orders.probe", headers, "".into());
+        ack.await.unwrap().await.unwrap()
+    };
+    assert!(!publish().await.duplicate);
+    eventually("an end of the window", async || (!publish().await.duplicate).then_some(())).await;
+}
+
 /// The worker dies when JetStream has stored the event and its row is not removed yet.
 #[tokio::test]
 async fn killed_between_publication_and_removal() {
@@ -82,13 +94,19 @@ async fn killed_between_publication_and_removal() {
     gate.execute("select pg_advisory_unlock(7)").await.unwrap();
     assert_eq!(shop.number(WAITING).await, 1);
     gate.execute("alter table amends_barrier.event disable trigger wait").await.unwrap();
+    window_over(&shop).await;
     for service in SERVICES {
         shop.start_worker(service);
     }
     assert_eq!(shop.fate("o-1").await, "completed");
     relayed(&shop).await;
     let stream = shop.jetstream.get_stream("SHOP").await.unwrap();
-    assert_eq!(stream.cached_info().state.messages, 2, "published once: nothing was tried");
+    let last = stream.cached_info().state.last_sequence;
+    let (first, again) = (stream.get_raw_message(1), stream.get_raw_message(last));
+    let (first, again) = (first.await.unwrap(), again.await.unwrap());
+    assert_eq!((first.subject.as_str(), last > 1), ("orders.placed", true), "published once");
+    assert_eq!((first.subject, first.payload), (again.subject, again.payload));
+    assert_eq!(first.headers.get("Nats-Msg-Id"), again.headers.get("Nats-Msg-Id"));
     assert_eq!(shop.number(SAGAS).await, 1);
     shop.audit().await;
 }
@@ -152,6 +170,58 @@ async fn a_subject_without_a_stream_holds_up_no_others() {
     relayed(&shop).await;
     let stream = shop.jetstream.get_stream("LATE").await.unwrap();
     assert_eq!(stream.cached_info().state.messages, 300);
+}
+
+/// A stream of the user's own takes only small messages.
+#[tokio::test]
+async fn a_large_event_holds_up_no_others_of_its_subject() {
+    let shop = Shop::closed().await;
+    amends_workers::migrate(&shop.pool).await.unwrap();
+    let small = stream::Config {
+        name: "SMALL".into(),
+        subjects: vec!["small.events".into()],
+        max_message_size: 1000,
+        ..Default::default()
+    };
+    shop.jetstream.create_stream(small).await.unwrap();
+    for size in [2000, 10, 2000, 10] {
+        let mut tx = shop.pool.begin().await.unwrap();
+        emit(&mut tx, "small.events", None, &"x".repeat(size)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let stop = CancellationToken::new();
+    let relay = Relay::new("till", shop.pool.clone(), shop.jetstream.client());
+    let running = tokio::spawn(relay.run(stop.clone()));
+    let refused = "select count(*) from amends_barrier.outbox
+        where attempts = 1 and last_error like '%message size exceeds maximum%'";
+    shop.at_least(refused, 2).await;
+    let stream = shop.jetstream.get_stream("SMALL").await.unwrap();
+    assert_eq!(stream.cached_info().state.messages, 2);
+    assert_eq!(shop.number(WAITING).await, 2);
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// JetStream does not answer for this subject (its user may not publish there, or its stream has no
+/// leader): most events are set aside without each waiting for its own ack.
+#[tokio::test]
+async fn a_subject_without_an_answer_holds_up_no_others() {
+    let mut shop = Shop::open(&[]).await;
+    shop.start_worker("inventory");
+    amends_workers::migrate(&shop.pool).await.unwrap();
+    // Someone listens, and says nothing.
+    let _listener = shop.jetstream.client().subscribe("nobody.answers").await.unwrap();
+    let mut tx = shop.pool.begin().await.unwrap();
+    for n in 0..2000 {
+        emit(&mut tx, "nobody.answers", None, &json!(n)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    place(&shop, "o-1", true).await;
+    shop.at_least(SAGAS, 1).await;
+    let aside = "select count(*) from amends_barrier.outbox
+        where attempts = 0 and last_error like 'no ack within%'";
+    shop.at_least(aside, 1000).await;
+    assert_eq!(shop.number(WAITING).await, 2000);
 }
 
 /// A database that was migrated before there was an outbox.

@@ -1,13 +1,16 @@
 //! One round of a relay: claim, publish, wait for the acks, remove; one transaction.
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error as _,
+    time::{Duration, Instant},
+};
 
 use amends::wire::NATS_MSG_ID;
 use async_nats::{
     Client, HeaderMap,
     connection::State,
     jetstream::{
-        self,
+        self, ErrorCode,
         context::{PublishAckFuture, PublishError, PublishErrorKind},
     },
 };
@@ -15,7 +18,7 @@ use futures_util::future::join_all;
 use sqlx::PgPool;
 
 use super::{
-    pauses::Pauses,
+    pauses::{Pauses, Wait},
     table::{self, Event, Later},
 };
 use crate::barrier;
@@ -25,6 +28,9 @@ pub(super) const EVENTS_MAX: usize = 128;
 
 /// How long JetStream may take to store an event. The transaction is open meanwhile.
 pub(super) const ACK_WAIT: Duration = Duration::from_secs(5);
+
+/// How long an event waits that is too large for the server or the stream: someone has to allow it.
+const TOO_LARGE_WAIT: Duration = Duration::from_secs(60);
 
 /// What a relay works with.
 pub(super) struct Round {
@@ -54,6 +60,20 @@ enum Fate {
     Later(Later),
     /// Unknown, as the connection was lost: it stays as it is, and is published again.
     Unknown,
+}
+
+/// What was done with an event before its ack.
+enum Sent {
+    Tried(Result<PublishAckFuture, PublishError>),
+    /// Its subject is paused.
+    Aside(Wait),
+    Not,
+}
+
+impl Sent {
+    fn is_stuck(&self) -> bool {
+        matches!(self, Self::Tried(Err(error)) if error.kind() == PublishErrorKind::TimedOut)
+    }
 }
 
 impl Round {
@@ -99,22 +119,30 @@ impl Round {
     async fn publish(&self, events: &[Event]) -> Vec<Fate> {
         let connects = self.connects();
         let mut sent = Vec::with_capacity(events.len());
+        let mut cut = false;
         for event in events {
-            sent.push(match self.pauses.admit(&event.subject, Instant::now()) {
-                Ok(()) => Ok(self.send(event).await),
-                Err(wait) => Err(wait),
-            });
+            // Without a connection a send may block until its time is up, each by itself.
+            cut = cut || !self.connected();
+            sent.push(if cut { Sent::Not } else { self.try_send(event).await });
+            cut = cut || sent.last().is_some_and(Sent::is_stuck);
         }
         let fates = events.iter().zip(sent).map(|(event, sent)| async move {
             match sent {
-                Ok(sent) => self.fate(event, stored(sent).await, connects),
-                Err(wait) => {
-                    let (reason, wait) = (wait.reason, wait.wait);
+                Sent::Tried(sent) => self.fate(event, stored(sent).await, connects),
+                Sent::Aside(Wait { reason, wait }) => {
                     Fate::Later(Later { id: event.id, tried: false, reason, wait })
                 }
+                Sent::Not => Fate::Unknown,
             }
         });
         join_all(fates).await
+    }
+
+    async fn try_send(&self, event: &Event) -> Sent {
+        if let Err(wait) = self.pauses.admit(&event.subject, Instant::now()) {
+            return Sent::Aside(wait);
+        }
+        Sent::Tried(self.send(event).await)
     }
 
     async fn send(&self, event: &Event) -> Result<PublishAckFuture, PublishError> {
@@ -140,6 +168,19 @@ impl Round {
             return Fate::Unknown;
         }
         let reason = words(&error);
+        if is_too_large(&error) {
+            if event.attempts == 0 {
+                let (service, id, subject) = (&self.service, event.id, &event.subject);
+                tracing::warn!(
+                    service,
+                    id,
+                    subject,
+                    reason,
+                    "an event waits in amends_barrier.outbox"
+                );
+            }
+            return Fate::Later(Later { id: event.id, tried: true, reason, wait: TOO_LARGE_WAIT });
+        }
         let (wait, first) = self.pauses.refused(&event.subject, &reason, Instant::now());
         if first {
             tracing::warn!(
@@ -160,6 +201,13 @@ impl Round {
 
 async fn stored(sent: Result<PublishAckFuture, PublishError>) -> Result<(), PublishError> {
     sent?.await.map(drop)
+}
+
+/// Refused for itself: smaller ones of its subject are not.
+fn is_too_large(error: &PublishError) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+    error.kind() == PublishErrorKind::MaxPayloadExceeded
+        || source.is_some_and(|e| e.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
 }
 
 /// A refusal in words that say what to do.

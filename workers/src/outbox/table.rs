@@ -10,6 +10,7 @@ pub(super) struct Event {
     pub(super) message_id: String,
     pub(super) subject: String,
     pub(super) body: String,
+    pub(super) attempts: i32,
 }
 
 /// An event that is kept for later.
