@@ -11,6 +11,7 @@ mod barrier;
 mod compile_fail;
 mod golden;
 mod live;
+mod outbox;
 mod scenarios;
 mod script;
 mod support;

@@ -2,6 +2,7 @@
 
 use amends::{AttemptId, Op};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 /// One attempt at an action or a compensation, inside its transaction.
@@ -12,6 +13,8 @@ pub struct Attempt<'t> {
     /// Saga, step, half and number of this attempt.
     pub id: &'t AttemptId,
     deadline: Option<DateTime<Utc>>,
+    /// Whether an event was emitted, for the relay to look after the commit.
+    pub(crate) emitted: bool,
 }
 
 impl<'t> Attempt<'t> {
@@ -20,7 +23,23 @@ impl<'t> Attempt<'t> {
         id: &'t AttemptId,
         deadline: Option<DateTime<Utc>>,
     ) -> Self {
-        Self { tx, id, deadline }
+        Self { tx, id, deadline, emitted: false }
+    }
+
+    /// Emits an event that is published if and only if this attempt commits: see
+    /// [`emit`](crate::emit).
+    ///
+    /// # Errors
+    /// As [`emit`](crate::emit).
+    pub async fn emit<T: Serialize + ?Sized + Sync>(
+        &mut self,
+        subject: &str,
+        key: Option<&str>,
+        body: &T,
+    ) -> sqlx::Result<i64> {
+        let id = crate::emit(self.tx, subject, key, body).await?;
+        self.emitted = true;
+        Ok(id)
     }
 
     /// `<saga id>:<step>:<action|compensation>`: the same for all attempts, so it is the idempotency

@@ -7,4 +7,6 @@ pub struct Health {
     pub bound: bool,
     /// Why it is not bound, or what it lost last.
     pub error: Option<String>,
+    /// What keeps the events that it emits from being published. They wait; commands are served.
+    pub outbox: Option<String>,
 }

@@ -6,6 +6,7 @@
 //! | how a step is handled | [`Act`], [`Compensate`], [`Attempt`], [`Halt`] |
 //! | how a service is put together and served | [`Service`] |
 //! | what keeps effects apart | [`barrier`], and `migrations/participant/` for the SQL |
+//! | how an event is published if and only if a transaction commits | [`Attempt::emit`], [`emit`] |
 //! | how an answer comes later than its attempt | [`Halt::Pending`] and [`Replies`] |
 
 mod attempt;
@@ -15,6 +16,7 @@ mod halt;
 mod handler;
 mod health;
 mod meter;
+mod outbox;
 mod replies;
 mod run;
 mod serve;
@@ -25,5 +27,6 @@ pub use barrier::migrate::{migrate, migrate_schema};
 pub use halt::{Halt, reject};
 pub use handler::{Act, Compensate};
 pub use health::Health;
+pub use outbox::{Hint, Relay, emit};
 pub use replies::{Replies, ReplyError};
 pub use service::{Builder, Service, ServiceError};

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use crate::{
-    Attempt, Halt,
+    Attempt, Halt, Hint,
     barrier::{self, Verdict},
     gate::Gate,
     handler::{Operation, Rejected, Work},
@@ -30,6 +30,7 @@ pub(crate) struct Task {
     pub(crate) deadline: Option<DateTime<Utc>>,
     pub(crate) body: bytes::Bytes,
     pub(crate) operation: Arc<dyn Operation>,
+    pub(crate) hint: Hint,
 }
 
 /// What to answer, and how it came about, in a word for metrics.
@@ -103,9 +104,13 @@ async fn once(pool: &PgPool, task: &Task) -> Result<Answer, Fault> {
             return Ok(Answer::retry(message, Some(delay)));
         }
     };
+    let emitted = cx.emitted;
     let reply = reply.to_json()?;
     barrier::leave(&mut tx, &task.id, &reply).await?;
     tx.commit().await?;
+    if emitted {
+        task.hint.give();
+    }
     Ok(Answer { reply, outcome, why: String::new() })
 }
 
@@ -178,7 +183,7 @@ fn trouble_of(error: &sqlx::Error) -> Trouble {
 }
 
 /// An error with its sources, where these say more.
-fn words(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(source) = next {

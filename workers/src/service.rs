@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Act, Compensate, Health,
+    Act, Compensate, Health, Hint,
     handler::{Both, Forward, Operation},
     serve,
 };
@@ -64,13 +64,15 @@ pub struct Service {
     pub(crate) operations: HashMap<&'static str, Arc<dyn Operation>>,
     pub(crate) concurrency: usize,
     pub(crate) health: watch::Sender<Health>,
+    pub(crate) hint: Hint,
 }
 
 impl Service {
     /// Begins a service. Its handlers are methods of one value; they run in transactions of `pool`.
     ///
     /// Let the pool's connections set `lock_timeout` and `idle_in_transaction_session_timeout`: a
-    /// handler that hangs is never cancelled, and blocks every other attempt at its effect.
+    /// handler that hangs is never cancelled, and blocks every other attempt at its effect. Let the
+    /// latter be 10 s or more, as the relay of events waits for JetStream within a transaction.
     /// With `test_before_acquire(false)` each attempt saves a round trip; a dead connection then costs
     /// one repeated transaction.
     #[expect(clippy::new_ret_no_self, reason = "the one way to a service is its builder")]
@@ -96,14 +98,21 @@ impl Service {
         self.health.subscribe()
     }
 
-    /// Serves commands until `stop` is cancelled; then pulls no more, finishes what is running and
+    /// Tells the service's relay of events that were emitted outside of its handlers.
+    #[must_use]
+    pub fn hint(&self) -> Hint {
+        self.hint.clone()
+    }
+
+    /// Serves commands, and publishes the events that the service emits, until `stop` is cancelled; then pulls no more, finishes what is running and
     /// returns. Nothing else ends it: without a consumer, without NATS or without its database it
     /// waits and tries again.
     ///
     /// The consumer, durable and named as the service, on the stream `AMENDS_COMMANDS`, is created by
     /// the orchestrator. The service needs to publish to
-    /// `$JS.API.CONSUMER.MSG.NEXT.AMENDS_COMMANDS.<service>`, `$JS.ACK.AMENDS_COMMANDS.<service>.>`
-    /// and `amends.reply.<service>`, and to subscribe to its inbox.
+    /// `$JS.API.CONSUMER.MSG.NEXT.AMENDS_COMMANDS.<service>`, `$JS.ACK.AMENDS_COMMANDS.<service>.>`,
+    /// `amends.reply.<service>` and the subjects that are emitted in its database, and to subscribe to
+    /// its inbox.
     pub async fn serve(self, client: async_nats::Client, stop: CancellationToken) {
         serve::serve(self, client, stop).await;
     }
@@ -176,6 +185,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
             operations,
             concurrency: self.concurrency.clamp(1, connections.max(1)),
             health: watch::Sender::new(Health::default()),
+            hint: Hint::default(),
         })
     }
 }

@@ -6,6 +6,7 @@ mod crashes;
 mod demo;
 mod deploys;
 mod operators;
+mod outbox;
 mod raw_worker;
 mod status;
 mod traces;

@@ -100,6 +100,7 @@ impl Courier {
             deadline: command.deadline,
             body: command.body,
             operation: Arc::clone(operation),
+            hint: self.service.hint.clone(),
         };
         // A task of its own: its transaction is never cancelled, and a panic ends here.
         let run = run::run(self.service.pool.clone(), Arc::clone(&self.gate), task);

@@ -14,7 +14,7 @@ use self::{
     courier::Courier,
     pull::{Lost, Pull, Pulled},
 };
-use crate::{Health, Replies, Service, gate::Gate};
+use crate::{Relay, Replies, Service, gate::Gate};
 
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_CAP: Duration = Duration::from_secs(1);
@@ -24,8 +24,11 @@ pub(crate) async fn serve(service: Service, client: async_nats::Client, stop: Ca
     let Ok(replies) = Replies::new(client.clone(), &service.name) else { return };
     let gate = Arc::new(Gate::new(service.pool.clone(), stop.clone()));
     let slots = Arc::new(Semaphore::new(service.concurrency));
+    let (hint, health) = (service.hint.clone(), service.health.clone());
+    let relay = Relay::with(&service.name, service.pool.clone(), client.clone(), hint, health);
     let courier = Arc::new(Courier { service, client, replies, gate });
     let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
+    serving.running.spawn(relay.run(serving.stop.clone()));
     serving.until_stopped().await;
     serving.running.close();
     serving.running.wait().await;
@@ -130,8 +133,11 @@ impl Serving {
     /// Notes a loss; whether it had been bound before. Said once, not at every try.
     fn unbound(&self, lost: &Lost) -> bool {
         let service = &self.courier.service;
-        let before =
-            service.health.send_replace(Health { bound: false, error: Some(lost.to_string()) });
+        let before = service.health.borrow().clone();
+        service.health.send_modify(|health| {
+            health.bound = false;
+            health.error = Some(lost.to_string());
+        });
         if before.bound {
             tracing::warn!(service = service.name, error = %lost, "the consumer is lost: binding again");
         } else if before.error.is_none() {

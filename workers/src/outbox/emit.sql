@@ -1,0 +1,1 @@
+select amends_barrier.emit($1, $2, $3::text::json) as "id!"

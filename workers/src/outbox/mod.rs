@@ -1,0 +1,58 @@
+//! The transactional outbox: events that a service's own transaction emits are published if and only
+//! if it commits. What it promises is written at the SQL functions, in `migrations/participant/`.
+
+mod keeper;
+mod pauses;
+mod relay;
+mod round;
+mod table;
+
+use std::sync::Arc;
+
+use amends::Json;
+use serde::Serialize;
+use sqlx::PgConnection;
+use tokio::sync::Notify;
+
+pub use relay::Relay;
+
+/// Emits an event within a transaction: it is published on `subject` if and only if that commits.
+/// Gives the event's number.
+///
+/// The same subject and key with the same body is the same event, however often it is emitted: the
+/// key is the business's own name for what happened, for instance the order's id. Without a key each
+/// call is an event. Consumers know an event by its business key, as it may be published twice.
+///
+/// Within a handler use [`Attempt::emit`](crate::Attempt::emit), elsewhere give the [`Hint`] after the
+/// commit: then the relay looks at once, not at its next beat.
+///
+/// # Errors
+/// The database's, also for a subject, key or body that cannot be published, and for a key that was
+/// emitted before with another body. The transaction is then lost.
+pub async fn emit<T: Serialize + ?Sized>(
+    tx: &mut PgConnection,
+    subject: &str,
+    key: Option<&str>,
+    body: &T,
+) -> sqlx::Result<i64> {
+    let body = Json::of(body).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let row =
+        sqlx::query_file!("src/outbox/emit.sql", subject, key, body.as_str()).fetch_one(tx).await?;
+    Ok(row.id)
+}
+
+/// Tells a relay in the same process that something was emitted and committed. Never needed: without
+/// it the relay looks by itself, at most a second later.
+#[derive(Debug, Clone, Default)]
+pub struct Hint(Arc<Notify>);
+
+impl Hint {
+    /// Lets the relay look at once.
+    pub fn give(&self) {
+        self.0.notify_one();
+    }
+
+    async fn given(&self) {
+        self.0.notified().await;
+    }
+}

@@ -1,0 +1,1 @@
+select amends_barrier.relay_sent($1)::text as done

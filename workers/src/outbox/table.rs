@@ -1,0 +1,64 @@
+//! The outbox as the relay sees it: each statement, and nothing else.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+
+/// An event that waits.
+pub(super) struct Event {
+    pub(super) id: i64,
+    pub(super) message_id: String,
+    pub(super) subject: String,
+    pub(super) body: String,
+    pub(super) attempts: i32,
+}
+
+/// An event that is kept for later.
+pub(super) struct Later {
+    pub(super) id: i64,
+    /// Whether JetStream refused this very event, not only another of its subject.
+    pub(super) tried: bool,
+    pub(super) reason: String,
+    pub(super) wait: Duration,
+}
+
+/// Locks events until the transaction ends.
+pub(super) async fn claim(tx: &mut PgConnection, most: i32) -> sqlx::Result<Vec<Event>> {
+    sqlx::query_file_as!(Event, "src/outbox/claim.sql", most).fetch_all(tx).await
+}
+
+/// Removes what JetStream has stored.
+pub(super) async fn sent(tx: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
+    if !ids.is_empty() {
+        sqlx::query_file!("src/outbox/sent.sql", ids).fetch_one(tx).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the rest for later.
+pub(super) async fn postpone(tx: &mut PgConnection, later: &[Later]) -> sqlx::Result<()> {
+    if later.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = later.iter().map(|l| l.id).collect();
+    let tried: Vec<_> = later.iter().map(|l| i32::from(l.tried)).collect();
+    let reasons: Vec<_> = later.iter().map(|l| l.reason.clone()).collect();
+    let seconds: Vec<_> = later.iter().map(|l| l.wait.as_secs_f64()).collect();
+    sqlx::query_file!("src/outbox/postpone.sql", &ids, &tried, &reasons, &seconds)
+        .fetch_one(tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets old keys; how many.
+pub(super) async fn forget(pool: &PgPool, age: Duration, most: i32) -> sqlx::Result<i64> {
+    let row =
+        sqlx::query_file!("src/outbox/forget.sql", age.as_secs_f64(), most).fetch_one(pool).await?;
+    Ok(row.gone)
+}
+
+/// How many events wait, and the age of the oldest in seconds.
+pub(super) async fn backlog(pool: &PgPool) -> sqlx::Result<(i64, f64)> {
+    let row = sqlx::query_file!("src/outbox/backlog.sql").fetch_one(pool).await?;
+    Ok((row.waiting, row.oldest_seconds))
+}
