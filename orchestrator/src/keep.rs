@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use amends::{Definition, Retry, event_data};
+use amends::{Retry, event_data};
 use tokio::sync::mpsc;
 
 use crate::{
     bus::{Delivery, Job, Publisher},
     clock::Alarm,
     health::Health,
-    registry::Registry,
+    registry::{Awaiting, Registry},
     store::{CommitError, Kept, Store, matcher},
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct Keeper {
     pub(crate) definition: String,
     pub(crate) subject: String,
     /// The steps that wait for them, by version.
-    pub(crate) steps: Vec<(Arc<Definition>, usize)>,
+    pub(crate) steps: Vec<Awaiting>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,

@@ -10,6 +10,9 @@ use amends::{Definition, Task};
 /// A definition's name and version.
 pub(crate) type Version = (String, u32);
 
+/// A step that waits for an event: its definition, and its position there.
+pub(crate) type Awaiting = (Arc<Definition>, usize);
+
 /// Definitions by name and version. Of several versions the newest that is not retired takes new
 /// triggers; every saga ends under the one it began with.
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl Registry {
     }
 
     /// The events that steps wait for: definition, subject, and the steps.
-    pub(crate) fn awaited(&self) -> BTreeMap<(String, String), Vec<(Arc<Definition>, usize)>> {
+    pub(crate) fn awaited(&self) -> BTreeMap<(String, String), Vec<Awaiting>> {
         let mut awaited: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for definition in self.all() {
             let outline = definition.outline();

@@ -12,3 +12,5 @@ mod status;
 mod traces;
 mod transport;
 mod triggers;
+mod versions;
+mod waiting;

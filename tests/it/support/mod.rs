@@ -1,6 +1,7 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod shop;
+mod stage;
 mod wait;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use amends_cli::local::{Local, Postgres};
 use tempfile::TempDir;
 
 pub(crate) use shop::{SERVICES, Shop, order};
+pub(crate) use stage::Stage;
 pub(crate) use wait::eventually;
 
 /// The product's binary.
