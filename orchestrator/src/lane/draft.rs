@@ -13,7 +13,6 @@ use amends::{
 
 use super::{Incoming, Item, Start, Verdict, cache::Entry, news};
 use crate::bus::Outgoing;
-use crate::registry::Registry;
 use crate::store::{
     Batch, Change, DecidedAct, Due, Found, Links, NewSaga, OpenAct, Rearm, Request, Timer,
 };
@@ -36,12 +35,11 @@ pub(super) struct Inbox {
     pub(super) ends: Vec<ChildEnd>,
     /// It has its locks.
     pub(super) granted: bool,
-    /// It is to begin.
-    pub(super) request: Option<Request>,
+    /// It is to begin; or why it cannot.
+    pub(super) request: Option<Result<Start, String>>,
 }
 
 pub(super) struct Draft {
-    registry: Arc<Registry>,
     pub(super) entries: HashMap<SagaId, Entry>,
     /// Entries that were read for this batch, or begin in it.
     pub(super) fresh: HashSet<SagaId>,
@@ -69,9 +67,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(registry: Arc<Registry>, now: Time) -> Self {
+    pub(super) fn new(now: Time) -> Self {
         Self {
-            registry,
             entries: HashMap::new(),
             fresh: HashSet::new(),
             foreign: HashSet::new(),
@@ -157,13 +154,8 @@ impl Draft {
     }
 
     /// A start that was asked for in SQL.
-    fn begin_requested(&mut self, due: &Due, request: Request) -> Vec<Outgoing> {
-        let Some(definition) = self.registry.starting(&request.definition).cloned() else {
-            // Another replica may know a version that starts.
-            self.rearm.set(due, Some(due.now + NEWS_AGAIN));
-            return Vec::new();
-        };
-        let (answer, publish) = match requested(definition, request) {
+    fn begin_requested(&mut self, due: &Due, start: Result<Start, String>) -> Vec<Outgoing> {
+        let (answer, publish) = match start {
             Ok(start) => match self.start(due.saga, &start) {
                 Verdict::Publish(publish) if self.entries.contains_key(&due.saga) => {
                     self.woken.insert(due.saga, *due);
@@ -210,8 +202,8 @@ impl Draft {
             return Vec::new();
         }
         if !self.entries.contains_key(&id) {
-            if let Some(request) = inbox.request {
-                return self.begin_requested(due, request);
+            if let Some(start) = inbox.request {
+                return self.begin_requested(due, start);
             }
             self.rearm.delete(due);
             return Vec::new();
@@ -396,7 +388,7 @@ impl Draft {
 }
 
 /// What was asked for in SQL, checked like a trigger.
-fn requested(definition: Arc<Definition>, request: Request) -> Result<Start, String> {
+pub(super) fn requested(definition: Arc<Definition>, request: Request) -> Result<Start, String> {
     let input = Json::parse(request.input.as_bytes()).map_err(|e| e.to_string())?;
     let Admitted { key, locks } = definition.admit(&input).map_err(|e| e.to_string())?;
     let key = match (key, request.key) {

@@ -10,9 +10,9 @@ use sqlx::types::Uuid;
 use tokio::sync::mpsc;
 
 use super::{
-    BATCH_MAX, Incoming, Item, Verdict,
+    BATCH_MAX, Incoming, Item, Start, Verdict,
     cache::{Cache, Entry},
-    draft::{Draft, stored_trace},
+    draft::{Draft, requested, stored_trace},
 };
 use crate::{
     bus::{Job, Publisher},
@@ -128,7 +128,7 @@ impl Lane {
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
     async fn attempt(&mut self, work: &Work) -> Result<Vec<Verdict>, CommitError> {
-        let mut draft = Draft::new(Arc::clone(&self.registry), self.now.get());
+        let mut draft = Draft::new(self.now.get());
         self.load(&mut draft, work).await?;
         let verdicts: Vec<_> = work.items.iter().map(|item| draft.decide(item)).collect();
         let (batch, alarms) = draft.batch();
@@ -195,9 +195,7 @@ impl Lane {
             draft.inboxes.entry(id).or_default().acts = acts;
         }
         let Looks { missing, waiting, queued, ended, children } = Looks::of(draft, woken);
-        for (id, request) in self.store.requests(&missing).await? {
-            draft.inboxes.entry(id).or_default().request = Some(request);
-        }
+        self.look_for_requests(draft, &missing).await?;
         for (id, arrivals) in self.store.arrivals(&waiting).await? {
             draft.inboxes.entry(id).or_default().arrivals = arrivals;
         }
@@ -214,6 +212,26 @@ impl Lane {
                 inbox.ends.push(end.of_step(step));
             }
         }
+        Ok(())
+    }
+
+    /// Looks for starts that were asked for in SQL under these ids, and for whoever has their keys.
+    async fn look_for_requests(&self, draft: &mut Draft, ids: &[Uuid]) -> Result<(), CommitError> {
+        let (mut definitions, mut keys) = (Vec::new(), Vec::new());
+        for (id, request) in self.store.requests(ids).await? {
+            // Of a definition that starts nothing here it is left to the timer, and to others.
+            let Some(definition) = self.registry.starting(&request.definition) else {
+                draft.foreign.insert(id);
+                continue;
+            };
+            let start = requested(Arc::clone(definition), request);
+            if let Ok(Start { definition, key: Some(key), .. }) = &start {
+                definitions.push(definition.outline().name.clone());
+                keys.push(key.clone());
+            }
+            draft.inboxes.entry(id).or_default().request = Some(start);
+        }
+        draft.keys.extend(self.store.find(&definitions, &keys).await?);
         Ok(())
     }
 

@@ -279,12 +279,19 @@ async fn a_saga_starts_with_the_transaction_that_asks_for_it() {
         .await
         .unwrap();
     assert_eq!(stage.shop.fate("a").await, "completed");
-    stage.shop.at_least("select count(*) from amends.starts where accepted is not null", 2).await;
+    // The key once more: with the same input nothing new, with another an answer.
+    for owner in ["ann", "bob"] {
+        let input = json!({"id": "a", "owner": owner});
+        sqlx::query(start).bind(input).execute(&stage.shop.pool).await.unwrap();
+    }
+    stage.shop.at_least("select count(*) from amends.starts where accepted is not null", 4).await;
     let answer: Vec<(uuid::Uuid, bool)> =
         sqlx::query_as("select saga_id, accepted from amends.starts order by at")
             .fetch_all(&stage.shop.pool)
             .await
             .unwrap();
-    assert_eq!(answer, [(id, true), (bad, false)]);
+    assert_eq!(answer[..2], [(id, true), (bad, false)]);
+    assert!(answer[2].1 && !answer[3].1, "{answer:?}");
+    assert_eq!(stage.shop.number("select count(*) from amends.timer").await, 0);
     assert_eq!(stage.shop.number("select count(*) from amends.sagas").await, 1);
 }

@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Shop, eventually};
 
+/// An orchestrator that runs, and what stops it.
+type Running = (CancellationToken, JoinHandle<Result<(), RunError>>);
+
 /// Private servers, and orchestrators under names of their own.
 pub(crate) struct Stage {
     pub(crate) shop: Shop,
-    running: BTreeMap<&'static str, (CancellationToken, JoinHandle<Result<(), RunError>>)>,
+    running: BTreeMap<&'static str, Running>,
 }
 
 impl Stage {
