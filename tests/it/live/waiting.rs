@@ -120,7 +120,8 @@ impl Saga for Outer {
     }
 }
 
-/// Rooms are named by their price; `full` is refused. What was done and undone is counted.
+/// Rooms are named by their price; `full` is refused, `slow` is answered later. What was done and
+/// undone is counted.
 async fn stage(card: &'static str) -> (Stage, Arc<Mutex<BTreeMap<String, i64>>>) {
     let mut stage = Stage::set().await;
     stage.enter("one", vec![Definition::of::<Outer>().unwrap()]).await;
@@ -132,6 +133,9 @@ async fn stage(card: &'static str) -> (Stage, Arc<Mutex<BTreeMap<String, i64>>>)
             let room = room.as_str().unwrap().to_owned();
             if room == "full" {
                 return Some(json!({"outcome": "rejected", "code": "full"}));
+            }
+            if room == "slow" && half == "action" {
+                return Some(json!({"outcome": "pending"}));
             }
             *booked.lock().unwrap().entry(room.clone()).or_insert(0) +=
                 if half == "action" { 1 } else { -1 };
@@ -228,6 +232,27 @@ async fn a_full_room_undoes_its_neighbours() {
     let all = steps(&stage, "a").await;
     assert_eq!(all["hotel.book.1"], "rejected", "{all}");
     assert_eq!(rooms.lock().unwrap().values().sum::<i64>(), 0);
+}
+
+#[tokio::test]
+async fn cancelling_a_saga_turns_its_nested_saga_back() {
+    let (stage, rooms) = stage("ok").await;
+    let wanted = json!({"id": "slow", "owner": "ann", "rooms": ["10"], "nested": true});
+    stage.publish("outer.wanted", wanted).await;
+    stage.shop.at_least("select count(*) from amends.steps where status = 'pending'", 1).await;
+    let cancel = "select amends.cancel(id, 'the guest changed their mind') from amends.sagas
+        where key = 'slow'";
+    sqlx::query(cancel).execute(&stage.shop.pool).await.unwrap();
+    assert_eq!(stage.shop.fate("slow").await, "compensated");
+    let inner: Value = sqlx::query_scalar(
+        "select error from amends.sagas where definition = 'inner' and status = 'compensated'",
+    )
+    .fetch_one(&stage.shop.pool)
+    .await
+    .unwrap();
+    assert_eq!(inner["code"], "undone", "{inner}");
+    // Whether the slow room was booked nobody knows: it was undone.
+    assert_eq!(*rooms.lock().unwrap(), BTreeMap::from([("10".into(), 0), ("slow".into(), -1)]));
 }
 
 #[tokio::test]
