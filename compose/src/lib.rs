@@ -101,14 +101,11 @@ impl Failed {
 /// What an error says, without what only the driver's author wants to know.
 fn words(error: &(dyn std::error::Error + 'static)) -> String {
     match error.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Database(refusal)) => match refusal.code().as_deref() {
-            // invalid schema name, undefined table
-            Some("3F000" | "42P01") => {
-                "the schema `amends` is not there: run `amends migrate` against this database"
-                    .into()
-            }
-            _ => refusal.message().to_owned(),
-        },
+        Some(missing) if amends_orchestrator::is_not_migrated(missing) => {
+            "the schema `amends` is not there, or too old: run `amends migrate` against this database"
+                .into()
+        }
+        Some(sqlx::Error::Database(refusal)) => refusal.message().to_owned(),
         Some(sqlx::Error::PoolTimedOut) => {
             "Postgres does not answer: is it running where DATABASE_URL says?".into()
         }

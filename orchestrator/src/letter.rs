@@ -2,9 +2,6 @@
 
 use bytes::Bytes;
 
-/// Longest reason that is kept, in bytes.
-const REASON_BYTES_MAX: usize = 2000;
-
 /// A dead letter.
 #[derive(Debug, Clone)]
 pub(crate) struct Letter {
@@ -30,14 +27,4 @@ impl Letter {
         }
         serde_json::Value::Object(object).to_string()
     }
-}
-
-/// A reason as it is kept: bounded, and storable.
-pub(crate) fn reason(text: &str) -> String {
-    let text = text.replace('\0', "\u{fffd}");
-    let mut end = text.len().min(REASON_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }

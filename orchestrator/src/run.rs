@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use amends::{Definition, Retry};
 use async_nats::jetstream;
-use sqlx::{PgPool, migrate::MigrateError};
+use sqlx::PgPool;
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
@@ -22,7 +22,7 @@ use crate::{
     lane::{Lane, Lanes},
     listen,
     registry::Registry,
-    store::{RegisterError, Store},
+    store::{RegisterError, SchemaError, Store},
 };
 
 /// Session settings that an orchestrator's connections need. Its statements touch rows by key; with
@@ -63,6 +63,9 @@ impl Default for Config {
 /// that is not migrated yet) is waited for and is no error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The schema is newer than this program.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// A plan changed under its version.
     #[error(transparent)]
     Definition(#[from] RegisterError),
@@ -72,17 +75,6 @@ pub enum RunError {
     /// A stream or consumer has other settings.
     #[error(transparent)]
     Topology(#[from] TopologyError),
-}
-
-/// Creates or updates the orchestrator's schema `amends`. Several may do it at once; idempotent.
-///
-/// # Errors
-/// When Postgres refuses, or the schema is newer than this program.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    let mut migrator = sqlx::migrate!("../migrations/orchestrator");
-    migrator.create_schema("amends");
-    migrator.dangerous_set_table_name("amends._migrations");
-    migrator.run(pool).await
 }
 
 /// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
@@ -216,7 +208,7 @@ async fn listen_to_replies(pull: Pull, lanes: Lanes) {
     pull.run(|delivery| lanes.send(listen::reply(delivery))).await;
 }
 
-/// Registers the definitions and makes sure of streams and consumers; waits for what is not there
+/// Checks the schema, registers the definitions, and makes sure of streams and consumers; waits for what is not there
 /// yet. `false` when it was stopped meanwhile.
 async fn prepare(
     store: &Store,
@@ -228,6 +220,7 @@ async fn prepare(
     loop {
         let missing = match try_prepare(store, registry, topology).await {
             Ok(()) => return Ok(true),
+            Err(RunError::Schema(error @ SchemaError::New { .. })) => return Err(error.into()),
             Err(RunError::Definition(error @ RegisterError::Changed { .. })) => {
                 return Err(error.into());
             }
@@ -251,6 +244,7 @@ async fn try_prepare(
     registry: &Registry,
     topology: &Topology,
 ) -> Result<(), RunError> {
+    store.check_schema().await?;
     for definition in registry.all() {
         store.register(definition).await?;
     }

@@ -25,9 +25,18 @@ pub const REPLIES_STREAM: &str = "AMENDS_REPLIES";
 /// Stream of the sagas' changes of status.
 pub const SAGAS_STREAM: &str = "AMENDS_SAGAS";
 
+/// How long a worker or an orchestrator may hold a message in silence before JetStream delivers it
+/// to another: longer than a turn or an ordinary handler takes, short enough that what a dead
+/// process held is soon taken up.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How often a worker says that it still works on a command: three times within [`ACK_WAIT`], so that
+/// one such word, or two, may be lost.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
+
 /// Longest `code` of a rejection, in bytes.
 pub const CODE_BYTES_MAX: usize = 64;
-/// Longest message of a rejection or retry that is kept, in bytes; more is cut off.
+/// Longest message of a rejection or retry, and longest reason of a dead letter, that is kept, in
+/// bytes; more is cut off.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 /// Longest delay a worker may ask for with `after_ms`: a day.
 pub const AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;

@@ -6,12 +6,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use amends::Retry;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-const PROBE_FIRST: Duration = Duration::from_millis(100);
-const PROBE_CAP: Duration = Duration::from_secs(1);
+/// Delays between probes. The services of one database are spread over them by their names.
+fn again(probe: u32, service: &str) -> Duration {
+    let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(1));
+    retry.delay(probe, service)
+}
 
 pub(crate) struct Gate {
     pool: PgPool,
@@ -43,18 +47,16 @@ impl Gate {
     }
 
     async fn probe(self: Arc<Self>, service: String) {
-        let mut delay = PROBE_FIRST;
-        loop {
+        for probe in 1.. {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(delay) => {}
+                () = tokio::time::sleep(again(probe, &service)) => {}
             }
             if self.writable().await.unwrap_or(false) {
                 tracing::info!(service, "the database answers again");
                 self.open.send_replace(true);
                 return;
             }
-            delay = (delay * 2).min(PROBE_CAP);
         }
     }
 

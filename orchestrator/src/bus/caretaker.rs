@@ -34,7 +34,7 @@ impl Caretaker {
                 () = async { self.failed.notified().await; tokio::time::sleep(SOON).await } => {}
                 () = self.stop.cancelled() => return,
             }
-            let looked = self.look().await.err().map(|e| e.to_string()).unwrap_or_default();
+            let looked = self.look().await;
             // Each trouble is told once, not every ten seconds.
             if looked != last && !looked.is_empty() {
                 tracing::warn!("streams and consumers: {looked}");
@@ -43,9 +43,14 @@ impl Caretaker {
         }
     }
 
-    async fn look(&self) -> Result<(), super::TopologyError> {
-        self.topology.ensure().await?;
-        self.topology.make_room().await?;
-        unreadable::remove(&self.topology, &self.store).await
+    /// Does every chore, whatever became of the one before; what went wrong.
+    async fn look(&self) -> String {
+        let chores = [
+            self.topology.ensure().await,
+            self.topology.make_room().await,
+            unreadable::remove(&self.topology, &self.store).await,
+        ];
+        let errors = chores.into_iter().filter_map(|done| Some(done.err()?.to_string()));
+        errors.collect::<Vec<_>>().join("; ")
     }
 }

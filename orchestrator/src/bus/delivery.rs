@@ -1,10 +1,10 @@
 //! A message that was delivered, and how to ack it.
 
-use amends::{SagaId, machine::Time};
+use amends::{SagaId, machine::Time, wire};
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 
-use crate::letter::{Letter, reason};
+use crate::letter::Letter;
 
 /// A message of a stream.
 pub(crate) struct Delivery {
@@ -73,7 +73,7 @@ impl Delivery {
         Letter {
             source: source(&self.stream, &self.consumer, self.sequence, self.stored_at),
             subject: self.subject.replace('\0', "\u{fffd}"),
-            reason: reason(why),
+            reason: wire::cut(why.to_owned()),
             headers: headers.collect(),
             body: self.body.clone(),
         }

@@ -125,22 +125,30 @@ impl Publisher {
         if letters.is_empty() {
             return true;
         }
-        metrics::counter!("amends_dead_letters_total").increment(letters.len() as u64);
-        for letter in &letters {
-            tracing::warn!(
-                source = letter.source,
-                subject = letter.subject,
-                reason = letter.reason,
-                "dead letter"
-            );
-        }
         match self.store.bury(&letters).await {
-            Ok(()) => true,
+            Ok(kept) => {
+                tell(&letters, &kept);
+                true
+            }
             Err(error) => {
                 tracing::warn!(?error, "dead letters were not kept; they will be delivered again");
                 false
             }
         }
+    }
+}
+
+/// Counts and logs the letters that are new: a message that comes again after its letter was kept,
+/// because its ack was lost, is no other letter.
+fn tell(letters: &[Letter], kept: &[String]) {
+    metrics::counter!("amends_dead_letters_total").increment(kept.len() as u64);
+    for letter in letters.iter().filter(|letter| kept.contains(&letter.source)) {
+        tracing::warn!(
+            source = letter.source,
+            subject = letter.subject,
+            reason = letter.reason,
+            "dead letter"
+        );
     }
 }
 

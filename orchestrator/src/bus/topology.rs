@@ -14,10 +14,6 @@ use tokio::sync::Mutex;
 /// The durable consumer of replies, shared by all replicas.
 pub(crate) const REPLIES_CONSUMER: &str = "orchestrator";
 
-/// How long a worker or replica may hold a message before it is given to another. Workers extend it
-/// while a handler runs.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-
 /// Unacked messages of one consumer, over all its replicas: more than the batches of several
 /// replicas under way at once.
 const ACK_PENDING_MAX: i64 = 20_000;
@@ -69,7 +65,7 @@ struct Inner {
     repair: Mutex<()>,
 }
 
-fn unavailable(error: impl std::fmt::Display) -> TopologyError {
+pub(super) fn unavailable(error: impl std::fmt::Display) -> TopologyError {
     TopologyError::Unavailable(error.to_string())
 }
 
@@ -205,16 +201,8 @@ impl Inner {
         }
     }
 
-    /// The stream that captures a trigger: the user's own, or `AMENDS_EVENTS`, to which the subject
-    /// is added.
-    async fn event_stream(&self, subject: &str) -> Result<String, TopologyError> {
-        if let Ok(name) = self.jetstream.stream_by_subject(subject).await {
-            if name == wire::EVENTS_STREAM {
-                self.check_events().await?;
-            }
-            return Ok(name);
-        }
-        let mut config = jetstream::stream::Config {
+    fn events(&self, subject: &str) -> jetstream::stream::Config {
+        jetstream::stream::Config {
             name: wire::EVENTS_STREAM.to_owned(),
             subjects: vec![subject.to_owned()],
             retention: RetentionPolicy::Limits,
@@ -222,63 +210,39 @@ impl Inner {
             max_bytes: self.stream_bytes_max,
             num_replicas: self.replicas,
             ..Default::default()
-        };
+        }
+    }
+
+    /// The stream that captures a trigger: the user's own, or `AMENDS_EVENTS`, to which the subject
+    /// is added.
+    async fn event_stream(&self, subject: &str) -> Result<String, TopologyError> {
+        if let Ok(name) = self.jetstream.stream_by_subject(subject).await {
+            if name == wire::EVENTS_STREAM {
+                let stream = self.jetstream.get_stream(&name).await.map_err(unavailable)?;
+                check_stream(&stream.cached_info().config, &self.events(subject))?;
+            }
+            return Ok(name);
+        }
         if let Ok(stream) = self.jetstream.get_stream(wire::EVENTS_STREAM).await {
-            config = stream.cached_info().config.clone();
+            let mut config = stream.cached_info().config.clone();
             config.subjects.push(subject.to_owned());
             self.jetstream.update_stream(config).await.map_err(unavailable)?;
         } else {
+            let config = self.events(subject);
             self.jetstream.get_or_create_stream(config).await.map_err(unavailable)?;
         }
         Ok(wire::EVENTS_STREAM.to_owned())
     }
 
-    async fn check_events(&self) -> Result<(), TopologyError> {
-        let stream = self.jetstream.get_stream(wire::EVENTS_STREAM).await.map_err(unavailable)?;
-        let found = &stream.cached_info().config;
-        let wrong = |setting, found: String, needed: &str| {
-            let (name, needed) = (wire::EVENTS_STREAM.to_owned(), needed.to_owned());
-            Err(TopologyError::Wrong { what: "stream", name, setting, found, needed })
-        };
-        if found.retention != RetentionPolicy::Limits {
-            return wrong("retention", format!("{:?}", found.retention), "Limits");
-        }
-        if found.discard != DiscardPolicy::New {
-            return wrong("discard", format!("{:?}", found.discard), "New");
-        }
-        if found.no_ack {
-            return wrong("no_ack", "true".into(), "false");
-        }
-        Ok(())
-    }
-
     async fn stream(&self, needed: jetstream::stream::Config) -> Result<(), TopologyError> {
-        let name = needed.name.clone();
         let stream =
             self.jetstream.get_or_create_stream(needed.clone()).await.map_err(unavailable)?;
         let found = &stream.cached_info().config;
-        let wrong = |setting, found: String, needed: String| {
-            Err(TopologyError::Wrong { what: "stream", name: name.clone(), setting, found, needed })
-        };
-        if found.retention != needed.retention {
-            return wrong(
-                "retention",
-                format!("{:?}", found.retention),
-                format!("{:?}", needed.retention),
-            );
-        }
-        if found.discard != needed.discard {
-            return wrong(
-                "discard",
-                format!("{:?}", found.discard),
-                format!("{:?}", needed.discard),
-            );
-        }
+        check_stream(found, &needed)?;
         if found.subjects != needed.subjects {
-            return wrong("subjects", found.subjects.join(" "), needed.subjects.join(" "));
-        }
-        if found.no_ack {
-            return wrong("no_ack", "true".into(), "false".into());
+            let (name, found, needed) =
+                (&found.name, found.subjects.join(" "), needed.subjects.join(" "));
+            return Err(wrong("stream", name, "subjects", found, needed));
         }
         Ok(())
     }
@@ -289,16 +253,15 @@ impl Inner {
             filter_subject: filter.to_owned(),
             deliver_policy: DeliverPolicy::All,
             ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
+            ack_wait: wire::ACK_WAIT,
             max_ack_pending: ACK_PENDING_MAX,
             ..Default::default()
         };
         let on = self.jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
         let consumer = on.get_or_create_consumer(name, needed).await.map_err(unavailable)?;
         let found = &consumer.cached_info().config;
-        let wrong = |setting, found: String, needed: String| {
-            let name = format!("{stream} {name}");
-            Err(TopologyError::Wrong { what: "consumer", name, setting, found, needed })
+        let wrong = |setting, found, needed| {
+            Err(wrong("consumer", &format!("{stream} {name}"), setting, found, needed))
         };
         if found.filter_subject != filter {
             return wrong("filter", found.filter_subject.clone(), filter.to_owned());
@@ -314,4 +277,35 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+fn wrong(
+    what: &'static str,
+    name: &str,
+    setting: &'static str,
+    found: String,
+    needed: String,
+) -> TopologyError {
+    TopologyError::Wrong { what, name: name.to_owned(), setting, found, needed }
+}
+
+/// Checks what decides whether a message may be lost; the rest is its owner's to choose.
+fn check_stream(
+    found: &jetstream::stream::Config,
+    needed: &jetstream::stream::Config,
+) -> Result<(), TopologyError> {
+    let name = &found.name;
+    let wrong = |setting, found, needed| Err(wrong("stream", name, setting, found, needed));
+    if found.retention != needed.retention {
+        let (found, needed) = (format!("{:?}", found.retention), format!("{:?}", needed.retention));
+        return wrong("retention", found, needed);
+    }
+    if found.discard != needed.discard {
+        let (found, needed) = (format!("{:?}", found.discard), format!("{:?}", needed.discard));
+        return wrong("discard", found, needed);
+    }
+    if found.no_ack {
+        return wrong("no_ack", "true".into(), "false".into());
+    }
+    Ok(())
 }

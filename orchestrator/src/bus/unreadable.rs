@@ -7,37 +7,45 @@ use async_nats::jetstream;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 
-use super::{Topology, TopologyError, delivery::source};
+use super::{Topology, TopologyError, delivery::source, topology::unavailable};
 use crate::{letter::Letter, store::Store};
 
 /// Messages looked at in one round: more than a client has in hand at once.
 const LOOK_MAX: u64 = 2000;
 
-/// Looks for unreadable messages where deliveries are repeated, and buries them.
+/// Looks for unreadable messages where deliveries are repeated, and buries them. One consumer that
+/// cannot be looked after does not keep the others from it.
 ///
 /// # Errors
-/// [`TopologyError::Unavailable`].
+/// The last [`TopologyError::Unavailable`].
 pub(super) async fn remove(topology: &Topology, store: &Store) -> Result<(), TopologyError> {
+    let mut looked = Ok(());
     for (stream, consumer) in topology.read_consumers().await {
-        let mut found = topology.pull_consumer(&stream, &consumer).await?;
-        let info = found.info().await.map_err(unavailable)?;
-        if info.num_redelivered == 0 {
-            continue;
-        }
-        let first = info.ack_floor.stream_sequence + 1;
-        let last = info.delivered.stream_sequence.min(first.saturating_add(LOOK_MAX));
-        for sequence in first..=last {
-            let raw = raw(topology.jetstream(), &stream, sequence).await?;
-            if let Some(message) = raw.filter(|m| !m.readable()) {
-                bury(topology.jetstream(), store, &stream, &consumer, sequence, message).await?;
-            }
+        looked = remove_from(topology, store, &stream, &consumer).await.and(looked);
+    }
+    looked
+}
+
+async fn remove_from(
+    topology: &Topology,
+    store: &Store,
+    stream: &str,
+    consumer: &str,
+) -> Result<(), TopologyError> {
+    let mut found = topology.pull_consumer(stream, consumer).await?;
+    let info = found.info().await.map_err(unavailable)?;
+    if info.num_redelivered == 0 {
+        return Ok(());
+    }
+    let first = info.ack_floor.stream_sequence + 1;
+    let last = info.delivered.stream_sequence.min(first.saturating_add(LOOK_MAX));
+    for sequence in first..=last {
+        let raw = raw(topology.jetstream(), stream, sequence).await?;
+        if let Some(message) = raw.filter(|m| !m.readable()) {
+            bury(topology.jetstream(), store, stream, consumer, sequence, message).await?;
         }
     }
     Ok(())
-}
-
-fn unavailable(error: impl std::fmt::Display) -> TopologyError {
-    TopologyError::Unavailable(error.to_string())
 }
 
 /// A message as the server stores it.
@@ -104,19 +112,23 @@ async fn bury(
         headers: vec![("raw".to_owned(), lossy(&message.headers))],
         body: Bytes::from(message.body),
     };
-    store.bury(&[letter]).await.map_err(|e| TopologyError::Unavailable(format!("{e:?}")))?;
-    metrics::counter!("amends_dead_letters_total").increment(1);
+    let kept = store.bury(&[letter]).await;
+    let kept = kept.map_err(|e| TopologyError::Unavailable(format!("{e:?}")))?;
     let ours = [wire::EVENTS_STREAM, wire::REPLIES_STREAM].contains(&stream);
-    if !ours {
+    // Said and counted once: on a stream of the user's it is found again at each look.
+    if !kept.is_empty() {
+        metrics::counter!("amends_dead_letters_total").increment(1);
+        let what_now =
+            if ours { "it is removed" } else { "it disturbs this stream of yours: remove it" };
         tracing::warn!(
             stream,
             sequence,
-            "an unreadable message disturbs this stream of yours: remove it"
+            "an unreadable message was kept as a dead letter: {what_now}"
         );
-        return Ok(());
     }
-    tracing::warn!(stream, sequence, "an unreadable message was kept as a dead letter and removed");
-    let held = jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
-    held.delete_message(sequence).await.map_err(unavailable)?;
+    if ours {
+        let held = jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
+        held.delete_message(sequence).await.map_err(unavailable)?;
+    }
     Ok(())
 }

@@ -21,25 +21,9 @@ pub enum RegisterError {
         /// The digest of this program's plan.
         new: String,
     },
-    /// The tables are not there.
-    #[error("the schema `amends` is not there: run `amends migrate` against this database")]
-    NotMigrated,
     /// Postgres is not there.
     #[error("Postgres does not answer: {0}")]
-    Unavailable(#[source] sqlx::Error),
-}
-
-impl From<sqlx::Error> for RegisterError {
-    fn from(error: sqlx::Error) -> Self {
-        let code =
-            error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
-        // 3F000 invalid schema name, 42P01 undefined table
-        if code == "3F000" || code == "42P01" {
-            Self::NotMigrated
-        } else {
-            Self::Unavailable(error)
-        }
-    }
+    Unavailable(#[from] sqlx::Error),
 }
 
 impl Store {

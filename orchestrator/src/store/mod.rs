@@ -10,6 +10,7 @@ mod error;
 mod letters;
 mod links;
 mod load;
+mod schema;
 mod timers;
 mod waits;
 
@@ -21,6 +22,7 @@ pub use definitions::RegisterError;
 pub(crate) use error::CommitError;
 pub(crate) use links::{Links, matcher};
 pub(crate) use load::{Found, Stored};
+pub use schema::{SchemaError, is_not_migrated, migrate};
 pub(crate) use timers::{Due, Rearm};
 pub(crate) use waits::{Kept, Request};
 

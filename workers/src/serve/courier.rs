@@ -1,7 +1,8 @@
 //! From a command's message to its acknowledgement.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use amends::wire::PROGRESS_EVERY;
 use async_nats::{Client, Message};
 use bytes::Bytes;
 use tracing::Instrument;
@@ -13,10 +14,6 @@ use crate::{
     meter::{self, Meter},
     run::{self, Answer, Task},
 };
-
-/// How often the server is told that a command is still being worked on: three times within the 30 s
-/// after which the consumer would deliver it again.
-const PROGRESS: Duration = Duration::from_secs(10);
 
 pub(super) struct Courier {
     pub(super) service: Service,
@@ -38,7 +35,7 @@ impl Courier {
                 return self.acknowledge(&message, Bytes::new()).await;
             }
         };
-        let mut progress = tokio::time::interval(PROGRESS);
+        let mut progress = tokio::time::interval(PROGRESS_EVERY);
         progress.tick().await;
         let mut work = std::pin::pin!(self.carry_out(command));
         let answered = loop {

@@ -6,7 +6,7 @@ mod pull;
 
 use std::{sync::Arc, time::Duration};
 
-use amends::wire::COMMANDS_STREAM;
+use amends::{Retry, wire::COMMANDS_STREAM};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -16,8 +16,11 @@ use self::{
 };
 use crate::{Relay, Replies, Service, gate::Gate};
 
-const PAUSE_FIRST: Duration = Duration::from_millis(50);
-const PAUSE_CAP: Duration = Duration::from_secs(1);
+/// Delays between attempts to bind.
+fn again(failures: u32, service: &str) -> Duration {
+    let retry = Retry::exponential(Duration::from_millis(50), Duration::from_secs(1));
+    retry.delay(failures, service)
+}
 
 pub(crate) async fn serve(service: Service, client: async_nats::Client, stop: CancellationToken) {
     // The name was checked when the service was built.
@@ -45,16 +48,16 @@ struct Serving {
 impl Serving {
     /// Binds, and binds again whenever the consumer is lost.
     async fn until_stopped(&self) {
-        let mut pause = PAUSE_FIRST;
+        let mut failures = 0;
         loop {
             let lost = match self.pull_until_lost().await {
                 Ok(()) => return,
                 Err(lost) => lost,
             };
-            pause = if self.unbound(&lost) { PAUSE_FIRST } else { (pause * 2).min(PAUSE_CAP) };
+            failures = if self.unbound(&lost) { 1 } else { failures + 1 };
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(again(failures, &self.courier.service.name)) => {}
             }
         }
     }

@@ -10,9 +10,9 @@ use order::{
 use sqlx::PgPool;
 
 /// The card that is always declined.
-pub const DECLINED: &str = "tok_declined";
+const DECLINED: &str = "tok_declined";
 /// The card whose network answers only from the third attempt on.
-pub const FLAKY: &str = "tok_flaky";
+const FLAKY: &str = "tok_flaky";
 
 struct Payment;
 

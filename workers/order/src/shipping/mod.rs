@@ -8,7 +8,7 @@ use order::{BookParcel, Booked, NoRoute, Parcel};
 use sqlx::PgPool;
 
 /// The country nobody delivers to: Antarctica.
-pub const NOWHERE: &str = "AQ";
+const NOWHERE: &str = "AQ";
 
 struct Shipping;
 

@@ -1,0 +1,125 @@
+//! Which version of the schema `amends` is there, and which one this program needs.
+
+use sqlx::{
+    PgPool,
+    migrate::{Migrate as _, MigrateError, Migrator},
+};
+
+use super::Store;
+
+/// Where the versions that were applied are noted.
+const APPLIED: &str = "amends._migrations";
+
+fn migrations() -> Migrator {
+    let mut migrator = sqlx::migrate!("../migrations/orchestrator");
+    migrator.create_schema("amends");
+    migrator.dangerous_set_table_name(APPLIED);
+    migrator
+}
+
+/// Creates or updates the orchestrator's schema `amends`. Several may do it at once; idempotent.
+///
+/// # Errors
+/// When Postgres refuses, or the schema is newer than this program.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    migrations().run(pool).await
+}
+
+/// Why this program cannot work with the schema that is there.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// It is not there.
+    #[error("the schema `amends` is not there: run `amends migrate` against this database")]
+    Missing,
+    /// It lacks migrations.
+    #[error(
+        "the schema `amends` has version {found}, and this program needs {needed}: run `amends migrate` of this program against this database"
+    )]
+    Old {
+        /// The version in the database.
+        found: i64,
+        /// The version that this program brings along.
+        needed: i64,
+    },
+    /// It has migrations that this program has not: nobody can say what it would do there.
+    #[error(
+        "the schema `amends` has version {found}, and this program knows none after {known}: start a newer program"
+    )]
+    New {
+        /// The version in the database.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// Postgres is not there.
+    #[error("Postgres does not answer: {0}")]
+    Unavailable(#[source] MigrateError),
+}
+
+impl Store {
+    /// Checks that the schema is the one that this program was built for.
+    ///
+    /// # Errors
+    /// [`SchemaError`].
+    pub(crate) async fn check_schema(&self) -> Result<(), SchemaError> {
+        let applied = self.applied().await.map_err(|error| match &error {
+            MigrateError::Execute(refusal) if is_not_migrated(refusal) => SchemaError::Missing,
+            _ => SchemaError::Unavailable(error),
+        })?;
+        compare(applied, migrations().iter().map(|m| m.version).max().unwrap_or(0))
+    }
+
+    async fn applied(&self) -> Result<Option<i64>, MigrateError> {
+        let mut connection = self.pool.acquire().await?;
+        let applied = connection.list_applied_migrations(APPLIED).await?;
+        Ok(applied.into_iter().map(|m| m.version).max())
+    }
+}
+
+fn compare(found: Option<i64>, known: i64) -> Result<(), SchemaError> {
+    match found {
+        None => Err(SchemaError::Missing),
+        Some(found) if found < known => Err(SchemaError::Old { found, needed: known }),
+        Some(found) if found > known => Err(SchemaError::New { found, known }),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether a statement failed because `amends migrate` has not run, or not lately, against this
+/// database: the schema `amends`, or a table, view or function of it, is not there.
+#[must_use]
+pub fn is_not_migrated(error: &sqlx::Error) -> bool {
+    let Some(refusal) = error.as_database_error() else { return false };
+    lacks_schema(&refusal.code().unwrap_or_default(), refusal.message())
+}
+
+/// Postgres names what it misses in its message only.
+fn lacks_schema(code: &str, message: &str) -> bool {
+    match code {
+        // invalid schema name
+        "3F000" => message.contains("\"amends\""),
+        // undefined table, undefined function
+        "42P01" | "42883" => message.contains("amends."),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_in_the_schema_is_blamed_on_it() {
+        let cases = [
+            ("3F000", r#"schema "amends" does not exist"#, true),
+            ("42P01", r#"relation "amends.sagas" does not exist"#, true),
+            ("42883", "function amends.pause(uuid, text) does not exist", true),
+            ("3F000", r#"schema "inventory" does not exist"#, false),
+            ("42P01", r#"relation "inventory.ledger" does not exist"#, false),
+            ("42501", "permission denied for table amends.saga", false),
+        ];
+        for (code, message, blamed) in cases {
+            assert_eq!(lacks_schema(code, message), blamed, "{message}");
+        }
+    }
+}
