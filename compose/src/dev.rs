@@ -51,8 +51,8 @@ async fn serve(
     };
     let probes = probes::serve(http, ready, stop.clone()).await?;
     let url = local.database_url();
-    let own = link::postgres(url, CONNECTIONS, &SERVICE_SESSION, stop).await?;
-    let lanes = link::postgres(url, CONNECTIONS, &amends_orchestrator::SESSION, stop).await?;
+    let own = link::postgres(url, CONNECTIONS, &SERVICE_SESSION, None, stop).await?;
+    let lanes = link::postgres(url, CONNECTIONS, &amends_orchestrator::SESSION, None, stop).await?;
     let client = link::nats(local.nats_url(), None, stop).await?;
     let (Some(pool), Some(lanes), Some(client)) = (own, lanes, client) else { return Ok(()) };
     prepare(&pool).await?;

@@ -4,7 +4,7 @@ use std::{path::Path, str::FromStr as _, time::Duration};
 
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use sqlx::{
-    PgPool,
+    ConnectOptions as _, Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio_util::sync::CancellationToken;
@@ -18,44 +18,76 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 /// seconds, not minutes.
 const PING: Duration = Duration::from_secs(5);
 
-fn waits() -> ExponentialBackoff {
+/// What waiting longer does not mend: invalid password, invalid authorization, invalid catalog name.
+const REFUSALS: [&str; 3] = ["28P01", "28000", "3D000"];
+
+fn waits(patience: Option<Duration>) -> ExponentialBackoff {
     ExponentialBackoffBuilder::new()
         .with_initial_interval(Duration::from_millis(100))
         .with_max_interval(Duration::from_secs(5))
-        .with_max_elapsed_time(None)
+        .with_max_elapsed_time(patience)
         .build()
 }
 
-/// Waits until Postgres answers, for as long as it takes; `None` when stopped meanwhile.
+/// Waits until Postgres answers, for at most `patience`, or for as long as it takes; `None` when
+/// stopped meanwhile.
 ///
 /// # Errors
-/// A URL that cannot be used.
+/// A URL that cannot be used, a user or database that Postgres refuses, or no answer in time.
 pub(crate) async fn postgres(
     url: &str,
     connections: u32,
     session: &[(&str, &str)],
+    patience: Option<Duration>,
     stop: &CancellationToken,
 ) -> Result<Option<PgPool>, Failed> {
-    let pool = pool(url, connections, session)?;
-    let tell = |error, wait: Duration| {
-        tracing::warn!(%error, "Postgres does not answer; trying again in {wait:.1?}");
+    let options = options(url, session)?;
+    let tell = |error: sqlx::Error, wait: Duration| {
+        tracing::warn!(
+            error = crate::words(&error),
+            "Postgres does not answer; trying again in {wait:.1?}"
+        );
     };
-    // The check runs in a task of its own: no future of sqlx is ever cancelled.
-    let waiting = {
-        let pool = pool.clone();
-        let check = async move {
-            let answer = || async {
-                sqlx::query("select 1").execute(&pool).await.map_err(backoff::Error::transient)?;
-                Ok::<_, backoff::Error<sqlx::Error>>(())
-            };
-            backoff::future::retry_notify(waits(), answer, tell).await
-        };
-        tokio::spawn(check)
-    };
+    let answer = || async { probe(&options).await.map_err(permanent_or_not) };
     tokio::select! {
-        _ = waiting => Ok(Some(pool)),
+        answered = backoff::future::retry_notify(waits(patience), answer, tell) => {
+            let host = format!("{}:{}", options.get_host(), options.get_port());
+            answered.map_err(|error| explain(&host, patience, &error))?;
+            Ok(Some(pool_of(options, connections)))
+        }
         () = stop.cancelled() => Ok(None),
     }
+}
+
+/// Connects once, outside of any pool, whose waiting for a connection would hide why there is none.
+/// A connection that is given up while it is being made holds no transaction: it may be dropped.
+async fn probe(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let connected = tokio::time::timeout(ACQUIRE, options.connect()).await;
+    let silence = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    connected.map_err(silence)??.close().await
+}
+
+fn refused(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| REFUSALS.contains(&code.as_ref()))
+}
+
+fn permanent_or_not(error: sqlx::Error) -> backoff::Error<sqlx::Error> {
+    if refused(&error) {
+        backoff::Error::permanent(error)
+    } else {
+        backoff::Error::transient(error)
+    }
+}
+
+fn explain(host: &str, patience: Option<Duration>, error: &sqlx::Error) -> Failed {
+    let why = crate::words(error);
+    Failed(if refused(error) {
+        format!("Postgres at {host} refuses: {why}: check user, password and database of its URL")
+    } else {
+        let waited = patience.unwrap_or_default();
+        format!("Postgres at {host} did not answer within {waited:?}: {why}")
+    })
 }
 
 /// A pool that connects when it is first used.
@@ -67,19 +99,26 @@ pub(crate) fn pool(
     connections: u32,
     session: &[(&str, &str)],
 ) -> Result<PgPool, Failed> {
+    Ok(pool_of(options(url, session)?, connections))
+}
+
+fn pool_of(options: PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .connect_lazy_with(options)
+}
+
+fn options(url: &str, session: &[(&str, &str)]) -> Result<PgConnectOptions, Failed> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         let form =
             "the database URL cannot be used: it has the form postgres://user@host:port/name";
         return Err(Failed(form.to_owned()));
     }
-    let options = PgConnectOptions::from_str(url)
+    Ok(PgConnectOptions::from_str(url)
         .map_err(|e| Failed::new("the database URL cannot be used", &e))?
         .application_name("amends")
-        .options(session.iter().copied());
-    Ok(PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        .connect_lazy_with(options))
+        .options(session.iter().copied()))
 }
 
 /// Connects to NATS and stays connected; waits until a server is there. `None` when stopped
@@ -124,7 +163,7 @@ pub(crate) async fn nats(
         tracing::warn!(%error, ?hosts, "NATS does not answer; trying again in {wait:.1?}");
     };
     tokio::select! {
-        client = backoff::future::retry_notify(waits(), connect, tell) => {
+        client = backoff::future::retry_notify(waits(None), connect, tell) => {
             client.map(Some).map_err(|e| Failed::new("NATS", &e))
         }
         () = stop.cancelled() => Ok(None),
@@ -134,4 +173,30 @@ pub(crate) async fn nats(
 /// A part of an address as its user meant it.
 fn decoded(part: &str) -> String {
     percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A port that nobody listens on, as far as can be known.
+    fn closed() -> String {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        format!("postgres://amends@127.0.0.1:{port}/amends")
+    }
+
+    #[tokio::test]
+    async fn patience_ends_with_the_reason() {
+        let (patience, stop) = (Some(Duration::from_millis(300)), CancellationToken::new());
+        let Failed(why) = postgres(&closed(), 1, &[], patience, &stop).await.unwrap_err();
+        assert!(why.contains("did not answer within 300ms"), "{why}");
+        assert!(why.contains("Connection refused"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn waiting_without_end_ends_when_stopped() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert!(postgres(&closed(), 1, &[], None, &stop).await.unwrap().is_none());
+    }
 }

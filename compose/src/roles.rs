@@ -14,8 +14,14 @@ use crate::{
     link, probes,
 };
 
-/// Connections of an orchestrator: its lanes, the clock, dead letters, and some for a burst.
-const ORCHESTRATOR_CONNECTIONS: u32 = 12;
+/// Connections of an orchestrator beside one for each lane, which has one statement under way at a
+/// time: the clock, the caretaker, and dead letters of some batches at once. Whatever waits for one
+/// waits for milliseconds, and each costs Postgres a process on every replica.
+const SPARE_CONNECTIONS: u32 = 4;
+
+fn orchestrator_connections(lanes: u16) -> u32 {
+    u32::from(lanes) + SPARE_CONNECTIONS
+}
 
 /// Connections of a service: as many attempts run side by side.
 const SERVICE_CONNECTIONS: u32 = 16;
@@ -26,6 +32,10 @@ pub(crate) const SERVICE_SESSION: [(&str, &str); 2] =
 
 /// Connections of one command.
 const COMMAND_CONNECTIONS: u32 = 2;
+
+/// How long a command that is run once waits for Postgres: long enough for a server that starts
+/// beside it, short enough that a deployment which waits for it learns of the trouble.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a drain may take before the process ends anyway: whatever is cut off is repeated.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -88,8 +98,8 @@ pub(crate) async fn orchestrator(
     };
     let ended = CancellationToken::new();
     let probes = probes::serve(args.http, ready, ended.clone()).await?;
-    let Some(pool) = link::postgres(database, ORCHESTRATOR_CONNECTIONS, &SESSION, &stop).await?
-    else {
+    let connections = orchestrator_connections(args.lanes);
+    let Some(pool) = link::postgres(database, connections, &SESSION, None, &stop).await? else {
         return Ok(());
     };
     let Some(client) = link::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
@@ -163,10 +173,9 @@ pub(crate) async fn worker(settings: &Settings, args: WorkerArgs) -> Result<(), 
     let mut services = Vec::new();
     for name in names {
         let url = settings.database_of(name)?;
-        let Some(pool) = link::postgres(&url, SERVICE_CONNECTIONS, &SERVICE_SESSION, &stop).await?
-        else {
-            return Ok(());
-        };
+        let connected =
+            link::postgres(&url, SERVICE_CONNECTIONS, &SERVICE_SESSION, None, &stop).await?;
+        let Some(pool) = connected else { return Ok(()) };
         order_services::prepare(name, &pool).await.during(&format!("service {name}"))?;
         if let ("inventory", Some(file)) = (name, &args.seed_stock) {
             seed_stock(&pool, file).await?;
@@ -242,7 +251,8 @@ pub(crate) async fn migrate(settings: &Settings, args: MigrateArgs) -> Result<()
         Some(url) => url.as_str(),
         None => settings.database()?,
     };
-    let Some(pool) = link::postgres(url, COMMAND_CONNECTIONS, &[], &stop).await? else {
+    let patience = Some(COMMAND_PATIENCE);
+    let Some(pool) = link::postgres(url, COMMAND_CONNECTIONS, &[], patience, &stop).await? else {
         return Err(Failed("stopped before Postgres answered".into()));
     };
     if args.participant.is_some() {
@@ -254,4 +264,15 @@ pub(crate) async fn migrate(settings: &Settings, args: MigrateArgs) -> Result<()
     }
     pool.close().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_lane_waits_for_a_connection() {
+        for lanes in [1, 2, 64] {
+            let connections = super::orchestrator_connections(lanes);
+            assert!(connections > u32::from(lanes), "{connections} for {lanes} lanes");
+        }
+    }
 }

@@ -112,7 +112,8 @@ async fn show(
     stop: &CancellationToken,
 ) -> Result<Ended, Failed> {
     let interrupted = || Failed("interrupted".into());
-    let pool = link::postgres(local.database_url(), 4, &[], stop).await?.ok_or_else(interrupted)?;
+    let pool = link::postgres(local.database_url(), 4, &[], None, stop).await?;
+    let pool = pool.ok_or_else(interrupted)?;
     let client = link::nats(local.nats_url(), None, stop).await?.ok_or_else(interrupted)?;
     let jetstream = jetstream::new(client);
     dev::prepare(&pool).await?;

@@ -64,8 +64,8 @@ pub(super) async fn postgres(
     Ok(real.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
-/// The `nats-server` to run.
-pub(super) async fn nats_server() -> Result<PathBuf, LocalError> {
+/// The `nats-server` to run: the machine's, or one that is installed for it.
+pub async fn nats_server() -> Result<PathBuf, LocalError> {
     let named = std::env::var_os(NATS.variable).map(PathBuf::from);
     let mut folders = on_path();
     folders.extend(USUAL.map(PathBuf::from));

@@ -23,13 +23,13 @@ mod user;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+pub use binaries::nats_server;
 pub use error::LocalError;
 pub use nats::Nats;
 pub use postgres::Postgres;
-pub use supervise::supervise;
 
 /// The hidden sub-command under which an executable is the supervisor of one server.
-pub const SUPERVISE: &str = "supervise-child";
+const SUPERVISE: &str = "supervise-child";
 
 /// Supervises a server if that is what this process was started for; else `None`, at once.
 ///
@@ -37,7 +37,7 @@ pub const SUPERVISE: &str = "supervise-child";
 #[must_use]
 pub fn supervise_if_asked() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
-    (args.next()? == SUPERVISE).then(|| supervise(args))
+    (args.next()? == SUPERVISE).then(|| supervise::supervise(args))
 }
 
 /// Both servers, side by side in one data folder.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::folder::Folder;
 use super::server::{Answer, Recipe, Server};
 use super::supervise::Kind;
-use super::{LocalError, binaries, own_executable};
+use super::{LocalError, binaries};
 
 /// A nats-server of our own, with JetStream, on 127.0.0.1 only.
 #[derive(Debug)]
@@ -24,12 +24,7 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Starts it with its data in `data/nats`.
-    pub async fn start(data: &Path) -> Result<Self, LocalError> {
-        Self::start_with(&own_executable()?, data).await
-    }
-
-    /// [`Nats::start`] with another executable as the supervisor: see
+    /// Starts it with its data in `data/nats`, and `exe` as the supervisor: see
     /// [`Local::start_with`](super::Local::start_with).
     pub async fn start_with(exe: &Path, data: &Path) -> Result<Self, LocalError> {
         let folder = Folder::take(data, "nats").await?;
@@ -44,12 +39,6 @@ impl Nats {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// The server's process, unless it was killed.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.server.pid()
     }
 
     /// Ends it by SIGKILL, as a crash would; it is gone when this returns.

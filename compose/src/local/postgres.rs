@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::server::{Answer, Recipe, Server, last_lines, plain_environment};
 use super::supervise::Kind;
 use super::user::Account;
-use super::{LocalError, binaries, own_executable};
+use super::{LocalError, binaries};
 
 /// Both the superuser and the database.
 const AMENDS: &str = "amends";
@@ -48,13 +48,8 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts it with its data in `data/postgres`; the database is made at the first start.
-    pub async fn start(data: &Path) -> Result<Self, LocalError> {
-        Self::start_with(&own_executable()?, data).await
-    }
-
-    /// [`Postgres::start`] with another executable as the supervisor: see
-    /// [`Local::start_with`](super::Local::start_with).
+    /// Starts it with its data in `data/postgres`, where the database is made at the first start, and
+    /// `exe` as the supervisor: see [`Local::start_with`](super::Local::start_with).
     pub async fn start_with(exe: &Path, data: &Path) -> Result<Self, LocalError> {
         let folder = Folder::take(data, "postgres").await?;
         let recipe = Database { path: folder.join("data") };
@@ -80,12 +75,6 @@ impl Postgres {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
-    }
-
-    /// The postmaster's process, unless it was killed.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.server.pid()
     }
 
     /// Ends the postmaster by SIGKILL, as a crash would; it and its backends are gone when this

@@ -78,7 +78,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(Stops, Command)> {
 
 /// Runs as the supervisor of one server until that has ended: the entry of the hidden sub-command
 /// [`SUPERVISE`](super::SUPERVISE), with the arguments that follow it.
-pub fn supervise(args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(super) fn supervise(args: impl Iterator<Item = OsString>) -> ExitCode {
     let started = parse(args)
         .ok_or_else(|| "this sub-command is for the program's own use".to_owned())
         .and_then(|(stops, command)| Ok((stops, start(command)?)));

@@ -49,7 +49,7 @@ async fn without_a_trace_no_header() {
     assert!(deadline > chrono::Utc::now());
 }
 
-async fn get(addr: &str, path: &str) -> (u16, String) {
+pub(super) async fn get(addr: &str, path: &str) -> (u16, String) {
     let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -61,7 +61,7 @@ async fn get(addr: &str, path: &str) -> (u16, String) {
 }
 
 /// Where a role serves its probes, as its log says.
-async fn address(shop: &Shop, name: &str) -> String {
+pub(super) async fn address(shop: &Shop, name: &str) -> String {
     eventually("the address of the probes", async || {
         let log = shop.log_of(name);
         let rest = log.split("http://").nth(1)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use amends::{Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger, wire};
 use async_nats::HeaderMap;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -38,14 +39,19 @@ async fn dead_letters_of_a_stream_made_anew_are_kept() {
     shop.at_least(LETTERS, 2).await;
 }
 
-/// Publishes with header bytes as they are, which no client library would send.
-async fn publish_raw(shop: &Shop, subject: &[u8], headers: &[u8], body: &[u8]) {
-    let address = shop.local.nats_url().trim_start_matches("nats://").to_owned();
+/// Publishes with header bytes as they are, which no client library would send. The URL may name a
+/// user and a password.
+pub(super) async fn publish_raw(url: &str, subject: &[u8], headers: &[u8], body: &[u8]) {
+    let address = url.trim_start_matches("nats://");
+    let (login, address) = address.split_once('@').unwrap_or((":", address));
+    let (user, pass) = login.split_once(':').unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let headers = [b"NATS/1.0\r\n", headers, b"\r\n\r\n"].concat();
     let sizes = format!(" {} {}\r\n", headers.len(), headers.len() + body.len());
-    let connect = b"CONNECT {\"verbose\":false,\"headers\":true}\r\nHPUB ";
-    let message = [connect, subject, sizes.as_bytes(), &headers, body, b"\r\nPING\r\n"].concat();
+    let hello = json!({"verbose": false, "headers": true, "user": user, "pass": pass});
+    let connect = format!("CONNECT {hello}\r\nHPUB ");
+    let message =
+        [connect.as_bytes(), subject, sizes.as_bytes(), &headers, body, b"\r\nPING\r\n"].concat();
     stream.write_all(&message).await.unwrap();
     let mut seen = Vec::new();
     while !seen.windows(4).any(|w| w == b"PONG") {
@@ -61,9 +67,10 @@ async fn publish_raw(shop: &Shop, subject: &[u8], headers: &[u8], body: &[u8]) {
 #[tokio::test]
 async fn messages_that_cannot_be_read_are_buried() {
     let shop = Shop::open(&SERVICES).await;
-    publish_raw(&shop, b"orders.placed", b"Foo: caf\xe9", b"{}").await;
-    publish_raw(&shop, b"amends.reply.payment", b"no colon", b"{}").await;
-    publish_raw(&shop, b"amends.reply.\xff\xfe", b"A: b", b"{}").await;
+    let url = shop.local.nats_url();
+    publish_raw(url, b"orders.placed", b"Foo: caf\xe9", b"{}").await;
+    publish_raw(url, b"amends.reply.payment", b"no colon", b"{}").await;
+    publish_raw(url, b"amends.reply.\xff\xfe", b"A: b", b"{}").await;
     shop.publish_order(&order("o-1")).await;
     assert_eq!(shop.fate("o-1").await, "completed");
     shop.at_least(LETTERS, 3).await;

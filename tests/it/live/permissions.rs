@@ -1,0 +1,113 @@
+//! The `nats.conf` that is shipped: with its permissions everybody can do all of their work.
+
+use std::process::Stdio;
+
+use amends::wire;
+use async_nats::jetstream;
+use tokio::process::{Child, Command};
+
+use super::transport::publish_raw;
+use crate::support::{SERVICES, Shop, eventually, order, repository};
+
+const LETTERS: &str = "select count(*) from amends.dead_letters";
+
+/// A nats-server under `compose/nats.conf`; only its addresses and its folder are others.
+struct Guarded {
+    address: String,
+    _server: Child,
+}
+
+impl Guarded {
+    async fn start(shop: &Shop) -> Self {
+        let folder = shop.folder.path().join("guarded");
+        std::fs::create_dir(&folder).unwrap();
+        let mut conf = std::fs::read_to_string(repository().join("compose/nats.conf")).unwrap();
+        let store = format!("\"{}\"", folder.display());
+        for (theirs, ours) in [
+            ("\"0.0.0.0:4222\"", "\"127.0.0.1:-1\""),
+            ("\"0.0.0.0:8222\"", "\"127.0.0.1:-1\""),
+            ("\"/data\"", store.as_str()),
+        ] {
+            assert_eq!(conf.matches(theirs).count(), 1, "{theirs}");
+            conf = conf.replace(theirs, ours);
+        }
+        conf += &format!("\nports_file_dir: {store}\n");
+        let file = folder.join("nats.conf");
+        std::fs::write(&file, conf).unwrap();
+        let log = std::fs::File::create(folder.join("server.log")).unwrap();
+        let passwords = SERVICES.iter().chain(&["orchestrator", "shop", "admin"]);
+        let server = Command::new(amends_cli::local::nats_server().await.unwrap())
+            .arg("-c")
+            .arg(&file)
+            .envs(passwords.map(|user| {
+                (format!("NATS_PASSWORD_{}", user.to_uppercase()), format!("secret_{user}"))
+            }))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let address = eventually("the port of the guarded server", async || {
+            let files = std::fs::read_dir(&folder).unwrap().flatten();
+            let ports =
+                files.map(|f| f.path()).find(|f| f.extension().is_some_and(|e| e == "ports"));
+            let ports: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(ports?).ok()?).ok()?;
+            Some(ports["nats"][0].as_str()?.trim_start_matches("nats://").to_owned())
+        })
+        .await;
+        Self { address, _server: server }
+    }
+
+    fn url(&self, user: &str) -> String {
+        format!("nats://{user}:secret_{user}@{}", self.address)
+    }
+}
+
+/// Each role as its own user: orders run, an unreadable message is buried and removed, and a stream
+/// of triggers that fills gets room again.
+#[tokio::test]
+async fn everybody_works_with_the_permissions_that_are_shipped() {
+    let mut shop = Shop::closed().await;
+    let guarded = Guarded::start(&shop).await;
+    let admin = async_nats::ConnectOptions::new()
+        .user_and_password("admin".into(), "secret_admin".into())
+        .connect(&guarded.address)
+        .await
+        .unwrap();
+    // What the shop publishes and looks at from now on is on the guarded server.
+    shop.jetstream = jetstream::new(admin);
+    let url = guarded.url("orchestrator");
+    let small = ["orchestrator", "--nats-url", &url, "--stream-bytes-max", "1048576"];
+    shop.start("orchestrator", &small);
+    for service in SERVICES {
+        let stock = shop.folder.path().join("stock.json");
+        let (stock, url) = (stock.to_str().unwrap().to_owned(), guarded.url(service));
+        shop.start(service, &["worker", service, "--nats-url", &url, "--seed-stock", &stock]);
+    }
+    shop.listening().await;
+
+    publish_raw(&guarded.url("shop"), b"orders.placed", b"Foo: caf\xe9", b"{}").await;
+    publish_raw(&guarded.url("payment"), b"amends.reply.payment", b"no colon", b"{}").await;
+    shop.publish_order(&order("o-1")).await;
+    assert_eq!(shop.fate("o-1").await, "completed");
+    shop.at_least(LETTERS, 2).await;
+    eventually("an end to redelivery", async || {
+        let replies = shop.jetstream.get_stream(wire::REPLIES_STREAM).await.ok()?;
+        let events = shop.jetstream.get_stream(wire::EVENTS_STREAM).await.ok()?;
+        let waits = events.consumer_info("amends-order").await.ok()?.num_ack_pending;
+        (replies.cached_info().state.messages == 0 && waits == 0).then_some(())
+    })
+    .await;
+
+    // More than the stream can hold.
+    let bulk = "x".repeat(60_000);
+    for n in 0..20 {
+        shop.publish(format!("no order {n} {bulk}")).await;
+    }
+    shop.at_least(LETTERS, 2 + 20).await;
+    let log = shop.log_of("orchestrator");
+    assert!(!log.contains("Permissions Violation"), "{log}");
+    shop.audit().await;
+}
