@@ -47,13 +47,18 @@ pub(crate) fn metrics() -> Result<PrometheusHandle, crate::Failed> {
 }
 
 fn describe() {
-    use metrics::{describe_counter as counter, describe_histogram as histogram};
+    use metrics::{
+        describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
+    };
     counter!("amends_sagas_started_total", "Sagas started, by definition");
     counter!("amends_saga_status_total", "Changes of status, by definition and new status");
     counter!("amends_facts_total", "Facts recorded, by definition and kind");
     counter!("amends_dead_letters_total", "Messages kept as dead letters");
     counter!("amends_timers_fired_total", "Timers that came due");
-    counter!("amends_publish_failures_total", "Commands that JetStream did not store in time");
+    counter!("amends_publish_failures_total", "Messages that JetStream did not store in time");
     histogram!("amends_commit_seconds", "Time of one batch's commit");
     histogram!("amends_batch_facts", "Facts written by one statement");
+    counter!("amends_worker_attempts_total", "Attempts by service, operation, half and outcome");
+    histogram!("amends_worker_attempt_seconds", "Time of an attempt, waiting for the database too");
+    gauge!("amends_worker_in_flight", "Attempts under way");
 }

@@ -32,7 +32,8 @@ impl Retry {
     pub const ACTION: Self = Self { first_ms: 500, cap_ms: 30_000, limit: 10 };
 
     /// The default of whatever must happen (pivot, retriable steps, compensations): from 500 ms to
-    /// 60 s, 30 attempts, which is about half an hour; then the saga is stuck and an operator speaks.
+    /// 60 s, 30 attempts, which takes about 17 minutes beside the attempts themselves; then the saga
+    /// is stuck and an operator speaks.
     pub const PERSISTENT: Self = Self { first_ms: 500, cap_ms: 60_000, limit: 30 };
 
     /// Delays doubling from `first` to `cap` (each at least 1 ms, at most a day), with the limit of
