@@ -213,12 +213,7 @@ fn services_ready(healths: Option<&Vec<Watched>>) -> Result<(), String> {
         return Err("starting: waiting for NATS or Postgres".into());
     };
     for (name, health) in healths {
-        let health = health.borrow();
-        if !health.bound {
-            let why =
-                health.error.clone().unwrap_or_else(|| "not bound to its consumer yet".into());
-            return Err(format!("{name}: {why}"));
-        }
+        health.borrow().ready().map_err(|why| format!("{name}: {why}"))?;
     }
     Ok(())
 }

@@ -61,4 +61,6 @@ fn describe() {
     counter!("amends_worker_attempts_total", "Attempts by service, operation, half and outcome");
     histogram!("amends_worker_attempt_seconds", "Time of an attempt, waiting for the database too");
     gauge!("amends_worker_in_flight", "Attempts under way");
+    gauge!("amends_worker_database_away", "1 while a service waits for its database");
+    gauge!("amends_worker_breaker_open", "1 while a service takes no commands as they break");
 }

@@ -9,4 +9,25 @@ pub struct Health {
     pub error: Option<String>,
     /// What keeps the events that it emits from being published. They wait; commands are served.
     pub outbox: Option<String>,
+    /// Its database does not answer: no command is taken or tried until it does.
+    pub database: Option<String>,
+    /// Its breaker is open: no command is taken for a while, and then one to try.
+    pub broken: Option<String>,
+}
+
+impl Health {
+    /// Whether it takes commands now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn ready(&self) -> Result<(), String> {
+        if !self.bound {
+            let why = self.error.clone();
+            return Err(why.unwrap_or_else(|| "not bound to its consumer yet".into()));
+        }
+        match self.database.iter().chain(&self.broken).next() {
+            Some(why) => Err(why.clone()),
+            None => Ok(()),
+        }
+    }
 }

@@ -11,12 +11,14 @@
 
 mod attempt;
 pub mod barrier;
+mod breaker;
 mod gate;
 mod halt;
 mod handler;
 mod health;
 mod meter;
 mod outbox;
+mod pace;
 mod replies;
 mod run;
 mod serve;

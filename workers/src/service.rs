@@ -1,6 +1,6 @@
 //! A service: its name, its database and what it can do.
 
-use std::{collections::HashMap, marker::PhantomData, sync::Arc};
+use std::{collections::HashMap, marker::PhantomData, num::NonZeroU32, sync::Arc};
 
 use amends::{Compensatable, NameError, Step, check_name};
 use sqlx::PgPool;
@@ -63,6 +63,8 @@ pub struct Service {
     pub(crate) pool: PgPool,
     pub(crate) operations: HashMap<&'static str, Arc<dyn Operation>>,
     pub(crate) concurrency: usize,
+    pub(crate) per_second: Option<NonZeroU32>,
+    pub(crate) breaks_in_a_row: Option<u32>,
     pub(crate) health: watch::Sender<Health>,
     pub(crate) hint: Hint,
 }
@@ -83,6 +85,8 @@ impl Service {
             handlers: Arc::new(handlers),
             operations: Vec::new(),
             concurrency: CONCURRENCY,
+            per_second: None,
+            breaks_in_a_row: None,
         }
     }
 
@@ -126,6 +130,8 @@ pub struct Builder<H> {
     handlers: Arc<H>,
     operations: Vec<(&'static str, Arc<dyn Operation>)>,
     concurrency: usize,
+    per_second: Option<NonZeroU32>,
+    breaks_in_a_row: Option<u32>,
 }
 
 impl<H: Send + Sync + 'static> Builder<H> {
@@ -158,6 +164,29 @@ impl<H: Send + Sync + 'static> Builder<H> {
         self
     }
 
+    /// At most so many attempts begin in a second, with as many at once after a quiet time; 0 counts
+    /// as 1. For what handlers call and may not press, such as a card network. Commands beyond it stay
+    /// in the stream, and a limit counts for one process: divide it among the replicas. A command that
+    /// waits longer than its step's `attempt_timeout` is sent again, so plan that and the retry policy
+    /// for the longest queue.
+    pub fn rate_limit(mut self, per_second: u32) -> Self {
+        self.per_second = Some(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN));
+        self
+    }
+
+    /// Stops taking commands when so many attempts in a row break (any error of a handler, a panic,
+    /// [`Halt::RetryAfter`](crate::Halt::RetryAfter)); 0 counts as 1. After a pause one command is
+    /// tried: if it succeeds or is rejected all are taken again, if it breaks a longer pause follows,
+    /// up to 30 s. [`Service::health`] and the metric `amends_worker_breaker_open` show it. Without
+    /// this nothing but an outage of the service's own database stops it.
+    ///
+    /// One command that always breaks also breaks in a row where nothing else runs: let the number be
+    /// larger than the attempts of one step.
+    pub fn breaker(mut self, in_a_row: u32) -> Self {
+        self.breaks_in_a_row = Some(in_a_row.max(1));
+        self
+    }
+
     /// Checks the names.
     ///
     /// # Errors
@@ -184,6 +213,8 @@ impl<H: Send + Sync + 'static> Builder<H> {
             pool: self.pool,
             operations,
             concurrency: self.concurrency.clamp(1, connections.max(1)),
+            per_second: self.per_second,
+            breaks_in_a_row: self.breaks_in_a_row,
             health: watch::Sender::new(Health::default()),
             hint: Hint::default(),
         })

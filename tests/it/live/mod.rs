@@ -9,6 +9,7 @@ mod letters;
 mod operators;
 mod outbox;
 mod permissions;
+mod pressure;
 mod raw_worker;
 mod starts;
 mod status;

@@ -10,8 +10,10 @@ use tracing::Instrument;
 use super::command::Command;
 use crate::{
     Replies, Service,
+    breaker::Breaker,
     gate::Gate,
     meter::{self, Meter},
+    pace::Pace,
     run::{self, Answer, Task},
 };
 
@@ -20,6 +22,8 @@ pub(super) struct Courier {
     pub(super) client: Client,
     pub(super) replies: Replies,
     pub(super) gate: Arc<Gate>,
+    pub(super) breaker: Breaker,
+    pub(super) pace: Pace,
 }
 
 impl Courier {
@@ -71,6 +75,12 @@ impl Courier {
             return false;
         };
         let Answer { reply, outcome, why } = answer;
+        match outcome {
+            "ok" | "rejected" | "pending" => self.breaker.held(),
+            "retry" => self.breaker.broke(&why),
+            // The barrier answered, and no handler ran.
+            _ => {}
+        }
         match outcome {
             "rejected" | "retry" => tracing::info!(outcome, why, "attempt ended"),
             _ => tracing::debug!(outcome, "attempt ended"),

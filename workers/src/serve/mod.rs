@@ -14,7 +14,12 @@ use self::{
     courier::Courier,
     pull::{Lost, Pull, Pulled},
 };
-use crate::{Relay, Replies, Service, gate::Gate};
+use crate::{
+    Relay, Replies, Service,
+    breaker::{Breaker, Pulling},
+    gate::Gate,
+    pace::Pace,
+};
 
 /// Delays between attempts to bind.
 fn again(failures: u32, service: &str) -> Duration {
@@ -25,11 +30,13 @@ fn again(failures: u32, service: &str) -> Duration {
 pub(crate) async fn serve(service: Service, client: async_nats::Client, stop: CancellationToken) {
     // The name was checked when the service was built.
     let Ok(replies) = Replies::new(client.clone(), &service.name) else { return };
-    let gate = Arc::new(Gate::new(service.pool.clone(), stop.clone()));
+    let gate = Arc::new(Gate::new(service.pool.clone(), service.health.clone(), stop.clone()));
     let slots = Arc::new(Semaphore::new(service.concurrency));
     let (hint, health) = (service.hint.clone(), service.health.clone());
     let relay = Relay::with(&service.name, service.pool.clone(), client.clone(), hint, health);
-    let courier = Arc::new(Courier { service, client, replies, gate });
+    let breaker = Breaker::new(&service.name, service.breaks_in_a_row, service.health.clone());
+    let pace = Pace::new(service.per_second);
+    let courier = Arc::new(Courier { service, client, replies, gate, breaker, pace });
     let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
     serving.running.spawn(relay.run(serving.stop.clone()));
     serving.until_stopped().await;
@@ -71,26 +78,42 @@ impl Serving {
             self.receive(&mut pull, slots).await?;
         }
         for message in pull.close().await {
+            self.courier.pace.keep().await;
             self.start(message, None);
         }
         Ok(())
     }
 
-    /// Waits for at least one slot and takes all that are free; none when the service stops.
+    /// Waits until something may be pulled and takes a slot for each command; none when the service
+    /// stops.
     async fn free_slots(&self) -> Option<OwnedSemaphorePermit> {
-        if !self.courier.gate.pass().await {
-            return None;
+        loop {
+            if !self.courier.gate.pass().await {
+                return None;
+            }
+            let pulling = self.courier.breaker.pass(&self.stop).await?;
+            let least = match pulling {
+                Pulling::All => 1,
+                Pulling::One => self.courier.service.concurrency,
+            };
+            let mut slots = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                slots = Arc::clone(&self.slots).acquire_many_owned(count(least)) => slots.ok()?,
+            };
+            // While it waited, an attempt may have ended that says otherwise.
+            if self.courier.breaker.pulling() != pulling {
+                continue;
+            }
+            if pulling == Pulling::One {
+                return slots.split(1);
+            }
+            let more = self.slots.available_permits().min(self.courier.pace.at_once() - 1);
+            if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(count(more)) {
+                slots.merge(more);
+            }
+            return Some(slots);
         }
-        let mut slots = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return None,
-            slot = Arc::clone(&self.slots).acquire_owned() => slot.ok()?,
-        };
-        let more = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
-        if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(more) {
-            slots.merge(more);
-        }
-        Some(slots)
     }
 
     /// Starts what a pull brings, until it has ended or the service stops.
@@ -103,7 +126,10 @@ impl Serving {
             };
             self.bound();
             match pulled {
-                Pulled::Command(message) => self.start(message, slots.split(1)),
+                Pulled::Command(message) => {
+                    self.courier.pace.keep().await;
+                    self.start(message, slots.split(1));
+                }
                 Pulled::Alive => {}
                 Pulled::End => break,
             }
@@ -136,17 +162,21 @@ impl Serving {
     /// Notes a loss; whether it had been bound before. Said once, not at every try.
     fn unbound(&self, lost: &Lost) -> bool {
         let service = &self.courier.service;
-        let before = service.health.borrow().clone();
+        let (mut was_bound, mut was_lost) = (false, false);
         service.health.send_modify(|health| {
-            health.bound = false;
-            health.error = Some(lost.to_string());
+            was_bound = std::mem::replace(&mut health.bound, false);
+            was_lost = health.error.replace(lost.to_string()).is_some();
         });
-        if before.bound {
+        if was_bound {
             tracing::warn!(service = service.name, error = %lost, "the consumer is lost: binding again");
-        } else if before.error.is_none() {
+        } else if !was_lost {
             let waits = "waiting for the consumer, which the orchestrator creates";
             tracing::info!(service = service.name, stream = COMMANDS_STREAM, reason = %lost, "{waits}");
         }
-        before.bound
+        was_bound
     }
+}
+
+fn count(slots: usize) -> u32 {
+    u32::try_from(slots).unwrap_or(u32::MAX)
 }

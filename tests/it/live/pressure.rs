@@ -1,0 +1,167 @@
+//! A service that must not press what it calls: the breaker and the rate limit of `amends-workers`.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use amends::{Compensating, Definition, Finished, Given, Plan, Retry, Saga, Step, Trigger};
+use amends_workers::{Act, Attempt, Builder, Halt, Health, Service};
+use serde_json::Value;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Shop, order};
+
+struct Pay;
+
+impl Step for Pay {
+    const NAME: &'static str = "bank.pay";
+    type Input = Value;
+    type Output = ();
+    type Rejection = Infallible;
+}
+
+struct PayOrder;
+
+impl Saga for PayOrder {
+    const NAME: &'static str = "pay";
+    const VERSION: u32 = 1;
+    type Input = Value;
+    type Output = ();
+
+    fn trigger() -> Trigger<Self::Input> {
+        Trigger::on("orders.placed")
+    }
+
+    fn plan(p: Plan<Compensating>, order: Given<Self::Input>) -> Finished<()> {
+        let soon = Retry::exponential(Duration::from_millis(20), Duration::from_millis(100));
+        let (p, paid) = p.pivot(Pay::with(order).retry(soon.limit(1000)));
+        p.finish(paid)
+    }
+}
+
+/// A bank that may be away, and notes when it was called.
+#[derive(Clone, Default)]
+struct Bank {
+    away: Arc<AtomicBool>,
+    calls: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Bank {
+    fn calls(&self) -> Vec<Instant> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the bank does not answer")]
+struct Away;
+
+impl Act<Pay> for Bank {
+    async fn act(&self, _: &mut Attempt<'_>, _: Value) -> Result<(), Halt<Infallible>> {
+        self.calls.lock().unwrap().push(Instant::now());
+        if self.away.load(Ordering::Relaxed) { Err(Away.into()) } else { Ok(()) }
+    }
+}
+
+/// An orchestrator and the bank's service in this process.
+struct Branch {
+    shop: Shop,
+    health: watch::Receiver<Health>,
+    stop: CancellationToken,
+    parts: JoinSet<()>,
+}
+
+impl Branch {
+    async fn open(bank: &Bank, like: impl FnOnce(Builder<Bank>) -> Builder<Bank>) -> Self {
+        let (shop, stop, mut parts) =
+            (Shop::closed().await, CancellationToken::new(), JoinSet::new());
+        let run = amends_orchestrator::run(
+            amends_orchestrator::Config::default(),
+            shop.pool.clone(),
+            shop.jetstream.client(),
+            vec![Definition::of::<PayOrder>().unwrap()],
+            Arc::default(),
+            stop.clone(),
+        );
+        parts.spawn(async { run.await.unwrap() });
+        let pool = sqlx::PgPool::connect(shop.local.database_url()).await.unwrap();
+        amends_workers::migrate(&pool).await.unwrap();
+        let service = like(Service::new("bank", pool, bank.clone()).forward::<Pay>());
+        let service = service.build().unwrap();
+        let health = service.health();
+        parts.spawn(service.serve(shop.jetstream.client(), stop.clone()));
+        shop.listening().await;
+        Self { shop, health, stop, parts }
+    }
+
+    async fn publish(&self, orders: usize) {
+        for n in 0..orders {
+            self.shop.publish_order(&order(&format!("o-{n}"))).await;
+        }
+    }
+
+    /// Until the breaker opens (again).
+    async fn opens(&mut self) {
+        let words = "no commands";
+        let opened = |h: &Health| h.broken.as_ref().is_some_and(|why| why.contains(words));
+        loop {
+            self.health.changed().await.unwrap();
+            if opened(&self.health.borrow_and_update()) {
+                return;
+            }
+        }
+    }
+
+    async fn close(mut self) {
+        self.stop.cancel();
+        while let Some(part) = self.parts.join_next().await {
+            part.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_that_break_in_a_row_get_a_rest() {
+    let bank = Bank::default();
+    bank.away.store(true, Ordering::Relaxed);
+    let mut branch = Branch::open(&bank, |builder| builder.breaker(5)).await;
+    branch.publish(10).await;
+    branch.opens().await;
+    assert!(bank.calls().len() >= 5);
+    let why = branch.health.borrow().ready().unwrap_err();
+    assert!(why.contains("break in a row") && why.contains("the bank does not answer"), "{why}");
+    // What the first pull brought has ended when the first trial begins. Then each pause ends with
+    // one call, however many commands wait.
+    branch.opens().await;
+    let before = bank.calls();
+    branch.opens().await;
+    branch.opens().await;
+    let after = bank.calls();
+    assert_eq!(after.len() - before.len(), 2);
+    let pause = after[after.len() - 1] - after[after.len() - 2];
+    assert!(pause >= Duration::from_millis(1900), "{pause:?}");
+    bank.away.store(false, Ordering::Relaxed);
+    branch.shop.settled(10).await;
+    assert_eq!(branch.health.borrow().ready(), Ok(()));
+    branch.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_attempts_a_second_than_allowed() {
+    let bank = Bank::default();
+    let branch = Branch::open(&bank, |builder| builder.rate_limit(10)).await;
+    branch.publish(40).await;
+    branch.shop.settled(40).await;
+    let calls = bank.calls();
+    assert_eq!(calls.len(), 40);
+    // Ten at once, then one each tenth of a second; the rest is the scheduler's freedom.
+    let took = calls[39] - calls[0];
+    assert!(took >= Duration::from_millis(2800), "{took:?}");
+    branch.close().await;
+}
