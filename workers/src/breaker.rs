@@ -53,8 +53,11 @@ impl Breaker {
     pub(crate) async fn pass(&self, stop: &CancellationToken) -> Option<Pulling> {
         let mut phase = self.phase.subscribe();
         loop {
-            let now = *phase.borrow_and_update();
-            let Phase::Open { until, .. } = now else { return Some(self.pulling()) };
+            let until = match *phase.borrow_and_update() {
+                Phase::Closed { .. } => return Some(Pulling::All),
+                Phase::Trial { .. } => return Some(Pulling::One),
+                Phase::Open { until, .. } => until,
+            };
             tokio::select! {
                 () = stop.cancelled() => return None,
                 () = tokio::time::sleep_until(until) => self.try_one(),
@@ -64,11 +67,12 @@ impl Breaker {
         }
     }
 
-    /// How much may be pulled now, where anything may be.
-    pub(crate) fn pulling(&self) -> Pulling {
+    /// Whether what `pass` said still holds.
+    pub(crate) fn still(&self, pulling: Pulling) -> bool {
         match *self.phase.borrow() {
-            Phase::Closed { .. } => Pulling::All,
-            Phase::Open { .. } | Phase::Trial { .. } => Pulling::One,
+            Phase::Closed { .. } => pulling == Pulling::All,
+            Phase::Trial { .. } => pulling == Pulling::One,
+            Phase::Open { .. } => false,
         }
     }
 
@@ -145,16 +149,16 @@ mod tests {
         for _ in 0..4 {
             breaker.broke("no answer");
             breaker.broke("no answer");
-            assert_eq!((breaker.pulling(), broken(&breaker)), (Pulling::All, None));
+            assert!(breaker.still(Pulling::All) && broken(&breaker).is_none());
             breaker.held();
         }
         for _ in 0..3 {
             breaker.broke("no answer");
         }
         assert!(broken(&breaker).unwrap().ends_with("the last said: no answer"));
-        assert_eq!(breaker.pulling(), Pulling::One);
+        assert!(!breaker.still(Pulling::All) && !breaker.still(Pulling::One));
         breaker.held();
-        assert_eq!((breaker.pulling(), broken(&breaker)), (Pulling::All, None));
+        assert!(breaker.still(Pulling::All) && broken(&breaker).is_none());
     }
 
     #[test]
@@ -191,7 +195,12 @@ mod tests {
         let began = Instant::now();
         assert_eq!(breaker.pass(&stop).await, Some(Pulling::One));
         assert!(began.elapsed() >= Duration::from_millis(400), "{:?}", began.elapsed());
+        assert!(breaker.still(Pulling::One));
         breaker.broke("no answer");
+        assert!(
+            !breaker.still(Pulling::One),
+            "it broke: there is no second trial before the pause"
+        );
         stop.cancel();
         assert_eq!(breaker.pass(&stop).await, None);
     }

@@ -1,4 +1,4 @@
-//! A service that must not press what it calls: the breaker and the rate limit of `amends-workers`.
+//! A service that must not press what it needs: breaker, rate limit and gate of `amends-workers`.
 
 use std::{
     convert::Infallible,
@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amends::{Compensating, Definition, Finished, Given, Plan, Retry, Saga, Step, Trigger};
+use amends::{Compensating, Definition, Finished, Given, Plan, Retry, Saga, Step, Trigger, wire};
 use amends_workers::{Act, Attempt, Builder, Halt, Health, Service};
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Shop, order};
+use super::traces::{address, get};
+use crate::support::{Shop, eventually, order};
 
 struct Pay;
 
@@ -164,4 +165,33 @@ async fn no_more_attempts_a_second_than_allowed() {
     let took = calls[39] - calls[0];
     assert!(took >= Duration::from_millis(2800), "{took:?}");
     branch.close().await;
+}
+
+/// A service whose database is away is alive, and says that it is not ready, and why.
+#[tokio::test]
+async fn a_service_without_its_database_is_not_ready() {
+    let mut shop = Shop::open(&[]).await;
+    shop.start("payment", &["worker", "payment", "--http", "127.0.0.1:0"]);
+    let probes = address(&shop, "payment").await;
+    let ready = async || get(&probes, "/readyz").await;
+    eventually("readiness", async || (ready().await.0 == 200).then_some(())).await;
+    shop.local.postgres.kill().await.unwrap();
+    // It is a command that notices.
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert(wire::AMENDS_ID, format!("{}:pay:action:1", uuid::Uuid::now_v7()));
+    let subject = wire::command_subject("payment", "authorize");
+    let sent = shop.jetstream.publish_with_headers(subject, headers, "{}".into());
+    sent.await.unwrap().await.unwrap();
+    eventually("unreadiness", async || {
+        let (status, body) = ready().await;
+        (status == 503 && body.starts_with("payment: its database does not answer")).then_some(())
+    })
+    .await;
+    let gauge = r#"amends_worker_database_away{service="payment"}"#;
+    let metrics = get(&probes, "/metrics").await.1;
+    assert!(metrics.contains(&format!("{gauge} 1")), "{metrics}");
+    shop.local.postgres.restart().await.unwrap();
+    eventually("readiness", async || (ready().await.0 == 200).then_some(())).await;
+    let metrics = get(&probes, "/metrics").await.1;
+    assert!(metrics.contains(&format!("{gauge} 0")), "{metrics}");
 }

@@ -103,6 +103,25 @@ async fn a_full_stream_of_triggers_lets_go_of_what_is_consumed() {
     shop.at_least(LETTERS, 50).await;
 }
 
+/// What is wrong with one stream keeps the caretaker from nothing else.
+#[tokio::test]
+async fn a_stream_that_somebody_changed_does_not_stop_the_caretaker() {
+    let mut shop = Shop::closed().await;
+    shop.start("orchestrator", &["orchestrator", "--stream-bytes-max", "1048576"]);
+    shop.listening().await;
+    shop.says("orchestrator", "orchestrator runs").await;
+    let mut commands = shop.jetstream.get_stream(wire::COMMANDS_STREAM).await.unwrap();
+    let mut config = commands.info().await.unwrap().config.clone();
+    config.discard = async_nats::jetstream::stream::DiscardPolicy::Old;
+    shop.jetstream.update_stream(config).await.unwrap();
+    shop.says("orchestrator", "the stream `AMENDS_COMMANDS` has discard Old").await;
+    let bulk = "x".repeat(60_000);
+    for n in 0..20 {
+        shop.publish(format!("no order {n} {bulk}")).await;
+    }
+    shop.at_least(LETTERS, 20).await;
+}
+
 struct Note;
 
 impl Step for Note {

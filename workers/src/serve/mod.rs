@@ -102,7 +102,7 @@ impl Serving {
                 slots = Arc::clone(&self.slots).acquire_many_owned(count(least)) => slots.ok()?,
             };
             // While it waited, an attempt may have ended that says otherwise.
-            if self.courier.breaker.pulling() != pulling {
+            if !self.courier.breaker.still(pulling) {
                 continue;
             }
             if pulling == Pulling::One {
