@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Connections of an orchestrator beside one for each lane, which has one statement under way at a
-/// time: the clock, the caretaker, and dead letters of some batches at once. Whatever waits for one
-/// waits for milliseconds, and each costs Postgres a process on every replica.
-const SPARE_CONNECTIONS: u32 = 4;
+/// time: the clock, the caretaker, keepers of awaited events, and dead letters of some batches at
+/// once. Whatever waits for one waits for milliseconds, and each costs Postgres a process.
+const SPARE_CONNECTIONS: u32 = 6;
 
 fn orchestrator_connections(lanes: u16) -> u32 {
     u32::from(lanes) + SPARE_CONNECTIONS

@@ -208,8 +208,8 @@ async fn listen_to_replies(pull: Pull, lanes: Lanes) {
     pull.run(|delivery| lanes.send(listen::reply(delivery))).await;
 }
 
-/// Checks the schema, registers the definitions, and makes sure of streams and consumers; waits for what is not there
-/// yet. `false` when it was stopped meanwhile.
+/// Checks the schema, registers the definitions, and makes sure of streams and consumers; waits for
+/// what is not there yet. `false` when it was stopped meanwhile.
 async fn prepare(
     store: &Store,
     registry: &Registry,
