@@ -2,7 +2,7 @@
 //! process, on free loopback ports, with their data in a folder.
 //!
 //! Each server is the child of a *supervisor*: this same executable, started again with the
-//! hidden sub-command [`SUPERVISE`]. The supervisor's standard input is a pipe from us, so that
+//! hidden sub-command `SUPERVISE`. The supervisor's standard input is a pipe from us, so that
 //! our end, even by SIGKILL, reaches it as an end of file, upon which it stops its server. An
 //! executable that starts servers therefore asks [`supervise_if_asked`] first thing in its `main`.
 //!
