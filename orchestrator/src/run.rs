@@ -63,7 +63,7 @@ impl Default for Config {
 /// that is not migrated yet) is waited for and is no error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The schema is newer than this program.
+    /// The schema is not there, or older than this program.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// A plan changed under its version.
@@ -220,7 +220,6 @@ async fn prepare(
     loop {
         let missing = match try_prepare(store, registry, topology).await {
             Ok(()) => return Ok(true),
-            Err(RunError::Schema(error @ SchemaError::New { .. })) => return Err(error.into()),
             Err(RunError::Definition(error @ RegisterError::Changed { .. })) => {
                 return Err(error.into());
             }

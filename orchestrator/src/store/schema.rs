@@ -41,23 +41,14 @@ pub enum SchemaError {
         /// The version that this program brings along.
         needed: i64,
     },
-    /// It has migrations that this program has not: nobody can say what it would do there.
-    #[error(
-        "the schema `amends` has version {found}, and this program knows none after {known}: start a newer program"
-    )]
-    New {
-        /// The version in the database.
-        found: i64,
-        /// The newest version that this program knows.
-        known: i64,
-    },
     /// Postgres is not there.
     #[error("Postgres does not answer: {0}")]
     Unavailable(#[source] MigrateError),
 }
 
 impl Store {
-    /// Checks that the schema is the one that this program was built for.
+    /// Checks that the schema has all that this program needs. A newer one has more: migrations only
+    /// add, so that old and new replicas run side by side, and a deploy can be taken back.
     ///
     /// # Errors
     /// [`SchemaError`].
@@ -66,22 +57,23 @@ impl Store {
             MigrateError::Execute(refusal) if is_not_migrated(refusal) => SchemaError::Missing,
             _ => SchemaError::Unavailable(error),
         })?;
-        compare(applied, migrations().iter().map(|m| m.version).max().unwrap_or(0))
+        let needed = migrations().iter().map(|m| m.version).max().unwrap_or(0);
+        match applied {
+            None => Err(SchemaError::Missing),
+            Some(found) if found < needed => Err(SchemaError::Old { found, needed }),
+            Some(found) => {
+                if found > needed {
+                    tracing::warn!(found, needed, "the schema `amends` is newer than this program");
+                }
+                Ok(())
+            }
+        }
     }
 
     async fn applied(&self) -> Result<Option<i64>, MigrateError> {
         let mut connection = self.pool.acquire().await?;
         let applied = connection.list_applied_migrations(APPLIED).await?;
         Ok(applied.into_iter().map(|m| m.version).max())
-    }
-}
-
-fn compare(found: Option<i64>, known: i64) -> Result<(), SchemaError> {
-    match found {
-        None => Err(SchemaError::Missing),
-        Some(found) if found < known => Err(SchemaError::Old { found, needed: known }),
-        Some(found) if found > known => Err(SchemaError::New { found, known }),
-        Some(_) => Ok(()),
     }
 }
 
