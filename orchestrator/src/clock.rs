@@ -23,14 +23,11 @@ use crate::{
 /// Timers taken at once.
 const CLAIM_MAX: i64 = 500;
 
-/// How long a replica that took timers has, before they fire again for another.
-const LEASE: Duration = Duration::from_secs(10);
-
 /// Between two looks while something is due that only others can take: it runs under a lease, or
 /// its version is not known here.
 const NOT_OURS: Duration = Duration::from_millis(50);
 
-/// Between two looks at which versions are retired.
+/// Between two looks at which versions are retired, and for acts that nobody answered.
 const VERSIONS: Duration = Duration::from_secs(2);
 
 /// Between two looks for kept events that are too old.
@@ -134,8 +131,7 @@ impl Clock {
     /// Takes what is due; returns how long to sleep.
     async fn tick(&self, chores: &mut Chores) -> Result<Duration, CommitError> {
         self.look_after(chores).await?;
-        self.store.wake_acts().await?;
-        let due = self.store.claim(CLAIM_MAX, LEASE, &self.registry.foreign()).await?;
+        let due = self.store.claim(CLAIM_MAX, &self.registry.foreign()).await?;
         metrics::counter!("amends_timers_fired_total").increment(due.len() as u64);
         let full = i64::try_from(due.len()).is_ok_and(|n| n == CLAIM_MAX);
         let none = due.is_empty();
@@ -157,6 +153,7 @@ impl Clock {
         let now = Instant::now();
         if chores.versions_at <= now {
             self.registry.retire(self.store.retired().await?);
+            self.store.wake_acts().await?;
             chores.versions_at = now + VERSIONS;
         }
         if chores.events_at <= now {

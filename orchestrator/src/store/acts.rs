@@ -9,7 +9,7 @@ use amends::{
 };
 use sqlx::types::Uuid;
 
-use super::{CommitError, Store};
+use super::{CommitError, LEASE, Store};
 
 /// An act that was noted and not decided yet.
 #[derive(Debug)]
@@ -33,7 +33,9 @@ impl Store {
     /// # Errors
     /// [`CommitError::Unavailable`].
     pub(crate) async fn wake_acts(&self) -> Result<(), CommitError> {
-        sqlx::query_file!("src/store/sql/wake_acts.sql").execute(&self.pool).await?;
+        // A lease that was just taken is a little longer than one that runs.
+        let lease = LEASE.as_secs_f64() + 1.0;
+        sqlx::query_file!("src/store/sql/wake_acts.sql", lease).execute(&self.pool).await?;
         Ok(())
     }
 

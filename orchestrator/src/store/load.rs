@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use amends::{Json, Record, SagaId, machine::Time};
 use sqlx::types::Uuid;
 
-use super::{CommitError, Store};
+use super::{CommitError, LEASE, Store};
 
 /// A saga as it is stored.
 #[derive(Debug)]
@@ -38,8 +38,9 @@ impl Store {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows =
-            sqlx::query_file!("src/store/sql/load_sagas.sql", ids).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("src/store/sql/load_sagas.sql", ids, LEASE.as_secs_f64())
+            .fetch_all(&self.pool)
+            .await?;
         let sagas = rows.into_iter().map(|row| {
             let stored = Stored {
                 definition: row.definition,

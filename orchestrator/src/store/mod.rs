@@ -23,7 +23,7 @@ pub(crate) use error::CommitError;
 pub(crate) use links::{Links, matcher};
 pub(crate) use load::{Found, Stored};
 pub use schema::{SchemaError, is_not_migrated, migrate};
-pub(crate) use timers::{Due, Rearm};
+pub(crate) use timers::{Due, LEASE, Rearm};
 pub(crate) use waits::{Kept, Request};
 
 /// The orchestrator's tables.

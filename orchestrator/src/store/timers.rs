@@ -7,6 +7,9 @@ use sqlx::types::Uuid;
 
 use super::{CommitError, Store};
 
+/// How long a replica that took timers has, before they fire again for another.
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+
 /// A timer that is due and was leased to this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due {
@@ -54,10 +57,9 @@ impl Store {
     pub(crate) async fn claim(
         &self,
         limit: i64,
-        lease: Duration,
         but: &[(String, u32)],
     ) -> Result<Vec<Due>, CommitError> {
-        let lease = lease.as_secs_f64();
+        let lease = LEASE.as_secs_f64();
         macro_rules! claim {
             ($file:literal $(, $but:expr)*) => {
                 sqlx::query_file!($file, limit, lease $(, $but)*)
