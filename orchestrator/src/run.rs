@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{
-        Caretaker, Delivery, Place, Publisher, Pull, Topology, TopologyError, event_consumer,
-        trigger_consumer,
+        Caretaker, Delivery, Place, Publisher, Pull, Replays, Topology, TopologyError,
+        event_consumer, trigger_consumer,
     },
     clock::{Alarm, Clock, Now},
     health::Health,
@@ -123,6 +123,8 @@ pub async fn run(
     tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
 
     let failed = Arc::new(Notify::new());
+    let replays =
+        Replays { jetstream: jetstream.clone(), store: store.clone(), stop: stop.clone() };
     let publisher = Publisher::new(jetstream, store.clone(), Arc::clone(&failed));
     let (alarm, now) = (Arc::new(Alarm::default()), Arc::new(Now::default()));
     let (lanes, inboxes) = Lanes::new(config.lanes);
@@ -169,6 +171,7 @@ pub async fn run(
     listening.spawn(listen_to_replies(pull(Place::Replies), lanes.clone()));
     let caretaker = Caretaker { topology, store: store.clone(), failed, stop: stop.clone() };
     listening.spawn(caretaker.run());
+    listening.spawn(replays.run());
     let health_of_clock = Arc::clone(&health);
     let clock = Clock { store, lanes, registry, alarm, now, health: health_of_clock, stop };
     listening.spawn(clock.run());

@@ -89,6 +89,7 @@
 //! |---|---|
 //! | how a saga is written | [`Saga`] and [`Step`] |
 //! | what the machine decides | [`machine::decide`] |
+//! | what an act would do | [`preview`] |
 //! | what a worker sees | [`wire`] |
 //! | what people read | [`transcript`] |
 
@@ -100,6 +101,7 @@ pub mod machine;
 mod name;
 mod outline;
 mod plan;
+pub mod preview;
 mod record;
 mod retry;
 mod status_event;

@@ -5,6 +5,7 @@ mod caretaker;
 mod delivery;
 mod publish;
 mod pull;
+mod replay;
 mod topology;
 mod unreadable;
 
@@ -12,5 +13,6 @@ pub(crate) use caretaker::Caretaker;
 pub(crate) use delivery::Delivery;
 pub(crate) use publish::{Job, Outgoing, Publisher};
 pub(crate) use pull::{Place, Pull};
+pub(crate) use replay::Replays;
 pub use topology::TopologyError;
 pub(crate) use topology::{Topology, event_consumer, trigger_consumer};

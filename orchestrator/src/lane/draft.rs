@@ -248,6 +248,11 @@ impl Draft {
     fn act(&mut self, due: &Due, act: OpenAct, now: Time) -> Vec<Outgoing> {
         let id = due.saga;
         let answer = act.event.and_then(|event| {
+            // A state that is older than what the operator saw is found out by the commit.
+            let now_at = self.entries.get(&id).map_or(0, |entry| entry.state.seq);
+            if matches!(&event, Event::Act(event) if act.exact && now_at > event.seen) {
+                return Err("the saga has moved on since you looked: look at it again".into());
+            }
             // The outer saga asked for an end that may be there already: it must look again.
             if matches!(event, Event::Undo(_)) {
                 self.wake.extend(self.entries.get(&id).and_then(|entry| entry.parent));

@@ -17,6 +17,8 @@ pub(crate) struct OpenAct {
     pub(crate) id: i64,
     /// What it asks for, or why that cannot be read.
     pub(crate) event: Result<Event, String>,
+    /// Whether it is only for the saga as the operator saw it.
+    pub(crate) exact: bool,
 }
 
 /// What became of an act.
@@ -62,7 +64,8 @@ impl Store {
                     Event::Act(ActEvent { act, by: row.actor, reason: row.reason, seen })
                 }),
             };
-            acts.entry(SagaId(row.saga_id)).or_default().push(OpenAct { id: row.id, event });
+            let open = OpenAct { id: row.id, event, exact: row.exact };
+            acts.entry(SagaId(row.saga_id)).or_default().push(open);
         }
         Ok(acts)
     }

@@ -1,7 +1,24 @@
 //! Messages that could not be used, kept where an operator sees them.
 
+use amends::machine::Time;
+use bytes::Bytes;
+
 use super::{CommitError, Store};
 use crate::letter::Letter;
+
+/// A dead letter that an operator wants published once more.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    /// The operator's act.
+    pub(crate) act: i64,
+    pub(crate) letter: i64,
+    /// When the letter was kept.
+    pub(crate) kept_at: Time,
+    pub(crate) subject: String,
+    /// A JSON object of arrays.
+    pub(crate) headers: String,
+    pub(crate) body: Bytes,
+}
 
 impl Store {
     /// Keeps dead letters; one that is kept already is not kept twice. Returns the sources of those
@@ -28,5 +45,37 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(kept)
+    }
+
+    /// Dead letters that wait to be published once more, in the order they were asked for.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn replays(&self, limit: i64) -> Result<Vec<Replay>, CommitError> {
+        let rows = sqlx::query_file!("src/store/sql/load_replays.sql", limit)
+            .fetch_all(&self.pool)
+            .await?;
+        let replay = rows.into_iter().map(|row| Replay {
+            act: row.id,
+            letter: row.letter_id,
+            kept_at: row.at,
+            subject: row.subject,
+            headers: row.headers,
+            body: row.body.into(),
+        });
+        Ok(replay.collect())
+    }
+
+    /// Settles a letter that was published once more; one that cannot be stays open, with the reason.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`].
+    pub(crate) async fn replayed(
+        &self,
+        act: i64,
+        refusal: Option<&str>,
+    ) -> Result<(), CommitError> {
+        sqlx::query_file!("src/store/sql/replayed.sql", act, refusal).execute(&self.pool).await?;
+        Ok(())
     }
 }

@@ -20,6 +20,7 @@ pub(crate) use acts::{DecidedAct, OpenAct};
 pub(crate) use batch::{Batch, Change, NewSaga, Timer};
 pub use definitions::RegisterError;
 pub(crate) use error::CommitError;
+pub(crate) use letters::Replay;
 pub(crate) use links::{Links, matcher};
 pub(crate) use load::{Found, Stored};
 pub use schema::{SchemaError, is_not_migrated, migrate};
