@@ -1,27 +1,27 @@
 //! The commands and their flags.
 
+mod help;
+mod operate;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use help::parse;
+pub(crate) use operate::{
+    CancelArgs, LetterActArgs, LetterArgs, LettersArgs, LettersCommand, ListArgs, Many, ReplyArgs,
+    ResolveArgs, SkipArgs, TopArgs, WholeArgs,
+};
+
 /// Runs distributed transactions across services as sagas, over NATS JetStream and Postgres.
 #[derive(Debug, Parser)]
-#[command(name = "amends", version, after_help = AFTER)]
+#[command(name = "amends", version, after_help = help::AFTER)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) settings: Settings,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const AFTER: &str = "Environment:
-  RUST_LOG                 which log lines to print, e.g. info,amends_orchestrator=debug
-  <SERVICE>_DATABASE_URL   the database of one service, e.g. INVENTORY_DATABASE_URL; default DATABASE_URL
-  AMENDS_POSTGRES_BIN      for demo and dev: the folder of the postgres and initdb programs to use
-  AMENDS_NATS_SERVER       for demo and dev: the nats-server program to use
-  AMENDS_CACHE             for demo and dev: where servers are installed that the machine does not have
-
-Exit status: 0 done, 1 failed, 2 wrong command line.";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Settings {
@@ -63,18 +63,24 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Tell one saga from its start
     Show(ShowArgs),
+    /// Watch what goes on: sagas, rates, what is stuck, what stands in the world
+    Top(TopArgs),
     /// Repeat now what was given up or waits to be repeated, with fresh patience
-    Retry(ActArgs),
+    Retry(WholeArgs),
     /// Go on without this compensation, or without this step after the pivot
-    Skip(StepActArgs),
+    Skip(SkipArgs),
     /// Say how a step ended that nobody else can answer for
     Resolve(ResolveArgs),
+    /// Give the answer that a service deferred
+    Reply(ReplyArgs),
     /// Turn a saga back: undo what was done
-    Cancel(ActArgs),
+    Cancel(CancelArgs),
     /// Send nothing more for a saga until it is resumed
-    Pause(ActArgs),
+    Pause(WholeArgs),
     /// Let a paused saga go on
-    Resume(ActArgs),
+    Resume(WholeArgs),
+    /// List messages that could not be used; show, replay or discard one
+    Letters(LettersArgs),
 }
 
 #[derive(Debug, Args)]
@@ -137,25 +143,6 @@ pub(crate) struct MigrateArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// Only sagas of this status
-    #[arg(long, value_parser = ["running", "compensating", "completed", "compensated", "stuck", "paused", "queued"])]
-    pub(crate) status: Option<String>,
-    /// Only sagas of this definition
-    #[arg(long)]
-    pub(crate) definition: Option<String>,
-    /// Only the saga with this business key
-    #[arg(long)]
-    pub(crate) key: Option<String>,
-    /// At most so many
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) limit: u32,
-    /// One JSON array
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The saga's id, or its business key
     #[arg(value_name = "ID")]
@@ -163,62 +150,4 @@ pub(crate) struct ShowArgs {
     /// One JSON object with the saga, its steps and its history
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ActArgs {
-    /// The saga's id, or its business key
-    #[arg(value_name = "ID")]
-    pub(crate) saga: String,
-    /// Why: kept with who did it
-    #[arg(long)]
-    pub(crate) reason: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StepActArgs {
-    /// The saga's id, or its business key
-    #[arg(value_name = "ID")]
-    pub(crate) saga: String,
-    /// The step's name
-    pub(crate) step: String,
-    /// Why: kept with who did it
-    #[arg(long)]
-    pub(crate) reason: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ResolveArgs {
-    /// The saga's id, or its business key
-    #[arg(value_name = "ID")]
-    pub(crate) saga: String,
-    /// The step's name
-    pub(crate) step: String,
-    /// It was done, with this output (JSON)
-    #[arg(
-        long,
-        value_name = "OUTPUT",
-        required_unless_present = "rejected",
-        conflicts_with = "rejected"
-    )]
-    pub(crate) ok: Option<String>,
-    /// It was refused, with this code: nothing changed and nothing will
-    #[arg(long, value_name = "CODE")]
-    pub(crate) rejected: Option<String>,
-    /// A sentence to the code
-    #[arg(long, requires = "rejected")]
-    pub(crate) message: Option<String>,
-    /// Why: kept with who did it
-    #[arg(long)]
-    pub(crate) reason: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        super::Cli::command().debug_assert();
-    }
 }

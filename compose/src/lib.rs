@@ -6,23 +6,27 @@
 //! | the commands and their flags | `cli` |
 //! | a long-running role | `roles` |
 //! | a private Postgres and nats-server | [`local`] |
+//! | what operators do | `acts`, `many`, `cancel`, `letters`, `list`, `looks`, `top` |
 //! | what the demo does and checks | `demo`, [`audit`] |
 
 mod acts;
 pub mod audit;
+mod cancel;
 mod cli;
 mod demo;
 mod dev;
+mod letters;
 mod link;
+mod list;
 pub mod local;
 mod looks;
+mod many;
 mod probes;
 mod roles;
 mod telemetry;
+mod top;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 /// The whole program: parses the command line, runs one role, and says how it ended. 0: done; 1: it
 /// failed, with one line on stderr that says why; 2: the command line is wrong.
@@ -31,7 +35,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = local::supervise_if_asked() {
         return code;
     }
-    let cli = cli::Cli::parse();
+    let cli = cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run(cli)),
@@ -67,14 +71,17 @@ async fn run(cli: cli::Cli) -> Result<(), Failed> {
             telemetry::log(settings.log_format);
             roles::migrate(&settings, args).await
         }
-        Command::List(args) => looks::list(&settings, args).await,
+        Command::List(args) => list::list(&settings, args).await,
         Command::Show(args) => looks::show(&settings, args).await,
         Command::Retry(args) => acts::whole(&settings, "retry", args).await,
         Command::Skip(args) => acts::skip(&settings, args).await,
         Command::Resolve(args) => acts::resolve(&settings, args).await,
-        Command::Cancel(args) => acts::whole(&settings, "cancel", args).await,
+        Command::Reply(args) => acts::reply(&settings, args).await,
+        Command::Cancel(args) => cancel::run(&settings, args).await,
         Command::Pause(args) => acts::whole(&settings, "pause", args).await,
         Command::Resume(args) => acts::whole(&settings, "resume", args).await,
+        Command::Letters(args) => letters::run(&settings, args).await,
+        Command::Top(args) => top::run(&settings, args).await,
     }
 }
 

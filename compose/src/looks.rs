@@ -1,112 +1,16 @@
-//! `list` and `show`: reading sagas for people and for scripts.
+//! `show`: reading one saga, for people and for scripts.
 
 use std::io::{IsTerminal as _, Write};
 
-use amends::{
-    Json, Record, SagaId,
-    machine::Time,
-    transcript::{Transcript, printable},
-};
+use amends::{Json, Record, SagaId, machine::Time, transcript::Transcript};
 use serde::Serialize;
 use sqlx::{PgPool, types::Uuid};
 
 use crate::{
     During as _, Failed,
-    cli::{ListArgs, Settings, ShowArgs},
+    cli::{Settings, ShowArgs},
     link,
 };
-
-#[derive(Debug, Serialize)]
-struct Row {
-    id: Uuid,
-    definition: String,
-    version: i32,
-    key: Option<String>,
-    status: String,
-    step: Option<String>,
-    error: Option<amends::machine::Failure>,
-    started_at: Time,
-    updated_at: Option<Time>,
-    finished_at: Option<Time>,
-}
-
-/// `amends list`.
-pub(crate) async fn list(settings: &Settings, args: ListArgs) -> Result<(), Failed> {
-    let pool = link::pool(settings.database()?, 1, &[])?;
-    let rows = sqlx::query_file!(
-        "src/sql/list.sql",
-        args.status,
-        args.definition,
-        args.key,
-        i64::from(args.limit)
-    )
-    .fetch_all(&pool)
-    .await
-    .during("sagas cannot be listed")?;
-    let rows: Vec<_> = rows
-        .into_iter()
-        .map(|r| Row {
-            id: r.id,
-            definition: r.definition,
-            version: r.version,
-            key: r.key,
-            status: r.status,
-            step: r.step,
-            error: r.error_code.map(|code| amends::machine::Failure {
-                step: r.error_step.unwrap_or_default(),
-                code,
-                message: r.error_message.unwrap_or_default(),
-            }),
-            started_at: r.started_at,
-            updated_at: r.updated_at,
-            finished_at: r.finished_at,
-        })
-        .collect();
-    if args.json {
-        return print_json(&rows);
-    }
-    print(&table(&rows))
-}
-
-fn table(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return "no sagas\n".to_owned();
-    }
-    let mut lines = vec![
-        ["SAGA", "DEFINITION", "KEY", "STATUS", "STARTED", "TOOK", "WHERE OR WHY"]
-            .map(str::to_owned),
-    ];
-    lines.extend(rows.iter().map(|row| {
-        let why = row.error.as_ref().map(|e| {
-            printable(&match e.step.as_str() {
-                "" => e.code.clone(),
-                step => format!("{step}: {}", e.code),
-            })
-        });
-        let took =
-            (row.finished_at.unwrap_or_else(chrono::Utc::now) - row.started_at).num_milliseconds();
-        [
-            row.id.to_string(),
-            format!("{}@{}", row.definition, row.version),
-            printable(&row.key.as_deref().unwrap_or("-").chars().take(40).collect::<String>()),
-            row.status.clone(),
-            row.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
-            format!("{}.{:03} s", took / 1000, took % 1000),
-            why.or_else(|| row.step.clone()).unwrap_or_default(),
-        ]
-    }));
-    let mut widths = [0; 7];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let text = lines.iter().map(|line| {
-        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    });
-    text.collect()
-}
 
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -151,6 +55,21 @@ struct ShownFact {
     next: amends::NextRecord,
 }
 
+impl ShownFact {
+    fn record(self) -> Result<Record, Failed> {
+        Ok(Record {
+            seq: self.seq,
+            at: self.at,
+            kind: self.kind.parse().during("the history cannot be read")?,
+            step: self.step,
+            op: self.op,
+            attempt: self.attempt,
+            detail: self.detail,
+            next: self.next,
+        })
+    }
+}
+
 /// `amends show`.
 pub(crate) async fn show(settings: &Settings, args: ShowArgs) -> Result<(), Failed> {
     let pool = link::pool(settings.database()?, 1, &[])?;
@@ -164,23 +83,7 @@ pub(crate) async fn show(settings: &Settings, args: ShowArgs) -> Result<(), Fail
 /// The transcript of a saga, found by id or business key.
 pub(crate) async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Failed> {
     let shown = read(pool, saga).await?;
-    let facts: Vec<_> = shown
-        .history
-        .into_iter()
-        .map(|f| {
-            let kind = f.kind.parse().during("the history cannot be read")?;
-            Ok(Record {
-                seq: f.seq,
-                at: f.at,
-                kind,
-                step: f.step,
-                op: f.op,
-                attempt: f.attempt,
-                detail: f.detail,
-                next: f.next,
-            })
-        })
-        .collect::<Result<_, Failed>>()?;
+    let facts = shown.history.into_iter().map(ShownFact::record).collect::<Result<Vec<_>, _>>()?;
     let transcript = Transcript {
         id: SagaId(shown.id),
         definition: &shown.definition,
@@ -197,11 +100,11 @@ pub(crate) async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Fail
 /// A saga's row.
 pub(crate) struct Found {
     pub(crate) id: Uuid,
-    definition: String,
-    version: i32,
-    key: Option<String>,
-    status: String,
-    input: String,
+    pub(crate) definition: String,
+    pub(crate) version: i32,
+    pub(crate) key: Option<String>,
+    pub(crate) status: String,
+    pub(crate) input: String,
     output: Option<String>,
     error: Option<String>,
     started_at: Time,
@@ -266,6 +169,11 @@ async fn steps(pool: &PgPool, id: Uuid) -> Result<Vec<ShownStep>, Failed> {
     Ok(step.collect())
 }
 
+/// A saga's facts, as they are stored.
+pub(crate) async fn records(pool: &PgPool, id: Uuid) -> Result<Vec<Record>, Failed> {
+    history(pool, id).await?.into_iter().map(ShownFact::record).collect()
+}
+
 async fn history(pool: &PgPool, id: Uuid) -> Result<Vec<ShownFact>, Failed> {
     const WHAT: &str = "the history cannot be read";
     let rows = sqlx::query_file!("src/sql/facts.sql", id).fetch_all(pool).await.during(WHAT)?;
@@ -287,7 +195,8 @@ async fn history(pool: &PgPool, id: Uuid) -> Result<Vec<ShownFact>, Failed> {
     fact.collect()
 }
 
-fn print_json(value: &impl Serialize) -> Result<(), Failed> {
+/// Prints a value as JSON: in one line for a program, indented on a terminal.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failed> {
     let pretty = std::io::stdout().is_terminal();
     let text =
         if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };

@@ -12,6 +12,20 @@ join amends.saga s on s.id = t.saga_id
 where s.finished_at is null;
 comment on view amends.open_sagas is 'Sagas that have not ended: fast, however many have';
 
+-- Facts as they are stored: what `amends show` tells a saga from, without rights on the tables.
+create view amends.facts as
+select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail, f.next
+from amends.fact f;
+comment on view amends.facts is 'amends.history, with all that followed from each fact';
+
+create function amends.outline(definition text, version integer) returns json
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select d.outline from amends.definition d
+    where d.name = outline.definition and d.version = outline.version;
+end;
+comment on function amends.outline is 'A definition''s plan as data';
+
 -- How many sagas were started and have ended since the statistics began; a second or so behind.
 create view amends.flow as
 select coalesce(sum(u.n_tup_ins) filter (where u.relname = 'saga'), 0)::bigint as started,
@@ -340,7 +354,7 @@ comment on function amends.discard is
 
 -- Who may do what. A role that is missing costs nobody else's rights.
 
-revoke execute on function amends.waits_to_be_repeated, amends.error_is_like, amends.candidates,
+revoke execute on function amends.outline, amends.waits_to_be_repeated, amends.error_is_like, amends.candidates,
     amends.note_acts, amends.retry_all, amends.skip_all, amends.resolve_all, amends.cancel_all,
     amends.pause_all, amends.resume_all, amends.cancel(uuid, text, integer),
     amends.note_letter_act, amends.replay, amends.discard
@@ -364,8 +378,8 @@ begin
         execute format(
             'grant select on amends.sagas, amends.steps, amends.sends, amends.history,
                  amends.dead_letters, amends.stuck, amends.acts, amends.exposure, amends.open_sagas,
-                 amends.flow, amends.settled_letters, amends.letter_acts to %I', role);
-        execute format('grant execute on function amends.candidates, amends.error_is_like to %I', role);
+                 amends.facts, amends.flow, amends.settled_letters, amends.letter_acts to %I', role);
+        execute format('grant execute on function amends.candidates, amends.error_is_like, amends.outline to %I', role);
     end loop;
     if to_regrole('amends_operator') is not null then
         grant execute on function amends.retry, amends.skip, amends.resolve,

@@ -1,4 +1,5 @@
-select seq, attempt, at, kind, step, op, detail::text, next::text
-from amends.fact
+select seq as "seq!", attempt as "attempt!", at as "at!", kind as "kind!", step, op, detail::text,
+       next::text
+from amends.facts
 where saga_id = $1
 order by seq

@@ -1,0 +1,1 @@
+select amends.cancel($1, $2, $3) as "id!"

@@ -1,0 +1,1 @@
+select done_at, refusal from amends.letter_acts where id = $1

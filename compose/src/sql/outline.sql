@@ -1,0 +1,1 @@
+select amends.outline($1, $2)::text as outline

@@ -1,0 +1,1 @@
+select started as "started!", ended as "ended!", at as "at!" from amends.flow
