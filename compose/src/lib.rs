@@ -92,17 +92,25 @@ pub(crate) struct Failed(pub(crate) String);
 impl Failed {
     pub(crate) fn new(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut text = format!("{what}: {}", words(error));
-        let mut source = error.source();
+        let mut source = cause(error);
         while let Some(error) = source {
             let more = words(error);
             // Some errors repeat their source's words in their own.
-            if !text.contains(&more) && !error.is::<sqlx::postgres::PgDatabaseError>() {
+            if !text.contains(&more) {
                 text = format!("{text}: {more}");
             }
-            source = error.source();
+            source = cause(error);
         }
         Self(text)
     }
+}
+
+/// What is behind an error; a refusal of Postgres says all itself.
+fn cause<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    let refusal = matches!(error.downcast_ref(), Some(sqlx::Error::Database(_)));
+    if refusal { None } else { error.source() }
 }
 
 /// What an error says, without what only the driver's author wants to know.

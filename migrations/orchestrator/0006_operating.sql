@@ -115,15 +115,16 @@ begin atomic
                   select from (select t.step, t.status from amends.steps t
                                where t.saga_id = o.id offset 0) t
                   where t.step = candidates.step and t.status = 'stuck'))
-          when 'skip' then exists (
+          when 'skip' then (o.status = 'stuck' and exists (
               select from (select t.step, t.status from amends.steps t
                            where t.saga_id = o.id offset 0) t
-              where t.step = candidates.step and t.status = 'stuck')
+              where t.step = candidates.step and t.status = 'stuck'))
               or amends.waits_to_be_repeated(o.id, candidates.step)
           when 'resolve' then exists (
               select from (select t.step, t.status from amends.steps t
                            where t.saga_id = o.id offset 0) t
-              where t.step = candidates.step and t.status in ('stuck', 'pending'))
+              where t.step = candidates.step
+                and (t.status = 'pending' or (t.status = 'stuck' and o.status = 'stuck')))
               or amends.waits_to_be_repeated(o.id, candidates.step)
           when 'cancel' then o.status in ('running', 'paused', 'queued', 'stuck')
           when 'pause' then o.status in ('running', 'compensating', 'queued')

@@ -145,12 +145,10 @@ fn listed(heading: &str, sagas: &[Saga], now: Time) -> Vec<[String; 6]> {
 }
 
 fn why(saga: &Saga) -> String {
-    let step = saga.step.as_deref().or(saga.error_step.as_deref()).unwrap_or_default();
-    match (&saga.error_code, saga.error_message.as_deref().unwrap_or_default()) {
-        (Some(code), "") => format!("{step}: {code}"),
-        (Some(code), message) => format!("{step}: {code}: {message}"),
-        (None, _) => step.to_owned(),
-    }
+    let Some(code) = &saga.error_code else { return saga.step.clone().unwrap_or_default() };
+    let step = saga.error_step.as_deref().filter(|step| !step.is_empty());
+    let message = saga.error_message.as_deref().filter(|message| !message.is_empty());
+    [step, Some(code), message].into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
 fn cells<const N: usize>(mut from: impl Iterator<Item = String>) -> [String; N] {

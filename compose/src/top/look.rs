@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use amends::machine::Time;
 use serde::Serialize;
 use sqlx::{PgPool, types::Uuid};
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 /// Sagas in each of the two lists.
 const LISTED: i64 = 8;
@@ -13,8 +13,9 @@ const LISTED: i64 = 8;
 /// Rates are taken over this time.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The exposure asks for each step of each open saga. It takes at most this part of the time.
-const EXPOSURE_PART: u32 = 10;
+/// What is exposed asks for each step of each open saga: beside the frames, and after a pause of so
+/// many times as long as it took.
+const EXPOSURE_PAUSE: u32 = 10;
 
 /// Everything on one frame.
 #[derive(Debug, Clone, Serialize)]
@@ -78,14 +79,22 @@ struct Count {
 pub(super) struct Looker {
     pool: PgPool,
     counts: VecDeque<Count>,
-    exposed: Option<(Vec<Exposed>, Time)>,
-    exposed_again: Instant,
+    exposure: Exposure,
 }
+
+/// What is exposed, as it was last read, and the reading that is under way.
+struct Exposure {
+    known: Option<(Vec<Exposed>, Time)>,
+    reading: Option<Reading>,
+    again: Instant,
+}
+
+type Reading = JoinHandle<Result<(Vec<Exposed>, Time, Duration), sqlx::Error>>;
 
 impl Looker {
     pub(super) fn new(pool: PgPool) -> Self {
-        let exposed_again = Instant::now();
-        Self { pool, counts: VecDeque::new(), exposed: None, exposed_again }
+        let exposure = Exposure { known: None, reading: None, again: Instant::now() };
+        Self { pool, counts: VecDeque::new(), exposure }
     }
 
     /// Takes a count for the rates.
@@ -111,7 +120,8 @@ impl Looker {
         })
     }
 
-    pub(super) async fn look(&mut self) -> Result<Overview, sqlx::Error> {
+    /// Reads all but what is exposed, which is read beside the frames; `whole` waits for it.
+    pub(super) async fn look(&mut self, whole: bool) -> Result<Overview, sqlx::Error> {
         let at = self.count().await?;
         let pool = &self.pool;
         let sagas = sqlx::query_file_as!(Sagas, "src/sql/top_open.sql").fetch_all(pool).await?;
@@ -120,7 +130,8 @@ impl Looker {
         let oldest =
             sqlx::query_file_as!(Saga, "src/sql/top_oldest.sql", LISTED).fetch_all(pool).await?;
         let letters = sqlx::query_file!("src/sql/top_letters.sql").fetch_one(pool).await?;
-        let (exposed, exposed_at) = self.exposed(at).await?;
+        self.exposure.read(pool, at, whole).await?;
+        let (exposed, exposed_at) = self.exposure.known.clone().unwrap_or((Vec::new(), at));
         Ok(Overview {
             at,
             rates: self.rates(),
@@ -132,18 +143,30 @@ impl Looker {
             exposed_at,
         })
     }
+}
 
-    async fn exposed(&mut self, at: Time) -> Result<(Vec<Exposed>, Time), sqlx::Error> {
-        if let Some(known) = &self.exposed
-            && Instant::now() < self.exposed_again
-        {
-            return Ok(known.clone());
+impl Exposure {
+    /// What is known by now; with `wait`, what is read now.
+    async fn read(&mut self, pool: &PgPool, at: Time, wait: bool) -> Result<(), sqlx::Error> {
+        if self.reading.is_none() && Instant::now() >= self.again {
+            self.reading = Some(tokio::spawn(exposed(pool.clone(), at)));
         }
-        let began = Instant::now();
-        let exposed =
-            sqlx::query_file_as!(Exposed, "src/sql/top_exposure.sql").fetch_all(&self.pool).await?;
-        self.exposed_again = Instant::now() + began.elapsed() * EXPOSURE_PART;
-        self.exposed = Some((exposed.clone(), at));
-        Ok((exposed, at))
+        let Some(reading) = self.reading.take_if(|reading| wait || reading.is_finished()) else {
+            return Ok(());
+        };
+        // A task that failed is tried again.
+        if let Ok(read) = reading.await {
+            let (exposed, at, took) = read?;
+            self.known = Some((exposed, at));
+            self.again = Instant::now() + took * EXPOSURE_PAUSE;
+        }
+        Ok(())
     }
+}
+
+async fn exposed(pool: PgPool, at: Time) -> Result<(Vec<Exposed>, Time, Duration), sqlx::Error> {
+    let began = Instant::now();
+    let exposed =
+        sqlx::query_file_as!(Exposed, "src/sql/top_exposure.sql").fetch_all(&pool).await?;
+    Ok((exposed, at, began.elapsed()))
 }

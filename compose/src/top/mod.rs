@@ -44,7 +44,7 @@ async fn once(mut looker: Looker, json: bool) -> Result<(), Failed> {
     const WHAT: &str = "the overview cannot be read";
     looker.count().await.during(WHAT)?;
     tokio::time::sleep(SAMPLE).await;
-    let overview = looker.look().await.during(WHAT)?;
+    let overview = looker.look(true).await.during(WHAT)?;
     if json {
         return print_json(&overview);
     }
@@ -86,7 +86,7 @@ type Looked = (Looker, Result<Overview, sqlx::Error>);
 /// Looks in a task of its own: leaving cuts nothing off.
 fn look(mut looker: Looker) -> JoinHandle<Looked> {
     tokio::spawn(async move {
-        let overview = looker.look().await;
+        let overview = looker.look(false).await;
         (looker, overview)
     })
 }

@@ -138,6 +138,41 @@ async fn stuck_then_skipped_or_resolved() {
     }
 }
 
+const VIEWS: [&str; 13] = [
+    "sagas",
+    "steps",
+    "sends",
+    "history",
+    "facts",
+    "dead_letters",
+    "settled_letters",
+    "letter_acts",
+    "stuck",
+    "acts",
+    "exposure",
+    "open_sagas",
+    "flow",
+];
+
+const LOOKS: [&str; 3] = ["candidates", "error_is_like", "outline"];
+
+const ACTS: [&str; 14] = [
+    "retry",
+    "skip",
+    "resolve",
+    "cancel",
+    "pause",
+    "resume",
+    "retry_all",
+    "skip_all",
+    "resolve_all",
+    "cancel_all",
+    "pause_all",
+    "resume_all",
+    "replay",
+    "discard",
+];
+
 /// A role sees what it may see, and does what it may do.
 #[tokio::test]
 async fn least_privilege() {
@@ -152,18 +187,57 @@ async fn least_privilege() {
     };
     const PAUSE: &str = "select amends.pause((select id from amends.sagas), 'a look')";
     let (mut viewer, mut operator) = (login("viewer").await, login("operator").await);
-    for view in ["sagas", "steps", "history", "dead_letters", "stuck", "acts", "exposure"] {
+    for view in VIEWS {
         let look = format!("select count(*) from amends.{view}");
-        sqlx::query(AssertSqlSafe(look)).execute(&mut viewer).await.unwrap();
+        for connection in [&mut viewer, &mut operator] {
+            sqlx::query(AssertSqlSafe(look.clone())).execute(connection).await.unwrap();
+        }
     }
     let denied =
         |error: sqlx::Error| error.as_database_error().unwrap().code().unwrap().into_owned();
     assert_eq!(denied(sqlx::query(PAUSE).execute(&mut viewer).await.unwrap_err()), "42501");
+    // Whatever a viewer may call only looks, and whatever an operator may call more is an act.
+    let callable = async |role: &'static str| -> Vec<String> {
+        sqlx::query_scalar(
+            "select p.proname::text from pg_proc p
+             where p.pronamespace = 'amends'::regnamespace and has_function_privilege($1, p.oid, 'execute')
+             order by 1",
+        )
+        .bind(role)
+        .fetch_all(&shop.pool)
+        .await
+        .unwrap()
+    };
+    let looks = callable("viewer").await;
+    for look in LOOKS {
+        assert!(looks.contains(&look.to_owned()), "{look}");
+    }
+    let acts = callable("operator").await;
+    for act in ACTS {
+        assert!(acts.contains(&act.to_owned()), "{act}");
+        assert!(!looks.contains(&act.to_owned()), "a viewer may not {act}");
+    }
+    for helper in ["note_act", "note_acts", "note_letter_act", "note_stuck"] {
+        assert!(!acts.contains(&helper.to_owned()), "{helper} is nobody's to call");
+    }
+    let everyone = callable("public").await;
+    assert_eq!(everyone, Vec::<String>::new());
+    let writable: i64 = sqlx::query_scalar(
+        "select count(*) from pg_class c, unnest(array['viewer', 'operator']) role
+         where c.relnamespace = 'amends'::regnamespace and c.relkind in ('r', 'v')
+           and has_table_privilege(role, c.oid, 'insert, update, delete, truncate, references, trigger')",
+    )
+    .fetch_one(&shop.pool)
+    .await
+    .unwrap();
+    assert_eq!(writable, 0, "tables that a viewer or an operator may write");
     for sql in [
         "update amends.saga set status = 'completed', finished_at = now()",
         "insert into amends.act (saga_id, act, reason, actor, seen) select id, 'cancel', 'x', 'y', 0 from amends.sagas",
         "select amends.note_act((select id from amends.sagas), 'cancel', null, null, 'x')",
         "delete from amends.fact",
+        "update amends.dead_letter set settled_at = now()",
+        "insert into amends.letter_act (letter_id, act, reason, actor) values (1, 'replay', 'x', 'y')",
     ] {
         for connection in [&mut viewer, &mut operator] {
             assert_eq!(
@@ -184,6 +258,88 @@ async fn least_privilege() {
     let actor: String =
         sqlx::query_scalar("select actor from amends.acts").fetch_one(&shop.pool).await.unwrap();
     assert_eq!(actor, "operator");
+}
+
+/// The command line needs no more than the roles grant.
+#[tokio::test]
+async fn the_command_line_of_a_role() {
+    let shop = waiting().await;
+    shop.publish("no json").await;
+    shop.at_least("select count(*) from amends.dead_letters", 1).await;
+    for role in ["viewer", "operator"] {
+        let create = format!("create role {role} login in role amends_{role}");
+        sqlx::query(AssertSqlSafe(create)).execute(&shop.pool).await.unwrap();
+        let url = shop.local.database_url().replace("amends@", &format!("{role}@"));
+        for look in [
+            &["list", "--step", "inventory.reserve", "--error", "%"][..],
+            &["list"],
+            &["show", "o-1"],
+            &["top", "--once"],
+            &["letters"],
+            &["letters", "show", "1"],
+            &["cancel", "o-1", "--plan"],
+            &["cancel", "--all", "--dry-run"],
+        ] {
+            shop.done(&[look, &["--database-url", &url]].concat()).await;
+        }
+        for act in [
+            &["retry", "o-1"][..],
+            &["pause", "--all"],
+            &["letters", "discard", "1"],
+            &["cancel", "o-1"],
+        ] {
+            let args = [act, &["--reason", "as I may", "--database-url", &url]].concat();
+            let output = shop.run(&args).await;
+            let error = String::from_utf8(output.stderr).unwrap();
+            let denied = error.contains("permission denied");
+            assert_eq!(denied, role == "viewer", "{args:?}: {error}");
+        }
+    }
+}
+
+/// Whoever may not create roles migrates all the same, is told what is missing, and the roles that
+/// are there get what they need.
+#[tokio::test]
+async fn missing_roles_are_told() {
+    let fresh = crate::support::postgres().await;
+    let mut admin = PgConnection::connect(&fresh.url).await.unwrap();
+    for sql in [
+        "create role amends_operator nologin",
+        "create role migrator login",
+        "create database sagas owner migrator",
+    ] {
+        sqlx::query(sql).execute(&mut admin).await.unwrap();
+    }
+    let (server, _) = fresh.url.rsplit_once('/').unwrap();
+    let sagas = format!("{server}/sagas");
+    let url = sagas.replace("amends@", "migrator@");
+    assert_ne!(url, sagas, "another login");
+    let output = tokio::process::Command::new(crate::support::amends())
+        .args(["migrate", "--database-url", &url])
+        .env_remove("RUST_LOG")
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    for (role, missing) in
+        [("amends_viewer", true), ("amends_operator", false), ("amends_orchestrator", true)]
+    {
+        assert_eq!(
+            told.contains(&format!("the role {role} is not there: create")),
+            missing,
+            "{told}"
+        );
+    }
+    let mut admin = PgConnection::connect(&sagas).await.unwrap();
+    let granted: bool = sqlx::query_scalar(
+        "select has_table_privilege('amends_operator', 'amends.sagas', 'select')
+            and has_function_privilege('amends_operator', 'amends.retry(uuid, text)', 'execute')",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert!(granted);
 }
 
 /// An orchestrator works with the rights of its role alone.

@@ -76,7 +76,8 @@ impl Shop {
         .await;
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A command of the product, not started yet.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(amends());
         command
             .args(args)
