@@ -112,7 +112,7 @@ async fn plan(pool: &PgPool, found: &Found) -> Result<CancelPlan, Failed> {
     let outline: Outline = serde_json::from_str(&outline).during(WHAT)?;
     let mut state = State::new(&outline, SagaId(found.id), Json::trusted(&found.input));
     for record in looks::records(pool, found.id).await? {
-        let fact = record.into_fact(&outline).during("the history cannot be read")?;
+        let fact = record.into_fact(&outline, &state).during("the history cannot be read")?;
         state.apply(&outline, &fact);
     }
     Ok(preview::cancel(&outline, &state))

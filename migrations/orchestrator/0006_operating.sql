@@ -47,7 +47,7 @@ select t.saga_id, s.definition, s.key, s.status as saga_status, t.step, t.servic
        end as status,
        clock_timestamp() - t.started_at as age,
        t.started_at,
-       (select a.actor from amends.act a where a.saga_id = t.saga_id order by a.id desc limit 1) as owner
+       (select a.actor from amends.acts a where a.saga_id = t.saga_id order by a.id desc limit 1) as owner
 from (
     -- sagas that have not ended keep a timer; an ended one left something only if an operator skipped
     select saga_id from amends.timer
@@ -56,7 +56,10 @@ from (
 ) open
 join amends.saga s on s.id = open.saga_id
 cross join lateral (select * from amends.steps t where t.saga_id = open.saga_id offset 0) t
-where t.status not in ('compensated', 'rejected')
+where t.task in ('call', 'saga')
+  and (t.status not in ('compensated', 'rejected', 'skipped') or exists (
+      select from amends.fact f
+      where f.saga_id = t.saga_id and f.step = t.step and f.kind = 'skip'))
   and (s.finished_at is null or exists (
       select from amends.fact f
       where f.saga_id = t.saga_id and f.step = t.step and f.kind = 'skip' and f.op = 'compensation'));
@@ -115,16 +118,18 @@ begin atomic
                   select from (select t.step, t.status from amends.steps t
                                where t.saga_id = o.id offset 0) t
                   where t.step = candidates.step and t.status = 'stuck'))
-          when 'skip' then (o.status = 'stuck' and exists (
-              select from (select t.step, t.status from amends.steps t
+          when 'skip' then exists (
+              select from (select t.step, t.status, t.task from amends.steps t
                            where t.saga_id = o.id offset 0) t
-              where t.step = candidates.step and t.status = 'stuck'))
+              where t.step = candidates.step
+                and ((t.status = 'stuck' and o.status = 'stuck')
+                     or (t.status = 'waiting' and t.task = 'delay')))
               or amends.waits_to_be_repeated(o.id, candidates.step)
           when 'resolve' then exists (
               select from (select t.step, t.status from amends.steps t
                            where t.saga_id = o.id offset 0) t
               where t.step = candidates.step
-                and (t.status = 'pending' or (t.status = 'stuck' and o.status = 'stuck')))
+                and (t.status in ('pending', 'waiting') or (t.status = 'stuck' and o.status = 'stuck')))
               or amends.waits_to_be_repeated(o.id, candidates.step)
           when 'cancel' then o.status in ('running', 'paused', 'queued', 'stuck')
           when 'pause' then o.status in ('running', 'compensating', 'queued')
@@ -135,7 +140,7 @@ begin atomic
           select from (select t.step, t.status from amends.steps t
                        where t.saga_id = o.id offset 0) t
           where t.step = candidates.step
-            and t.status in ('running', 'pending', 'compensating', 'unknown', 'stuck')))
+            and t.status in ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')))
       and (error_like is null or amends.error_is_like(o.id, candidates.step, error_like))
     order by o.id
     limit max;
@@ -199,7 +204,7 @@ begin atomic
     select * from amends.note_acts('skip', definition, step, error_like, max, null, reason);
 end;
 comment on function amends.skip_all is
-    'amends.skip where this step is stuck or waits to be repeated; like amends.retry_all otherwise';
+    'amends.skip where this step is stuck, waits to be repeated, or is a delay; like amends.retry_all otherwise';
 
 create function amends.resolve_all(
     definition text, step text, error_like text, max integer, outcome json, reason text
@@ -209,7 +214,7 @@ begin atomic
     select * from amends.note_acts('resolve', definition, step, error_like, max, outcome, reason);
 end;
 comment on function amends.resolve_all is
-    'amends.resolve where this step is stuck, pending, or waits to be repeated; like amends.retry_all otherwise';
+    'amends.resolve where this step is stuck, pending, waiting, or waits to be repeated; like amends.retry_all otherwise';
 
 create function amends.cancel_all(
     definition text, step text, error_like text, max integer, reason text

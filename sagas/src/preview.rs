@@ -75,11 +75,13 @@ pub fn cancel(outline: &Outline, state: &State) -> CancelPlan {
     CancelPlan { saga: state.id, facts: state.seq, refused, rounds }
 }
 
+/// The steps, and the elements of lists: each with its position and its place in the plan.
 fn steps<'a>(
     outline: &'a Outline,
     state: &'a State,
-) -> impl Iterator<Item = (&'a StepOutline, &'a StepState)> {
-    outline.steps.iter().zip(&state.steps)
+) -> impl Iterator<Item = (usize, &'a StepOutline, &'a StepState)> {
+    let steps = state.steps.iter().enumerate();
+    steps.filter_map(|(at, step)| Some((at, outline.steps.get(step.plan)?, step)))
 }
 
 fn refusal(outline: &Outline, state: &State) -> Option<String> {
@@ -89,8 +91,8 @@ fn refusal(outline: &Outline, state: &State) -> Option<String> {
     if state.turned {
         return Some("the saga has turned back already".into());
     }
-    let decides = |(plan, _): &(&StepOutline, _)| plan.kind != StepKind::Compensatable;
-    steps(outline, state).filter(decides).find_map(|(plan, step)| match step.action.phase {
+    let decides = |(_, plan, _): &(_, &StepOutline, _)| plan.kind != StepKind::Compensatable;
+    steps(outline, state).filter(decides).find_map(|(_, plan, step)| match step.action.phase {
         Phase::Idle | Phase::Rejected => None,
         Phase::Done | Phase::Skipped => {
             Some(format!("`{}` is done: there is no way back", plan.name))
@@ -106,25 +108,30 @@ fn refusal(outline: &Outline, state: &State) -> Option<String> {
 fn rounds(outline: &Outline, state: &State) -> Vec<Vec<Undo>> {
     let stages = outline.steps.last().map_or(0, |s| s.stage + 1);
     let of_stage = |stage| {
-        let there = steps(outline, state).filter(move |(plan, _)| plan.stage == stage);
-        there.filter_map(|(plan, step)| undo(plan, step)).collect::<Vec<_>>()
+        let there = steps(outline, state).filter(move |(_, plan, _)| plan.stage == stage);
+        let undos = there.filter_map(|(at, plan, step)| {
+            let (service, operation) = (plan.service.clone(), plan.operation.clone());
+            let action = standing(plan, step)?;
+            Some(Undo { step: state.name(outline, at), service, operation, action })
+        });
+        undos.collect::<Vec<_>>()
     };
     (0..stages).rev().map(of_stage).filter(|round| !round.is_empty()).collect()
 }
 
-fn undo(plan: &StepOutline, step: &StepState) -> Option<Undo> {
-    if matches!(step.compensation.phase, Phase::Done | Phase::Skipped) {
+/// What there is to undo of a step. Waiting has no effect, and a list only what its elements have.
+fn standing(plan: &StepOutline, step: &StepState) -> Option<Known> {
+    let whole_list = plan.each.is_some() && step.element.is_none();
+    if !plan.task.has_effect() || whole_list || step.compensation.phase.is_settled() {
         return None;
     }
-    let action = match step.action.phase {
-        Phase::Done => Known::Done,
+    match step.action.phase {
+        Phase::Done => Some(Known::Done),
         // Turning back leaves nothing waiting to be repeated, or for a late answer.
-        Phase::Unknown | Phase::Backoff | Phase::Pending => Known::Unknown,
-        Phase::InFlight => Known::InFlight,
-        _ => return None,
-    };
-    let (service, operation) = (plan.service.clone(), plan.operation.clone());
-    Some(Undo { step: plan.name.clone(), service, operation, action })
+        Phase::Unknown | Phase::Backoff | Phase::Pending => Some(Known::Unknown),
+        Phase::InFlight => Some(Known::InFlight),
+        _ => None,
+    }
 }
 
 impl CancelPlan {

@@ -14,7 +14,7 @@ with picked as materialized (
       and ($5::text is null or exists (
           select from (select t.step, t.status from amends.steps t where t.saga_id = o.id offset 0) t
           where t.step = $5
-            and t.status in ('running', 'pending', 'compensating', 'unknown', 'stuck')))
+            and t.status in ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')))
       and ($6::text is null or amends.error_is_like(o.id, $5, $6))
     order by o.id desc
     limit $7
