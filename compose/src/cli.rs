@@ -9,8 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use help::parse;
 pub(crate) use operate::{
-    CancelArgs, LetterActArgs, LetterArgs, LettersArgs, LettersCommand, ListArgs, Many, ReplyArgs,
-    ResolveArgs, SkipArgs, TopArgs, WholeArgs,
+    BreakLockArgs, CancelArgs, DefinitionsArgs, LetterActArgs, LetterArgs, LettersArgs,
+    LettersCommand, ListArgs, LocksArgs, Many, ReplyArgs, ResolveArgs, SkipArgs, StartArgs,
+    TopArgs, VersionArgs, WholeArgs,
 };
 
 /// Runs distributed transactions across services as sagas, over NATS JetStream and Postgres.
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Watch what goes on: sagas, rates, what is stuck, what stands in the world
     Top(TopArgs),
+    /// Start a saga without a message
+    Start(StartArgs),
     /// Repeat now what was given up or waits to be repeated, with fresh patience
     Retry(WholeArgs),
     /// Go on without this compensation, or without this step after the pivot
@@ -81,6 +84,16 @@ pub(crate) enum Command {
     Resume(WholeArgs),
     /// List messages that could not be used; show, replay or discard one
     Letters(LettersArgs),
+    /// List who holds which lock, and who waits for it
+    Locks(LocksArgs),
+    /// Take a lock from the saga that holds it, which goes on without
+    BreakLock(BreakLockArgs),
+    /// List the versions of all definitions that ever ran here
+    Definitions(DefinitionsArgs),
+    /// Let a version of a definition start no more sagas; those that it began end under it
+    Retire(VersionArgs),
+    /// Let a retired version start sagas again
+    Reinstate(VersionArgs),
 }
 
 #[derive(Debug, Args)]

@@ -6,15 +6,17 @@
 //! | the commands and their flags | `cli` |
 //! | a long-running role | `roles` |
 //! | a private Postgres and nats-server | [`local`] |
-//! | what operators do | `acts`, `many`, `cancel`, `letters`, `list`, `looks`, `top` |
+//! | what operators do | `acts`, `many`, `cancel`, `start`, `letters`, `house`, `list`, `looks`, `top` |
 //! | what the demo does and checks | `demo`, [`audit`] |
 
 mod acts;
+mod age;
 pub mod audit;
 mod cancel;
 mod cli;
 mod demo;
 mod dev;
+mod house;
 mod letters;
 mod link;
 mod list;
@@ -23,6 +25,7 @@ mod looks;
 mod many;
 mod probes;
 mod roles;
+mod start;
 mod telemetry;
 mod top;
 
@@ -80,6 +83,12 @@ async fn run(cli: cli::Cli) -> Result<(), Failed> {
         Command::Cancel(args) => cancel::run(&settings, args).await,
         Command::Pause(args) => acts::whole(&settings, "pause", args).await,
         Command::Resume(args) => acts::whole(&settings, "resume", args).await,
+        Command::Start(args) => start::run(&settings, args).await,
+        Command::Locks(args) => house::locks(&settings, args).await,
+        Command::BreakLock(args) => house::break_lock(&settings, args).await,
+        Command::Definitions(args) => house::definitions(&settings, args).await,
+        Command::Retire(args) => house::set_version(&settings, "retire", args).await,
+        Command::Reinstate(args) => house::set_version(&settings, "reinstate", args).await,
         Command::Letters(args) => letters::run(&settings, args).await,
         Command::Top(args) => top::run(&settings, args).await,
     }

@@ -26,8 +26,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Try it", &["demo", "dev"]),
     ("Run it", &["orchestrator", "worker", "migrate"]),
     ("Look", &["list", "show", "top"]),
-    ("Help a saga", &["retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
-    ("Keep house", &["letters"]),
+    ("Act", &["start", "retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
+    ("Keep house", &["letters", "locks", "break-lock", "definitions", "retire", "reinstate"]),
 ];
 
 /// The command line, or the end of the process with help or what is wrong with it.

@@ -230,6 +230,71 @@ pub(crate) struct LetterActArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// The definition's name
+    pub(crate) definition: String,
+    /// What its trigger would carry: JSON, or @FILE with JSON in it, @- for standard input
+    #[arg(long, value_name = "JSON")]
+    pub(crate) input: String,
+    /// The saga's business key, where the input does not hold it
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Wait until it has ended or is stuck, at most so long; exit 0 only if it is completed
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1)]
+    pub(crate) wait: Option<Option<u32>>,
+    /// The saga as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocksArgs {
+    /// Only this lock
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BreakLockArgs {
+    /// The lock's name
+    pub(crate) name: String,
+    /// Why: kept with who did it
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// What became of it, as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DefinitionsArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    /// The definition's name
+    pub(crate) definition: String,
+    /// Its version
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) version: i32,
+    /// Why: kept with who did it
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// What was done, as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A whole number and a unit.
 fn age(text: &str) -> Result<Duration, String> {
     let form = || "an age is a number and s, m, h or d, e.g. 10m".to_owned();

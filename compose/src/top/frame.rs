@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use amends::{machine::Time, transcript::printable};
 
 use super::look::{Overview, Saga};
-use crate::list::columns;
+use crate::{age::age, list::columns};
 
 /// Characters of a business key.
 const KEY_WIDTH: usize = 24;
@@ -121,8 +121,8 @@ fn exposed(overview: &Overview) -> Vec<[String; 9]> {
     let mut lines = vec![cells(heading.map(str::to_uppercase))];
     lines.extend(rows.into_iter().map(|(service, (counts, oldest))| {
         let name = std::iter::once(service.to_owned());
-        let age = std::iter::once(age(overview.at - oldest));
-        cells(name.chain(counts.map(|n| n.to_string())).chain(age))
+        let span = std::iter::once(age(overview.at - oldest));
+        cells(name.chain(counts.map(|n| n.to_string())).chain(span))
     }));
     lines
 }
@@ -169,30 +169,4 @@ fn table<const N: usize>(
             .map(|(n, text)| line(text, if n == 0 { Look::Heading } else { look(n) })),
     );
     lines
-}
-
-/// A time span in its two largest units.
-fn age(span: chrono::TimeDelta) -> String {
-    let seconds = span.num_seconds().max(0);
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} m {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} m"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_have_two_units() {
-        for (seconds, text) in
-            [(-3, "0 s"), (59, "59 s"), (60, "1 m 0 s"), (3_725, "1 h 2 m"), (90_000, "1 d 1 h")]
-        {
-            assert_eq!(age(chrono::TimeDelta::seconds(seconds)), text);
-        }
-    }
 }

@@ -5,6 +5,7 @@ mod command_line;
 mod crashes;
 mod demo;
 mod deploys;
+mod house;
 mod letters;
 mod operating;
 mod operators;

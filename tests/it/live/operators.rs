@@ -138,7 +138,7 @@ async fn stuck_then_skipped_or_resolved() {
     }
 }
 
-const VIEWS: [&str; 13] = [
+const VIEWS: [&str; 19] = [
     "sagas",
     "steps",
     "sends",
@@ -152,11 +152,17 @@ const VIEWS: [&str; 13] = [
     "exposure",
     "open_sagas",
     "flow",
+    "waits",
+    "events",
+    "locks",
+    "starts",
+    "definitions",
+    "tree",
 ];
 
 const LOOKS: [&str; 3] = ["candidates", "error_is_like", "outline"];
 
-const ACTS: [&str; 14] = [
+const ACTS: [&str; 18] = [
     "retry",
     "skip",
     "resolve",
@@ -171,6 +177,10 @@ const ACTS: [&str; 14] = [
     "resume_all",
     "replay",
     "discard",
+    "start",
+    "break_lock",
+    "retire",
+    "reinstate",
 ];
 
 /// A role sees what it may see, and does what it may do.
@@ -217,7 +227,7 @@ async fn least_privilege() {
         assert!(acts.contains(&act.to_owned()), "{act}");
         assert!(!looks.contains(&act.to_owned()), "a viewer may not {act}");
     }
-    for helper in ["note_act", "note_acts", "note_letter_act", "note_stuck"] {
+    for helper in ["note_act", "note_acts", "note_letter_act", "note_stuck", "release_locks"] {
         assert!(!acts.contains(&helper.to_owned()), "{helper} is nobody's to call");
     }
     let everyone = callable("public").await;

@@ -1,0 +1,1 @@
+select saga_id as "saga!" from amends.acts where id = $1

@@ -1,0 +1,1 @@
+select amends.break_lock($1, $2) as "id!"

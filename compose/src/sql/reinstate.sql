@@ -1,0 +1,1 @@
+select amends.reinstate($1, $2, $3)

@@ -1,0 +1,1 @@
+select amends.retire($1, $2, $3)

@@ -1,0 +1,1 @@
+select accepted, answer from amends.starts where saga_id = $1
