@@ -1,8 +1,12 @@
 //! Starting sagas by hand, versions that start no more, and locks: on the command line.
 
+use std::convert::Infallible;
+
+use amends::{Compensatable, Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::support::{SERVICES, Shop, eventually, order};
+use crate::support::{SERVICES, Shop, Stage, eventually, order};
 
 async fn refused(shop: &Shop, args: &[&str]) -> String {
     let output = shop.run(args).await;
@@ -68,36 +72,73 @@ async fn versions_are_retired_and_reinstated() {
     assert!(wrong.contains("there is no definition order@9"), "{wrong}");
 }
 
+#[derive(Serialize, Deserialize)]
+struct Doubt {
+    id: String,
+    shelf: String,
+}
+
+struct CountShelf;
+impl Step for CountShelf {
+    const NAME: &'static str = "shelf.count";
+    type Input = Doubt;
+    type Output = u32;
+    type Rejection = Infallible;
+}
+impl Compensatable for CountShelf {}
+
+/// One at a time for each shelf.
+struct Stocktaking;
+impl Saga for Stocktaking {
+    const NAME: &'static str = "stocktaking";
+    const VERSION: u32 = 1;
+    type Input = Doubt;
+    type Output = u32;
+
+    fn trigger() -> Trigger<Doubt> {
+        Trigger::on("stock.doubted")
+            .key(|doubt: &Doubt| doubt.id.clone())
+            .lock(|doubt| format!("shelf/{}", doubt.shelf))
+    }
+
+    fn plan(mut p: Plan<Compensating>, doubt: Given<Doubt>) -> Finished<u32> {
+        let count = p.step(CountShelf::with(doubt));
+        p.finish(count)
+    }
+}
+
 #[tokio::test]
 async fn locks_are_listed_and_broken() {
-    let shop = Shop::open(&["payment"]).await;
+    let mut stage = Stage::set().await;
+    stage.enter("only", vec![Definition::of::<Stocktaking>().unwrap()]).await;
+    let shop = &stage.shop;
     assert_eq!(shop.done(&["locks"]).await, "no locks\n");
-    for key in ["o-1", "o-2"] {
-        shop.publish_order(&order(key)).await;
+    // Nobody counts: the first holds the shelf, the second waits for it.
+    for id in ["a", "b"] {
+        let input = format!(r#"{{"id":"{id}","shelf":"7"}}"#);
+        let started = json(shop, &["start", "stocktaking", "--input", &input, "--json"]).await;
+        assert_eq!(started["key"], id);
     }
-    shop.at_least("select count(*) from amends.steps where service = 'inventory'", 2).await;
-    // No definition of the shop takes locks: the rows stand for one that does.
-    sqlx::query(
-        "insert into amends.lock (name, saga_id, held_since)
-         select 'customer/c-17', id, case when key = 'o-1' then now() end from amends.sagas",
-    )
-    .execute(&shop.pool)
-    .await
-    .unwrap();
-    let locks = json(&shop, &["locks", "--json"]).await;
-    assert_eq!((&locks[0]["status"], &locks[0]["key"]), (&"held".into(), &"o-1".into()));
-    assert_eq!((&locks[1]["status"], &locks[1]["key"]), (&"waiting".into(), &"o-2".into()));
-    assert_eq!(shop.done(&["locks", "--name", "customer/c-18"]).await, "no locks\n");
-    let broken = ["break-lock", "customer/c-17", "--reason", "the saga waits for a strike to end"];
-    let said = shop.done(&broken).await;
-    assert!(said.contains("break-lock: accepted"), "{said}");
-    eventually("the lock without its holder", async || {
-        let locks = json(&shop, &["locks", "--json"]).await;
-        locks.as_array().unwrap().iter().all(|lock| lock["key"] != "o-1").then_some(())
+    let both = eventually("the queue", async || {
+        let locks = json(shop, &["locks", "--name", "shelf/7", "--json"]).await;
+        let word = |n: usize| locks[n]["status"].as_str().map(str::to_owned);
+        (word(0)? == "held" && word(1)? == "waiting").then_some(locks)
     })
     .await;
-    let told = shop.done(&["show", "o-1"]).await;
-    assert!(told.contains("the saga waits for a strike to end"), "{told}");
-    let none = refused(&shop, &["break-lock", "customer/c-18", "--reason", "x"]).await;
-    assert!(none.contains("nobody holds the lock customer/c-18"), "{none}");
+    assert_eq!((&both[0]["key"], &both[1]["key"]), (&"a".into(), &"b".into()));
+    let table = shop.done(&["locks"]).await;
+    assert!(table.contains("shelf/7  held") && table.contains("shelf/7  waiting"), "{table}");
+    assert_eq!(shop.done(&["locks", "--name", "shelf/8"]).await, "no locks\n");
+
+    let said = shop.done(&["break-lock", "shelf/7", "--reason", "the counter is ill"]).await;
+    assert!(said.contains("break-lock: accepted"), "{said}");
+    eventually("the next holder", async || {
+        let locks = json(shop, &["locks", "--json"]).await;
+        (locks[0]["key"] == "b" && locks[0]["status"] == "held").then_some(())
+    })
+    .await;
+    let told = shop.done(&["show", "a"]).await;
+    assert!(told.contains("the counter is ill"), "{told}");
+    let none = refused(shop, &["break-lock", "shelf/8", "--reason", "x"]).await;
+    assert!(none.contains("nobody holds the lock shelf/8"), "{none}");
 }
