@@ -69,7 +69,7 @@ pub(crate) async fn resolve(settings: &Settings, args: ResolveArgs) -> Result<()
 pub(crate) async fn reply(settings: &Settings, args: ReplyArgs) -> Result<(), Failed> {
     let outcome = outcome(args.ok, args.rejected, args.message)?;
     let (step, outcome) = (Some(args.step.as_str()), Some(outcome.as_str()));
-    let asked = Asked { verb: "resolve", step, outcome, reason: &args.reason, json: args.json };
+    let asked = Asked { verb: "reply", step, outcome, reason: &args.reason, json: args.json };
     act(settings, &args.saga, asked).await
 }
 

@@ -24,19 +24,22 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// What every command has comes after what it has for itself.
+const LAST: usize = 900;
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Settings {
     /// Postgres of the orchestrator, and of services that have none of their own
-    #[arg(long, env = "DATABASE_URL", global = true, hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", global = true, display_order = LAST, hide_env_values = true)]
     pub(crate) database_url: Option<String>,
     /// NATS servers, separated by commas
-    #[arg(long, env = "NATS_URL", global = true, hide_env_values = true)]
+    #[arg(long, env = "NATS_URL", global = true, display_order = LAST, hide_env_values = true)]
     pub(crate) nats_url: Option<String>,
     /// File with the NATS user's credentials
-    #[arg(long, env = "NATS_CREDS", global = true, value_name = "FILE")]
+    #[arg(long, env = "NATS_CREDS", global = true, display_order = LAST, value_name = "FILE")]
     pub(crate) nats_creds: Option<PathBuf>,
     /// How log lines look
-    #[arg(long, env = "AMENDS_LOG_FORMAT", global = true, default_value = "text")]
+    #[arg(long, env = "AMENDS_LOG_FORMAT", global = true, display_order = LAST, default_value = "text")]
     pub(crate) log_format: LogFormat,
 }
 

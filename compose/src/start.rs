@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amends::{Json, SagaId, machine::Time, transcript::printable};
+use amends::{
+    Json, SagaId,
+    machine::{Failure, Time},
+    transcript::printable,
+};
 use serde::Serialize;
 use sqlx::{PgPool, types::Uuid};
 
@@ -58,7 +62,8 @@ pub(crate) async fn run(settings: &Settings, args: StartArgs) -> Result<(), Fail
     if args.wait.is_none() || saga.status == "completed" {
         return Ok(());
     }
-    let why = saga.error.as_ref().map(|error| format!(": {}", error.as_str())).unwrap_or_default();
+    let why = saga.error.as_ref().and_then(|error| error.read::<Failure>().ok());
+    let why = why.map(|f| format!(": {}: {}: {}", f.step, f.code, f.message)).unwrap_or_default();
     Err(Failed(format!("the saga is {}{}", saga.status, printable(&why))))
 }
 

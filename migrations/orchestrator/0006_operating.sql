@@ -177,10 +177,14 @@ begin
         from amends.candidates(note_acts.act, definition, note_acts.step, error_like, note_acts.max)
             as c (id)
         returning a.saga_id, a.id
+    ), free as (
+        -- Waiting for turns that are under way, with so many rows locked, would be a deadlock. What is
+        -- skipped here is woken by the orchestrator: it looks for acts that nobody decides.
+        select t.saga_id from amends.timer t join noted n on n.saga_id = t.saga_id
+        for update of t skip locked
     ), woken as (
-        insert into amends.timer as t (saga_id, due_at)
-        select n.saga_id, clock_timestamp() from noted n order by n.saga_id
-        on conflict (saga_id) do update set due_at = excluded.due_at
+        update amends.timer t set due_at = clock_timestamp()
+        from free where free.saga_id = t.saga_id
     )
     select n.saga_id, n.id from noted n order by n.id;
 end
