@@ -1,8 +1,23 @@
 -- An act makes its saga's timer due, but the turn that ended the saga may have deleted it: then nobody
--- would answer. What stands under a lease is in hand.
+-- would answer. Nor does an act on many sagas wake those whose turn is under way. What stands under a
+-- lease is in hand. None waits for a turn here either: what is locked is woken by the next look.
+with open as (
+    select distinct a.saga_id
+    from amends.act a
+    where a.decided_at is null and a.at < clock_timestamp() - interval '1 s'
+), free as (
+    select t.saga_id
+    from open o
+    join amends.timer t on t.saga_id = o.saga_id
+    where t.due_at > clock_timestamp() + make_interval(secs => $1)
+    for update of t skip locked
+), woken as (
+    update amends.timer t set due_at = clock_timestamp()
+    from free
+    where t.saga_id = free.saga_id
+)
 insert into amends.timer (saga_id, due_at)
-select distinct a.saga_id, clock_timestamp()
-from amends.act a
-where a.decided_at is null and a.at < clock_timestamp() - interval '1 s'
-on conflict (saga_id) do update set due_at = excluded.due_at
-where amends.timer.due_at > clock_timestamp() + make_interval(secs => $1)
+select o.saga_id, clock_timestamp()
+from open o
+where not exists (select from amends.timer t where t.saga_id = o.saga_id)
+on conflict (saga_id) do nothing
