@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, time::Duration};
 use amends::wire;
 use async_nats::{
     HeaderMap, HeaderName, HeaderValue,
-    jetstream::{self, message::PublishMessage},
+    jetstream::{self, context::PublishAckFuture, message::PublishMessage},
 };
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{CommitError, Replay, Store};
@@ -45,18 +46,22 @@ impl Replays {
 
     async fn round(&self) -> Result<(), String> {
         let unavailable = |e: CommitError| format!("{e:?}");
+        let replays = self.store.replays(ROUND_MAX).await.map_err(unavailable)?;
+        let mut sent = Vec::with_capacity(replays.len());
+        for replay in &replays {
+            sent.push(self.send(replay).await);
+        }
+        // Side by side: one whose stream is gone does not hold up the others.
+        let ends = join_all(sent.into_iter().map(ended)).await;
         let mut trouble = Ok(());
-        for replay in self.store.replays(ROUND_MAX).await.map_err(unavailable)? {
-            let refusal = match message(&replay) {
-                Ok((subject, message)) => match self.publish(subject, message).await {
-                    Ok(()) => None,
-                    // Its stream may come back; the others need not wait for it.
-                    Err(error) => {
-                        trouble = Err(format!("letter {}: {error}", replay.letter));
-                        continue;
-                    }
-                },
-                Err(refusal) => Some(refusal),
+        for (replay, end) in replays.iter().zip(ends) {
+            let refusal = match end {
+                End::Stored => None,
+                End::Impossible(why) => Some(why),
+                End::NotYet(why) => {
+                    trouble = Err(format!("letter {}: {why}", replay.letter));
+                    continue;
+                }
             };
             tracing::info!(letter = replay.letter, subject = replay.subject, refusal, "a replay");
             let settled = self.store.replayed(replay.act, refusal.as_deref()).await;
@@ -65,9 +70,26 @@ impl Replays {
         trouble
     }
 
-    async fn publish(&self, subject: String, message: PublishMessage) -> Result<(), String> {
-        let ack = self.jetstream.send_publish(subject, message).await.map_err(|e| e.to_string())?;
-        ack.await.map(drop).map_err(|e| e.to_string())
+    async fn send(&self, replay: &Replay) -> Result<PublishAckFuture, End> {
+        let (subject, message) = message(replay).map_err(End::Impossible)?;
+        let sent = self.jetstream.send_publish(subject, message).await;
+        sent.map_err(|e| End::NotYet(e.to_string()))
+    }
+}
+
+/// How publishing a letter ended.
+enum End {
+    Stored,
+    /// It cannot be published, whenever it is tried.
+    Impossible(String),
+    /// Its stream may come back.
+    NotYet(String),
+}
+
+async fn ended(sent: Result<PublishAckFuture, End>) -> End {
+    match sent {
+        Ok(ack) => ack.await.map_or_else(|e| End::NotYet(e.to_string()), |_| End::Stored),
+        Err(end) => end,
     }
 }
 
