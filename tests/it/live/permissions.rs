@@ -107,6 +107,17 @@ async fn everybody_works_with_the_permissions_that_are_shipped() {
         shop.publish(format!("no order {n} {bulk}")).await;
     }
     shop.at_least(LETTERS, 2 + 20).await;
+    // What an operator replays is published by the orchestrator.
+    let garbage = shop.jetstream.publish("amends.reply.payment", "garbage".into());
+    garbage.await.unwrap().await.unwrap();
+    shop.at_least(LETTERS, 2 + 20 + 1).await;
+    for last in [
+        "select max(id) from amends.dead_letters where subject = 'orders.placed'",
+        "select max(id) from amends.dead_letters where subject = 'amends.reply.payment'",
+    ] {
+        let letter = shop.number(last).await.to_string();
+        shop.done(&["letters", "replay", &letter, "--reason", "once more"]).await;
+    }
     let log = shop.log_of("orchestrator");
     assert!(!log.contains("Permissions Violation"), "{log}");
     shop.audit().await;
