@@ -60,7 +60,9 @@ left join lateral (
     from amends.fact f
     where f.saga_id = a.saga_id and f.step = a.step and f.op = 'action'
       and f.kind not in ('resumed', 'resolve')
-      and (f.attempt = a.attempts or f.kind in ('done', 'late', 'rejected'))
+      and (f.attempt = a.attempts or f.kind in ('done', 'late')
+           -- what must happen is repeated after a no, when an operator says so
+           or f.kind = 'rejected' and d.kind <> 'retriable')
     order by f.kind in ('done', 'late') desc, f.seq desc
     limit 1
 ) act on true

@@ -397,3 +397,31 @@ async fn outputs_are_checked() {
     shop.done(&resolve(r#"{"reservation":"by-hand"}"#)).await;
     assert_eq!(shop.fate("o-1").await, "completed");
 }
+
+/// What must happen said no, and is asked for once more: it is on its way again.
+#[tokio::test]
+async fn what_is_repeated_is_not_stuck_any_more() {
+    let shop = Shop::open(&["payment", "inventory", "shipping"]).await;
+    shop.publish_order(&order("o-1")).await;
+    let step = "select count(*) from amends.steps where step = 'notification.send' and status = ";
+    let is = async |status: &str| {
+        eventually(status, async || {
+            let sql = format!("{step} '{status}'");
+            let found: i64 =
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&shop.pool).await.ok()?;
+            (found == 1).then_some(())
+        })
+        .await;
+    };
+    is("running").await;
+    let saga: uuid::Uuid =
+        sqlx::query_scalar("select id from amends.sagas").fetch_one(&shop.pool).await.unwrap();
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Amends-Id", format!("{saga}:notification.send:action:1"));
+    let no = r#"{"outcome":"rejected","code":"no_address"}"#;
+    let ack = shop.jetstream.publish_with_headers("amends.reply.notification", headers, no.into());
+    ack.await.unwrap().await.unwrap();
+    is("stuck").await;
+    shop.done(&["retry", "o-1", "--reason", "the address is known now"]).await;
+    is("running").await;
+}
