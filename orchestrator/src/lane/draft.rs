@@ -7,15 +7,13 @@ use std::{
 };
 
 use amends::{
-    Admitted, Definition, Json, Record, SagaId, StatusChange, TraceParent,
-    machine::{self, Arrival, ChildEnd, ChildOrder, Decision, Event, Send, State, Time, Turn},
+    Definition, Record, SagaId, StatusChange, TraceParent,
+    machine::{self, ChildOrder, Decision, Event, Send, State, Time, Turn},
 };
 
-use super::{Incoming, Item, Start, Verdict, cache::Entry, news};
+use super::{Incoming, Item, Start, Verdict, cache::Entry, news, wake::Inbox};
 use crate::bus::Outgoing;
-use crate::store::{
-    Batch, Change, DecidedAct, Due, Found, Links, NewSaga, OpenAct, Rearm, Request, Timer,
-};
+use crate::store::{Batch, Change, DecidedAct, Due, Found, Links, NewSaga, Rearm, Timer};
 
 /// A cached timer this close to its time may have been taken by another replica's clock.
 const TIMER_SLACK: Duration = Duration::from_secs(2);
@@ -23,21 +21,6 @@ const TIMER_SLACK: Duration = Duration::from_secs(2);
 /// When the news of a change of status that a timer caused is repeated, in case its first
 /// publication was lost in a crash.
 const NEWS_AGAIN: Duration = Duration::from_secs(10);
-
-/// What a saga that was woken may have waited for.
-#[derive(Default)]
-pub(super) struct Inbox {
-    /// What operators, its outer saga and other replicas ask for.
-    pub(super) acts: Vec<OpenAct>,
-    /// Events that its steps wait for.
-    pub(super) arrivals: Vec<Arrival>,
-    /// Nested sagas of it that have ended.
-    pub(super) ends: Vec<ChildEnd>,
-    /// It has its locks.
-    pub(super) granted: bool,
-    /// It is to begin; or why it cannot.
-    pub(super) request: Option<Result<Start, String>>,
-}
 
 pub(super) struct Draft {
     pub(super) entries: HashMap<SagaId, Entry>,
@@ -49,21 +32,21 @@ pub(super) struct Draft {
     pub(super) keys: HashMap<(String, String), Found>,
     /// What the sagas that were woken may have waited for.
     pub(super) inboxes: HashMap<SagaId, Inbox>,
-    decided: Vec<DecidedAct>,
+    pub(super) decided: Vec<DecidedAct>,
     changes: HashMap<SagaId, Change>,
-    links: Links,
+    pub(super) links: Links,
     /// Timers that fired, of sagas that went on.
-    woken: HashMap<SagaId, Due>,
+    pub(super) woken: HashMap<SagaId, Due>,
     /// Sagas that must look for something right after the commit.
     look: HashSet<SagaId>,
     /// Other sagas that wait for what happens in this batch.
-    wake: HashSet<SagaId>,
+    pub(super) wake: HashSet<SagaId>,
     /// What is to be logged and counted once it is committed, and of which saga.
     told: Vec<(SagaId, Arc<Definition>, Record)>,
     /// Timers that fired and led to nothing.
-    looked: HashMap<SagaId, Due>,
+    pub(super) looked: HashMap<SagaId, Due>,
     pub(super) rearm: Rearm,
-    now: Time,
+    pub(super) now: Time,
 }
 
 impl Draft {
@@ -98,7 +81,7 @@ impl Draft {
         }
     }
 
-    fn start(&mut self, id: SagaId, start: &Start) -> Verdict {
+    pub(super) fn start(&mut self, id: SagaId, start: &Start) -> Verdict {
         if self.foreign.contains(&id) {
             return Verdict::Leave;
         }
@@ -153,27 +136,6 @@ impl Draft {
         self.take(id, turn)
     }
 
-    /// A start that was asked for in SQL.
-    fn begin_requested(&mut self, due: &Due, start: Result<Start, String>) -> Vec<Outgoing> {
-        let (answer, publish) = match start {
-            Ok(start) => match self.start(due.saga, &start) {
-                Verdict::Publish(publish) if self.entries.contains_key(&due.saga) => {
-                    self.woken.insert(due.saga, *due);
-                    (Ok(None), publish)
-                }
-                Verdict::Bury(reason) => (Err(reason), Vec::new()),
-                _ => (Ok(Some("a saga of this key and input is there already".into())), Vec::new()),
-            },
-            Err(reason) => (Err(reason), Vec::new()),
-        };
-        if !self.entries.contains_key(&due.saga) {
-            self.rearm.delete(due);
-        }
-        tracing::info!(saga = %due.saga, accepted = answer.is_ok(), why = ?answer.as_ref().err(), "a start was asked for");
-        self.links.requested(due.saga, answer);
-        publish
-    }
-
     fn event(&mut self, id: SagaId, event: &Event) -> Verdict {
         let Some(entry) = self.entries.get(&id) else {
             return Verdict::Bury(format!("there is no saga {id}"));
@@ -194,93 +156,8 @@ impl Draft {
         }
     }
 
-    /// A timer fired: whatever the saga waited for is looked at, and then the time.
-    fn wake(&mut self, due: &Due) -> Vec<Outgoing> {
-        let id = due.saga;
-        let inbox = self.inboxes.remove(&id).unwrap_or_default();
-        if self.foreign.contains(&id) {
-            return Vec::new();
-        }
-        if !self.entries.contains_key(&id) {
-            if let Some(start) = inbox.request {
-                return self.begin_requested(due, start);
-            }
-            self.rearm.delete(due);
-            return Vec::new();
-        }
-        // The database found the timer due; a replica whose clock is behind must not disagree.
-        let now = self.now.max(due.now);
-        let mut publish = Vec::new();
-        for act in inbox.acts {
-            publish.extend(self.act(due, act, now));
-        }
-        let granted = inbox.granted.then_some(Event::Granted);
-        let ends = inbox.ends.into_iter().map(Event::Child);
-        let arrivals = inbox.arrivals.into_iter().map(Event::Arrived);
-        for event in granted.into_iter().chain(ends).chain(arrivals) {
-            publish.extend(self.happens(due, &event, now).unwrap_or_else(|why| {
-                tracing::warn!(saga = %id, why, "something that a saga waits for cannot be used");
-                Vec::new()
-            }));
-        }
-        match self.happens(due, &Event::Wake, now) {
-            Ok(more) if !more.is_empty() || self.woken.contains_key(&id) => publish.extend(more),
-            _ => publish.extend(self.idle(due)),
-        }
-        publish
-    }
-
-    /// Something happens to a saga that was woken; why not, if it cannot.
-    fn happens(&mut self, due: &Due, event: &Event, now: Time) -> Result<Vec<Outgoing>, String> {
-        let Some(entry) = self.entries.get(&due.saga) else { return Ok(Vec::new()) };
-        match machine::decide(&entry.definition, &entry.state, event, now) {
-            Decision::Turn(turn) => {
-                self.woken.insert(due.saga, *due);
-                Ok(self.take(due.saga, *turn))
-            }
-            Decision::Known(_) => Ok(Vec::new()),
-            Decision::Refused(why) => Err(why),
-            Decision::Unexpected(why) => Err(why.to_string()),
-        }
-    }
-
-    /// Decides what an operator, the outer saga or another replica asks for.
-    fn act(&mut self, due: &Due, act: OpenAct, now: Time) -> Vec<Outgoing> {
-        let id = due.saga;
-        let answer = act.event.and_then(|event| {
-            // A state that is older than what the operator saw is found out by the commit.
-            let now_at = self.entries.get(&id).map_or(0, |entry| entry.state.seq);
-            if matches!(&event, Event::Act(event) if act.exact && now_at > event.seen) {
-                return Err("the saga has moved on since you looked: look at it again".into());
-            }
-            // The outer saga asked for an end that may be there already: it must look again.
-            if matches!(event, Event::Undo(_)) {
-                self.wake.extend(self.entries.get(&id).and_then(|entry| entry.parent));
-            }
-            self.happens(due, &event, now)
-        });
-        let (publish, refusal) = match answer {
-            Ok(publish) => (publish, None),
-            Err(why) => (Vec::new(), Some(why)),
-        };
-        let accepted = refusal.is_none();
-        tracing::info!(saga = %id, act = act.id, accepted, why = refusal, "an act was decided");
-        self.decided.push(DecidedAct { id: act.id, accepted, answer: refusal });
-        publish
-    }
-
-    /// Nothing was due. The timer is set again at the end of the batch, by the state that is then.
-    fn idle(&mut self, due: &Due) -> Vec<Outgoing> {
-        self.looked.insert(due.saga, *due);
-        let Some(entry) = self.entries.get(&due.saga) else { return Vec::new() };
-        // A change that a timer caused has no message that would be delivered again: its news is
-        // repeated by the timer.
-        let last = entry.changes.last().filter(|c| c.seq + 1 == entry.state.seq);
-        last.map(|change| announce(due.saga, entry, change)).into_iter().collect()
-    }
-
     /// Takes a turn into the batch.
-    fn take(&mut self, id: SagaId, turn: Turn) -> Vec<Outgoing> {
+    pub(super) fn take(&mut self, id: SagaId, turn: Turn) -> Vec<Outgoing> {
         let Some(entry) = self.entries.get_mut(&id) else { return Vec::new() };
         let definition = Arc::clone(&entry.definition);
         let outline = definition.outline();
@@ -392,19 +269,6 @@ impl Draft {
     }
 }
 
-/// What was asked for in SQL, checked like a trigger.
-pub(super) fn requested(definition: Arc<Definition>, request: Request) -> Result<Start, String> {
-    let input = Json::parse(request.input.as_bytes()).map_err(|e| e.to_string())?;
-    let Admitted { key, locks } = definition.admit(&input).map_err(|e| e.to_string())?;
-    let key = match (key, request.key) {
-        (Some(own), Some(asked)) if own != asked => {
-            return Err(format!("the input's key is `{own}`, not `{asked}`"));
-        }
-        (own, asked) => own.or(asked),
-    };
-    Ok(Start { definition, key, locks, input, trace: None })
-}
-
 fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
     if held.input.same(&start.input) {
         return Verdict::Publish(Vec::new());
@@ -436,7 +300,7 @@ fn timer(entry: &Entry, now: Time, fired: Option<Due>, look: bool) -> Timer {
     }
 }
 
-fn announce(saga: SagaId, entry: &Entry, change: &StatusChange) -> Outgoing {
+pub(super) fn announce(saga: SagaId, entry: &Entry, change: &StatusChange) -> Outgoing {
     let event =
         amends::status_event(saga, entry.definition.outline(), entry.key.as_deref(), change);
     Outgoing::Status(event, entry.trace)

@@ -3,8 +3,11 @@
 
 mod cache;
 mod draft;
+mod look;
 mod news;
+mod park;
 mod turn;
+mod wake;
 
 use amends::{Definition, Json, SagaId, TraceParent, machine::ReplyEvent};
 use std::sync::Arc;

@@ -1,18 +1,14 @@
 //! load → decide → commit → hand over, for a batch at a time.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use amends::{
-    AttemptId, Retry, SagaId, StatusChange,
-    machine::{self, ReplyEvent, State},
-};
-use sqlx::types::Uuid;
+use amends::{Retry, SagaId, StatusChange, machine::State};
 use tokio::sync::mpsc;
 
 use super::{
-    BATCH_MAX, Incoming, Item, Start, Verdict,
+    BATCH_MAX, Incoming, Item, Verdict,
     cache::{Cache, Entry},
-    draft::{Draft, requested, stored_trace},
+    draft::{Draft, stored_trace},
 };
 use crate::{
     bus::{Job, Publisher},
@@ -29,10 +25,10 @@ const CONFLICTS_MAX: u32 = 20;
 const WHOLE_MAX: u32 = 5;
 
 pub(crate) struct Lane {
-    store: Store,
-    registry: Arc<Registry>,
+    pub(super) store: Store,
+    pub(super) registry: Arc<Registry>,
     publisher: Publisher,
-    alarm: Arc<Alarm>,
+    pub(super) alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,
     cache: Cache,
@@ -188,53 +184,6 @@ impl Lane {
         self.look(draft, &woken).await
     }
 
-    /// Looks for what the sagas that were woken may have waited for. Whoever brings such a thing
-    /// commits it first and wakes the saga then, so nothing is missed.
-    async fn look(&self, draft: &mut Draft, woken: &[Uuid]) -> Result<(), CommitError> {
-        for (id, acts) in self.store.open_acts(woken).await? {
-            draft.inboxes.entry(id).or_default().acts = acts;
-        }
-        let Looks { missing, waiting, queued, ended, children } = Looks::of(draft, woken);
-        self.look_for_requests(draft, &missing).await?;
-        for (id, arrivals) in self.store.arrivals(&waiting).await? {
-            draft.inboxes.entry(id).or_default().arrivals = arrivals;
-        }
-        for id in self.store.acquire(&queued).await? {
-            draft.inboxes.entry(id).or_default().granted = true;
-        }
-        if self.store.release(&ended).await? > 0 {
-            self.alarm.set(Duration::ZERO);
-        }
-        let ids: Vec<_> = children.keys().map(|id| id.0).collect();
-        for (id, end) in self.store.ends(&ids).await? {
-            if let Some((outer, step)) = children.get(&id) {
-                let inbox = draft.inboxes.entry(*outer).or_default();
-                inbox.ends.push(end.of_step(step));
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks for starts that were asked for in SQL under these ids, and for whoever has their keys.
-    async fn look_for_requests(&self, draft: &mut Draft, ids: &[Uuid]) -> Result<(), CommitError> {
-        let (mut definitions, mut keys) = (Vec::new(), Vec::new());
-        for (id, request) in self.store.requests(ids).await? {
-            // Of a definition that starts nothing here it is left to the timer, and to others.
-            let Some(definition) = self.registry.starting(&request.definition) else {
-                draft.foreign.insert(id);
-                continue;
-            };
-            let start = requested(Arc::clone(definition), request);
-            if let Ok(Start { definition, key: Some(key), .. }) = &start {
-                definitions.push(definition.outline().name.clone());
-                keys.push(key.clone());
-            }
-            draft.inboxes.entry(id).or_default().request = Some(start);
-        }
-        draft.keys.extend(self.store.find(&definitions, &keys).await?);
-        Ok(())
-    }
-
     /// Folds a saga's facts into its state.
     fn unfold(&self, draft: &mut Draft, id: SagaId, stored: Stored) {
         let Some(definition) = self.registry.get(&stored.definition, stored.version) else {
@@ -296,32 +245,6 @@ impl Lane {
         (!again.is_empty()).then_some(Work { items: again, cached: false, conflicts: 0 })
     }
 
-    /// Keeps replies in Postgres for a replica that knows their sagas' version. What cannot be kept
-    /// now is not acked, and delivered again.
-    async fn park(&self, items: Vec<Item>) -> Vec<Job> {
-        let (mut sagas, mut ids, mut bodies, mut services) = (vec![], vec![], vec![], vec![]);
-        for item in &items {
-            let Incoming::Reply(reply) = &item.incoming else { continue };
-            let ReplyEvent { step, op, attempt, service, reply } = reply;
-            let Ok(body) = reply.to_json() else { continue };
-            let (step, op, attempt) = (Arc::clone(step), *op, *attempt);
-            ids.push(AttemptId { saga: item.saga, step, op, attempt }.to_string());
-            sagas.push(item.saga.0);
-            bodies.push(body.as_str().to_owned());
-            services.push(service.clone());
-        }
-        if sagas.is_empty() {
-            return Vec::new();
-        }
-        if let Err(error) = self.store.park(&sagas, &ids, &bodies, &services).await {
-            tracing::warn!(?error, "replies could not be kept; they will be delivered again");
-            return Vec::new();
-        }
-        metrics::counter!("amends_replies_parked_total").increment(sagas.len() as u64);
-        let ack = |item: Item| Job { publish: Vec::new(), bury: None, ack: item.delivery };
-        items.into_iter().map(ack).collect()
-    }
-
     async fn poison(&self, work: Work, reason: &str) {
         let reason = format!("Postgres refuses what follows from it: {reason}");
         for item in work.items {
@@ -330,47 +253,6 @@ impl Lane {
             }
             self.publisher.hand_over(vec![buried(item, &reason)]).await;
         }
-    }
-}
-
-/// Which of the sagas that were woken look for what.
-#[derive(Default)]
-struct Looks {
-    missing: Vec<Uuid>,
-    waiting: Vec<Uuid>,
-    queued: Vec<Uuid>,
-    /// Ended, with locks.
-    ended: Vec<Uuid>,
-    /// Nested sagas, and whose step each is.
-    children: HashMap<SagaId, (SagaId, String)>,
-}
-
-impl Looks {
-    fn of(draft: &Draft, woken: &[Uuid]) -> Self {
-        let mut looks = Self::default();
-        for id in woken {
-            let Some(entry) = draft.entries.get(&SagaId(*id)) else {
-                if !draft.foreign.contains(&SagaId(*id)) {
-                    looks.missing.push(*id);
-                }
-                continue;
-            };
-            let (definition, state) = (&entry.definition, &entry.state);
-            if !machine::waits(definition, state).is_empty() {
-                looks.waiting.push(*id);
-            }
-            if state.queued {
-                looks.queued.push(*id);
-            }
-            if state.status.ended() && definition.outline().locks > 0 {
-                looks.ended.push(*id);
-            }
-            looks.children.extend(
-                machine::open_children(definition, state)
-                    .map(|(step, child)| (child, (state.id, step))),
-            );
-        }
-        looks
     }
 }
 

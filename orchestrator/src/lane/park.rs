@@ -1,0 +1,36 @@
+//! Replies for sagas of a version that this program does not know.
+
+use std::sync::Arc;
+
+use amends::{AttemptId, machine::ReplyEvent};
+
+use super::{Incoming, Item, turn::Lane};
+use crate::bus::Job;
+
+impl Lane {
+    /// Keeps replies in Postgres for a replica that knows their sagas' version. What cannot be kept
+    /// now is not acked, and delivered again.
+    pub(super) async fn park(&self, items: Vec<Item>) -> Vec<Job> {
+        let (mut sagas, mut ids, mut bodies, mut services) = (vec![], vec![], vec![], vec![]);
+        for item in &items {
+            let Incoming::Reply(reply) = &item.incoming else { continue };
+            let ReplyEvent { step, op, attempt, service, reply } = reply;
+            let Ok(body) = reply.to_json() else { continue };
+            let (step, op, attempt) = (Arc::clone(step), *op, *attempt);
+            ids.push(AttemptId { saga: item.saga, step, op, attempt }.to_string());
+            sagas.push(item.saga.0);
+            bodies.push(body.as_str().to_owned());
+            services.push(service.clone());
+        }
+        if sagas.is_empty() {
+            return Vec::new();
+        }
+        if let Err(error) = self.store.park(&sagas, &ids, &bodies, &services).await {
+            tracing::warn!(?error, "replies could not be kept; they will be delivered again");
+            return Vec::new();
+        }
+        metrics::counter!("amends_replies_parked_total").increment(sagas.len() as u64);
+        let ack = |item: Item| Job { publish: Vec::new(), bury: None, ack: item.delivery };
+        items.into_iter().map(ack).collect()
+    }
+}
