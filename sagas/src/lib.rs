@@ -92,9 +92,13 @@
 //! | what an act would do | [`preview`] |
 //! | what a worker sees | [`wire`] |
 //! | what people read | [`transcript`] |
+//! | whether a plan is sound, how it differs, how it looks | [`check`], [`diff()`], [`svg`] |
 
 mod cloudevent;
 mod definition;
+mod diff;
+mod graph;
+mod handlers;
 mod ids;
 mod json;
 pub mod machine;
@@ -104,6 +108,9 @@ mod plan;
 pub mod preview;
 mod record;
 mod retry;
+#[cfg(test)]
+mod sample;
+mod soundness;
 mod status_event;
 mod step;
 mod trace;
@@ -115,6 +122,9 @@ pub use definition::{
     Admitted, Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX,
     LOCKS_MAX, STEPS_MAX,
 };
+pub use diff::{Difference, DifferenceKind, diff};
+pub use graph::{mermaid, svg};
+pub use handlers::Handler;
 pub use ids::{AttemptId, IdError, Op, SagaId};
 pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
 pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};
@@ -125,6 +135,7 @@ pub use plan::{
 };
 pub use record::{NextRecord, Record, RecordError, SendRecord};
 pub use retry::Retry;
+pub use soundness::{Finding, Severity, check};
 pub use status_event::{StatusChange, StatusEvent, status_event};
 pub use step::{Call, Compensatable, Rejection, Step};
 pub use trace::{TraceError, TraceParent};

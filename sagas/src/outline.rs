@@ -175,6 +175,12 @@ impl Outline {
         hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// `name@version`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
     /// The step's position in the plan.
     #[must_use]
     pub fn position(&self, step: &str) -> Option<usize> {
@@ -219,7 +225,7 @@ impl fmt::Display for Outline {
             write!(f, ", under {}", if self.locks == 1 { "a lock" } else { "locks" })?;
         }
         if let Some(deadline) = self.deadline_ms {
-            write!(f, ", within {}", seconds(deadline))?;
+            write!(f, ", within {}", span(deadline))?;
         }
         writeln!(f)?;
         let stages: Vec<_> = self.stages().collect();
@@ -245,7 +251,7 @@ impl fmt::Display for StepOutline {
         match &self.task {
             Task::Call => self.call(f)?,
             Task::Event { subject } => write!(f, "{}  waits for {subject}", self.name)?,
-            Task::Delay { ms } => write!(f, "{}  waits {}", self.name, seconds(*ms))?,
+            Task::Delay { ms } => write!(f, "{}  waits {}", self.name, span(*ms))?,
             Task::Until => write!(f, "{}  waits until", self.name)?,
             Task::Saga { definition, version, .. } => {
                 write!(
@@ -257,7 +263,7 @@ impl fmt::Display for StepOutline {
             }
         }
         if let Some(within) = self.within_ms {
-            write!(f, " within {}", seconds(within))?;
+            write!(f, " within {}", span(within))?;
         }
         if !self.needs.is_empty() {
             write!(f, ", from {}", self.needs.join(" + "))?;
@@ -267,18 +273,24 @@ impl fmt::Display for StepOutline {
 }
 
 impl StepOutline {
+    /// `<service>.<operation>`.
+    pub(crate) fn work(&self) -> String {
+        format!("{}.{}", self.service, self.operation)
+    }
+
     fn call(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}  {}", self.name, self.kind.as_str())?;
         if let Some(at_once) = self.each {
             write!(f, ", for each, {at_once} at once")?;
         }
-        if self.name != format!("{}.{}", self.service, self.operation) {
-            write!(f, ", does {}.{}", self.service, self.operation)?;
+        if self.name != self.work() {
+            write!(f, ", does {}", self.work())?;
         }
-        write!(f, ", {} attempts of {}", self.retry.attempts(), seconds(self.attempt_timeout_ms))
+        write!(f, ", {} attempts of {}", self.retry.attempts(), span(self.attempt_timeout_ms))
     }
 }
 
-fn seconds(ms: u64) -> String {
+/// A time for people.
+pub(crate) fn span(ms: u64) -> String {
     if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
 }

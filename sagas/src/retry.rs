@@ -1,9 +1,11 @@
 //! When an attempt that broke is repeated: a pure function of policy, attempt and effect id.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::outline::span;
 
 /// How often and how fast an operation is repeated. Delays grow by doubling from `first` to `cap`;
 /// each is then spread over its upper half by a hash of effect id and attempt, so that sagas which
@@ -26,6 +28,9 @@ pub struct Retry {
 
 /// Longest delay between attempts: a day.
 const CAP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+/// After so many doublings the shortest delay, 1 ms, is above the longest.
+const DOUBLINGS_MAX: u32 = 32;
 
 impl Retry {
     /// The default of actions: from 500 ms to 30 s, 10 attempts.
@@ -56,13 +61,53 @@ impl Retry {
         self.limit
     }
 
+    /// The longest that all delays together can be, when every attempt breaks.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use amends::Retry;
+    /// let retry = Retry::exponential(Duration::from_secs(1), Duration::from_secs(3)).limit(5);
+    /// assert_eq!(retry.delays_max(), Duration::from_secs(1 + 2 + 3 + 3));
+    /// ```
+    #[must_use]
+    pub fn delays_max(&self) -> Duration {
+        let delays = self.limit.saturating_sub(1);
+        let doubling = delays.min(DOUBLINGS_MAX);
+        let growing =
+            (1..=doubling).map(|attempt| self.full_ms(attempt)).fold(0, u64::saturating_add);
+        let rest = u64::from(delays - doubling).saturating_mul(self.cap_ms);
+        Duration::from_millis(growing.saturating_add(rest))
+    }
+
     /// The delay after attempt `attempt` (from 1) broke. Total: every input has an answer.
     #[must_use]
     pub fn delay(&self, attempt: u32, effect_id: &str) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(32);
-        let full = self.first_ms.saturating_mul(1 << doublings).min(self.cap_ms).max(1);
+        let full = self.full_ms(attempt);
         let half = full / 2;
         Duration::from_millis(full - half + spread(attempt, effect_id) % (half + 1))
+    }
+
+    /// The longest delay after the first attempt, in milliseconds.
+    pub(crate) fn first_ms(&self) -> u64 {
+        self.full_ms(1)
+    }
+
+    /// The delay after this attempt before it is spread.
+    fn full_ms(&self, attempt: u32) -> u64 {
+        let doublings = attempt.saturating_sub(1).min(DOUBLINGS_MAX);
+        self.first_ms.saturating_mul(1 << doublings).min(self.cap_ms).max(1)
+    }
+}
+
+/// As people write it: `8 attempts, 200 ms to 30 s apart`.
+impl fmt::Display for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, cap) = (span(self.first_ms), span(self.cap_ms));
+        match self.limit {
+            1 => write!(f, "1 attempt"),
+            limit if first == cap => write!(f, "{limit} attempts, {first} apart"),
+            limit => write!(f, "{limit} attempts, {first} to {cap} apart"),
+        }
     }
 }
 
@@ -93,6 +138,26 @@ mod tests {
             let later = retry.delay(attempt.saturating_add(1), &id);
             prop_assert!(later * 2 + Duration::from_millis(2) >= delay);
         }
+
+        #[test]
+        fn all_delays_stay_below_their_sum(first in 1_u64..100_000, cap in 1_u64..1_000_000, limit in 0_u32..80, id in ".*") {
+            let retry = Retry::exponential(Duration::from_millis(first), Duration::from_millis(cap)).limit(limit);
+            let delays: Duration = (1..retry.attempts()).map(|attempt| retry.delay(attempt, &id)).sum();
+            prop_assert!(delays <= retry.delays_max());
+            prop_assert!(retry.delays_max() <= delays * 2 + Duration::from_millis(u64::from(limit)));
+        }
+    }
+
+    #[test]
+    fn the_sum_of_endless_delays_is_a_number() {
+        let retry = Retry::exponential(Duration::from_millis(1), Duration::MAX).limit(u32::MAX);
+        assert!(retry.delays_max() > Duration::from_secs(1 << 30));
+    }
+
+    #[test]
+    fn it_reads_well() {
+        assert_eq!(Retry::ACTION.to_string(), "10 attempts, 500 ms to 30 s apart");
+        assert_eq!(Retry::ACTION.limit(1).to_string(), "1 attempt");
     }
 
     #[test]

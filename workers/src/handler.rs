@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, marker::PhantomData, sync::Arc};
 
-use amends::{Compensatable, Json, JsonError, Op, Rejection, Step, wire::Undo};
+use amends::{Compensatable, Handler, Json, JsonError, Op, Rejection, Step, wire::Undo};
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
@@ -58,6 +58,9 @@ pub(crate) struct Work<'a> {
 
 /// One operation of a service: the action of a step and, if there is one, its compensation.
 pub(crate) trait Operation: Send + Sync {
+    /// What it is, as data.
+    fn handler(&self) -> Handler;
+
     fn run<'a>(
         &'a self,
         cx: &'a mut Attempt<'_>,
@@ -85,6 +88,10 @@ pub(crate) enum Misfit {
 }
 
 impl<S: Step, H: Act<S>> Operation for Forward<S, H> {
+    fn handler(&self) -> Handler {
+        Handler::action(S::NAME)
+    }
+
     fn run<'a>(
         &'a self,
         cx: &'a mut Attempt<'_>,
@@ -100,6 +107,10 @@ impl<S: Step, H: Act<S>> Operation for Forward<S, H> {
 }
 
 impl<S: Compensatable, H: Act<S> + Compensate<S>> Operation for Both<S, H> {
+    fn handler(&self) -> Handler {
+        Handler::with_compensation(S::NAME)
+    }
+
     fn run<'a>(
         &'a self,
         cx: &'a mut Attempt<'_>,

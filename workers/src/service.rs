@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, marker::PhantomData, num::NonZeroU32, sync::Arc};
 
-use amends::{Compensatable, NameError, Step, check_name};
+use amends::{Compensatable, Handler, NameError, Step, check_name};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +94,14 @@ impl Service {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the service handles, in order of the operations' names: for [`amends::check`].
+    #[must_use]
+    pub fn handlers(&self) -> Vec<Handler> {
+        let mut handlers: Vec<_> = self.operations.values().map(|o| o.handler()).collect();
+        handlers.sort_unstable();
+        handlers
     }
 
     /// Follows the service's health while it serves.
@@ -249,7 +257,7 @@ pub enum ServiceError {
 mod tests {
     use std::convert::Infallible;
 
-    use amends::Rejection;
+    use amends::{Rejection, wire::Undo};
 
     use super::*;
     use crate::{Attempt, Halt};
@@ -259,6 +267,26 @@ mod tests {
     struct Book;
     impl Step for Book {
         const NAME: &'static str = "hotel.book";
+        type Input = ();
+        type Output = ();
+        type Rejection = Infallible;
+    }
+
+    impl Compensatable for Book {}
+
+    impl Compensate<Book> for Nothing {
+        async fn compensate(
+            &self,
+            _: &mut Attempt<'_>,
+            _: Undo<(), ()>,
+        ) -> Result<(), Halt<Infallible>> {
+            Ok(())
+        }
+    }
+
+    struct Tidy;
+    impl Step for Tidy {
+        const NAME: &'static str = "hotel.tidy";
         type Input = ();
         type Output = ();
         type Rejection = Infallible;
@@ -300,6 +328,13 @@ mod tests {
         let foreign = ServiceError::Foreign { service: "hotel".into(), step: "bank.pay" };
         assert_eq!(built(builder("hotel").forward::<Book>().forward::<Pay>()), Err(foreign));
         assert!(matches!(built(builder("ho.tel").forward::<Book>()), Err(ServiceError::Name(_))));
+    }
+
+    #[tokio::test]
+    async fn it_says_what_it_handles() {
+        let hotel = builder("hotel").step::<Book>().forward::<Tidy>().build().unwrap();
+        let book = Handler::with_compensation("hotel.book");
+        assert_eq!(hotel.handlers(), [book, Handler::action("hotel.tidy")]);
     }
 
     #[tokio::test]

@@ -1,0 +1,153 @@
+//! Whether definitions can do what they promise: the order of their steps, their times, and the
+//! services that they call.
+
+mod order;
+mod staff;
+mod time;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{Definition, Handler, StepOutline};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Some saga cannot go as its definition says.
+    Error,
+    /// It works, but perhaps not as its author thinks.
+    Warning,
+}
+
+impl Severity {
+    /// The word used in print.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// Something that [`check`] found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The definition, as `name@version`.
+    pub definition: String,
+    /// The step, if it is about one.
+    pub step: Option<String>,
+    /// What is wrong, in a sentence that says what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.severity.as_str(), self.definition)?;
+        if let Some(step) = &self.step {
+            write!(f, " {step}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Checks definitions, and the nested ones in them, against what the services handle. Errors come
+/// first; sound definitions have no finding.
+///
+/// - Steps are compensatable, then at most one pivot, then retriable.
+/// - Times hold what they promise: a step's `within` has room for an attempt and its repetition, the
+///   deadline for all attempts before the pivot and for a nested saga, a compensation is repeated for
+///   as long as its action, and no wait is endless. Not counted are what nobody knows beforehand:
+///   replies that come after `pending`, waiting for a lock or until a time, and more elements of a
+///   list than run at once.
+/// - Each operation has a handler; before the pivot one for its compensation too.
+///
+/// In a test it needs no database:
+///
+/// ```
+/// # use amends::{Compensatable, Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger};
+/// # pub struct BookHotel;
+/// # impl Step for BookHotel {
+/// #     const NAME: &'static str = "hotel.book";
+/// #     type Input = u8;
+/// #     type Output = u64;
+/// #     type Rejection = std::convert::Infallible;
+/// # }
+/// # impl Compensatable for BookHotel {}
+/// # pub struct BookTrip;
+/// # impl Saga for BookTrip {
+/// #     const NAME: &'static str = "trip";
+/// #     const VERSION: u32 = 1;
+/// #     type Input = u8;
+/// #     type Output = u64;
+/// #     fn trigger() -> Trigger<u8> { Trigger::on("trips.wanted") }
+/// #     fn plan(mut p: Plan<Compensating>, nights: Given<u8>) -> Finished<u64> {
+/// #         let hotel = p.step(BookHotel::with(nights));
+/// #         p.finish(hotel)
+/// #     }
+/// # }
+/// use amends::{Handler, check};
+/// let definitions = [Definition::of::<BookTrip>()?];
+/// let handlers = [Handler::with_compensation("hotel.book")]; // or `service.handlers()`
+/// assert_eq!(check(&definitions, &handlers), []);
+///
+/// let findings = check(&definitions, &[Handler::action("hotel.book")]);
+/// assert_eq!(
+///     findings[0].to_string(),
+///     "error: trip@1 hotel.book: `hotel` does not handle its compensation: register it with `.step`, not `.forward`"
+/// );
+/// # Ok::<(), amends::DefinitionError>(())
+/// ```
+#[must_use]
+pub fn check(definitions: &[Definition], handlers: &[Handler]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut digests = BTreeMap::new();
+    let nested: Vec<Arc<Definition>> = definitions.iter().flat_map(Definition::children).collect();
+    for definition in definitions.iter().chain(nested.iter().map(|child| &**child)) {
+        let outline = definition.outline();
+        let mut of = Findings { definition: outline.title(), found: &mut findings };
+        match digests.insert(outline.title(), definition.digest()) {
+            None => {
+                order::check(outline, &mut of);
+                time::check(definition, &mut of);
+                staff::check(outline, handlers, &mut of);
+            }
+            Some(digest) if digest == definition.digest() => {}
+            Some(_) => of.whole("two different plans have this name and version: give one another"),
+        }
+    }
+    findings.sort();
+    findings
+}
+
+/// What was found in one definition.
+struct Findings<'a> {
+    definition: String,
+    found: &'a mut Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, severity: Severity, step: Option<&StepOutline>, message: String) {
+        let (definition, step) = (self.definition.clone(), step.map(|step| step.name.clone()));
+        self.found.push(Finding { severity, definition, step, message });
+    }
+
+    fn whole(&mut self, message: impl Into<String>) {
+        self.add(Severity::Error, None, message.into());
+    }
+
+    fn error(&mut self, step: &StepOutline, message: impl Into<String>) {
+        self.add(Severity::Error, Some(step), message.into());
+    }
+
+    fn warning(&mut self, step: &StepOutline, message: impl Into<String>) {
+        self.add(Severity::Warning, Some(step), message.into());
+    }
+}
+
+#[cfg(test)]
+mod tests;
