@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+mod deploy;
 mod help;
 mod operate;
 
@@ -7,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use deploy::{CheckArgs, GraphArgs, GraphFormat, PlanArgs};
 pub(crate) use help::parse;
 pub(crate) use operate::{
     BreakLockArgs, CancelArgs, DefinitionsArgs, LetterActArgs, LetterArgs, LettersArgs,
@@ -63,6 +65,12 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Create or update the schema `amends`, or a participant's `amends_barrier`
     Migrate(MigrateArgs),
+    /// Check that the definitions are sound and every step has a handler; print their plans
+    Check(CheckArgs),
+    /// Draw a definition's plan
+    Graph(GraphArgs),
+    /// Compare this program's definitions with the database: is it safe to deploy?
+    Plan(PlanArgs),
     /// List sagas, newest first
     List(ListArgs),
     /// Tell one saga from its start

@@ -7,22 +7,27 @@
 //! | a long-running role | `roles` |
 //! | a private Postgres and nats-server | [`local`] |
 //! | what operators do | `acts`, `many`, `cancel`, `start`, `letters`, `house`, `list`, `looks`, `top` |
+//! | what is checked before a deploy | `check`, `plan`, `graph` |
 //! | what the demo does and checks | `demo`, [`audit`] |
 
 mod acts;
 mod age;
 pub mod audit;
 mod cancel;
+mod check;
 mod cli;
 mod demo;
 mod dev;
+mod graph;
 mod house;
+mod known;
 mod letters;
 mod link;
 mod list;
 pub mod local;
 mod looks;
 mod many;
+mod plan;
 mod probes;
 mod roles;
 mod start;
@@ -74,6 +79,9 @@ async fn run(cli: cli::Cli) -> Result<(), Failed> {
             telemetry::log(settings.log_format);
             roles::migrate(&settings, args).await
         }
+        Command::Check(args) => check::run(args),
+        Command::Graph(args) => graph::run(args),
+        Command::Plan(args) => plan::run(&settings, args).await,
         Command::List(args) => list::list(&settings, args).await,
         Command::Show(args) => looks::show(&settings, args).await,
         Command::Retry(args) => acts::whole(&settings, "retry", args).await,

@@ -45,6 +45,8 @@ fn the_plan() {
     let definition = Definition::of::<PlaceOrder>().unwrap();
     let (outline, digest) = (definition.outline(), definition.digest());
     golden("plan.txt", &format!("{outline}digest {digest}\n"));
+    golden("plan.mmd", &amends::mermaid(outline));
+    golden("plan.svg", &amends::svg(outline));
 }
 
 #[test]

@@ -22,9 +22,10 @@ pub(super) const AFTER: &str = "Environment:
 Exit status: 0 done, 1 failed, 2 wrong command line.";
 
 /// Each command stands in one of them.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["demo", "dev"]),
     ("Run it", &["orchestrator", "worker", "migrate"]),
+    ("Before a deploy", &["check", "graph", "plan"]),
     ("Look", &["list", "show", "top"]),
     ("Act", &["start", "retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
     ("Keep house", &["letters", "locks", "break-lock", "definitions", "retire", "reinstate"]),

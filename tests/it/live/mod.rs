@@ -11,6 +11,7 @@ mod operating;
 mod operators;
 mod outbox;
 mod permissions;
+mod plan;
 mod pressure;
 mod raw_worker;
 mod replays;

@@ -1,0 +1,140 @@
+//! What `amends plan` says before a deploy, against databases in each state; and `check` and `graph`,
+//! which need no server.
+
+use serde_json::Value;
+
+use crate::support::{Shop, amends, order};
+
+/// The exit code, what it says as JSON, and its complaint.
+async fn planned(shop: &Shop) -> (Option<i32>, Value, String) {
+    let output = shop.run(&["plan", "--json"]).await;
+    let error = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap(), error)
+}
+
+async fn execute(shop: &Shop, sql: &'static str) {
+    sqlx::query(sql).execute(&shop.pool).await.unwrap();
+}
+
+/// Nobody does the first step: the saga stays open.
+async fn with_an_open_saga() -> Shop {
+    let shop = Shop::open(&[]).await;
+    shop.publish_order(&order("o-1")).await;
+    shop.at_least("select count(*) from amends.sagas", 1).await;
+    shop
+}
+
+#[tokio::test]
+async fn a_first_deploy_is_safe_and_so_is_the_same_again() {
+    let mut shop = Shop::closed().await;
+    assert_eq!(
+        shop.done(&["plan"]).await,
+        "order@1        new: it never ran here\nsafe to deploy\n"
+    );
+    shop.start("orchestrator", &["orchestrator"]);
+    shop.listening().await;
+    shop.publish_order(&order("o-1")).await;
+    shop.at_least("select count(*) from amends.sagas", 1).await;
+    assert_eq!(
+        shop.done(&["plan"]).await,
+        "order@1        the same as here, 1 open saga\nsafe to deploy\n"
+    );
+}
+
+#[tokio::test]
+async fn sagas_of_a_version_that_is_not_known_any_more_make_it_unsafe() {
+    let shop = with_an_open_saga().await;
+    // As if a later program had run here: this one knows version 1 only.
+    execute(
+        &shop,
+        "insert into amends.definition (name, version, digest, outline)
+         select name, 2, 'another', replace(outline::text, '\"version\":1', '\"version\":2')::json
+         from amends.definition",
+    )
+    .await;
+    let (code, plan, error) = planned(&shop).await;
+    assert_eq!((code, &plan["safe"]), (Some(1), &false.into()), "{plan}");
+    assert_eq!(error, "amends: not safe to deploy: order@2\n");
+    assert_eq!(plan["definitions"][0]["state"], "same");
+    assert_eq!(plan["definitions"][1]["state"], "missing");
+
+    execute(&shop, "update amends.saga set version = 2").await;
+    let output = shop.run(&["plan"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("order@2        NOT KNOWN to this program, 1 open saga\n"), "{text}");
+    assert!(text.contains("amends retire order 2 --reason"), "{text}");
+
+    shop.done(&["retire", "order", "2", "--reason", "back to version 1"]).await;
+    assert_eq!(planned(&shop).await.0, Some(1), "a saga is still open");
+    execute(&shop, "update amends.saga set version = 1").await;
+    let (code, plan, _) = planned(&shop).await;
+    assert_eq!((code, &plan["definitions"][1]["state"]), (Some(0), &"past".into()), "{plan}");
+    assert_eq!(plan["definitions"][1]["retired"], true);
+}
+
+#[tokio::test]
+async fn a_plan_that_changed_under_its_version_is_told_with_its_difference() {
+    let shop = with_an_open_saga().await;
+    execute(
+        &shop,
+        "update amends.definition set digest = 'another',
+             outline = replace(outline::text, '\"orders.placed\"', '\"orders.given\"')::json",
+    )
+    .await;
+    let output = shop.run(&["plan"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("order@1        CHANGED under its version, 1 open saga\n"), "{text}");
+    assert!(text.contains("~ saga: starts on orders.given → orders.placed\n"), "{text}");
+    assert!(text.contains("give the changed plan version 2"), "{text}");
+    assert_eq!(
+        planned(&shop).await.1["definitions"][0]["differences"].as_array().unwrap().len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_database_without_schema_is_a_clear_error() {
+    let shop = Shop::closed().await;
+    execute(&shop, "drop schema amends cascade").await;
+    let output = shop.run(&["plan"]).await;
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("run `amends migrate`") && error.lines().count() == 1, "{error}");
+}
+
+fn alone(args: &[&str]) -> (Option<i32>, String, String) {
+    let command = std::process::Command::new(amends())
+        .args(args)
+        .env_remove("DATABASE_URL")
+        .env_remove("NATS_URL")
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (command.status.code(), text(command.stdout), text(command.stderr))
+}
+
+#[test]
+fn the_example_is_sound() {
+    let (code, text, error) = alone(&["check"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{text}");
+    assert!(text.contains("└─ notification.send") && text.contains("\nsound: "), "{text}");
+    let (_, json, _) = alone(&["check", "--json"]);
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&report["sound"], report["findings"].as_array().unwrap().len()), (&true.into(), 0));
+    assert_eq!(report["definitions"][0]["plan"]["steps"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn a_plan_is_drawn() {
+    let folder = crate::support::folder();
+    let file = folder.path().join("order.svg");
+    let drawn = alone(&["graph", "order", "--format", "svg", "--output", file.to_str().unwrap()]);
+    assert_eq!(drawn, (Some(0), String::new(), String::new()));
+    assert!(std::fs::read_to_string(file).unwrap().ends_with("</svg>\n"));
+    assert!(alone(&["graph"]).1.contains("flowchart TD"));
+    let (code, _, error) = alone(&["graph", "trip"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(error, "amends: this program has no such definition: it has order@1\n");
+}
