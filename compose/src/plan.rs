@@ -45,8 +45,8 @@ pub(crate) async fn run(settings: &Settings, args: PlanArgs) -> Result<(), Faile
     } else {
         print(&text(&plan))?
     }
-    let unsafe_ones = plan.definitions.iter().filter(|verdict| !verdict.safe);
-    match unsafe_ones.map(Verdict::title).collect::<Vec<_>>().as_slice() {
+    let in_doubt = plan.definitions.iter().filter(|verdict| !verdict.safe);
+    match in_doubt.map(Verdict::title).collect::<Vec<_>>().as_slice() {
         [] => Ok(()),
         titles => Err(Failed(format!("not safe to deploy: {}", titles.join(", ")))),
     }

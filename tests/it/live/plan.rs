@@ -42,7 +42,7 @@ async fn a_first_deploy_is_safe_and_so_is_the_same_again() {
 }
 
 #[tokio::test]
-async fn sagas_of_a_version_that_is_not_known_any_more_make_it_unsafe() {
+async fn a_version_with_open_sagas_has_to_be_known() {
     let shop = with_an_open_saga().await;
     // As if a later program had run here: this one knows version 1 only.
     execute(
