@@ -5,11 +5,11 @@ mod order;
 mod staff;
 mod time;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::{Definition, Handler, StepOutline};
+use crate::{Definition, Handler, StepKind, StepOutline};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -104,24 +104,43 @@ impl fmt::Display for Finding {
 /// ```
 #[must_use]
 pub fn check(definitions: &[Definition], handlers: &[Handler]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut digests = BTreeMap::new();
-    let nested: Vec<Arc<Definition>> = definitions.iter().flat_map(Definition::children).collect();
-    for definition in definitions.iter().chain(nested.iter().map(|child| &**child)) {
+    let mut checker = Checker { handlers, digests: BTreeMap::new(), findings: Vec::new() };
+    for definition in definitions {
+        checker.visit(definition, false);
+    }
+    checker.findings.sort();
+    // A nested saga is met once for each place where it stands.
+    checker.findings.dedup();
+    checker.findings
+}
+
+struct Checker<'a> {
+    handlers: &'a [Handler],
+    digests: BTreeMap<String, &'a str>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Checker<'a> {
+    /// `bounded`: an outer saga limits how long this one takes.
+    fn visit(&mut self, definition: &'a Definition, bounded: bool) {
         let outline = definition.outline();
-        let mut of = Findings { definition: outline.title(), found: &mut findings };
-        match digests.insert(outline.title(), definition.digest()) {
-            None => {
-                order::check(outline, &mut of);
-                time::check(definition, &mut of);
-                staff::check(outline, handlers, &mut of);
+        let mut of = Findings { definition: outline.title(), found: &mut self.findings };
+        let digest = *self.digests.entry(outline.title()).or_insert(definition.digest());
+        if digest != definition.digest() {
+            of.whole("two different plans have this name and version: give one another");
+            return;
+        }
+        order::check(outline, &mut of);
+        time::check(definition, bounded, &mut of);
+        staff::check(outline, self.handlers, &mut of);
+        let bounded = bounded || outline.deadline_ms.is_some();
+        for (at, step) in outline.steps.iter().enumerate() {
+            if let Some(child) = definition.child(at) {
+                let turns_back = bounded && step.kind == StepKind::Compensatable;
+                self.visit(child, turns_back || step.within_ms.is_some());
             }
-            Some(digest) if digest == definition.digest() => {}
-            Some(_) => of.whole("two different plans have this name and version: give one another"),
         }
     }
-    findings.sort();
-    findings
 }
 
 /// What was found in one definition.

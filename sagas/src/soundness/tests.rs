@@ -159,6 +159,23 @@ fn nested_sagas_have_time_and_are_checked_themselves() {
 }
 
 #[test]
+fn a_nested_wait_ends_with_the_outer_deadline() {
+    let child = || {
+        let task = Task::Event { subject: "car.ready".into() };
+        let wait = own(0, "car.ready", StepKind::Compensatable, task);
+        definition(Outline { name: "rental".into(), ..outline(vec![wait]) })
+    };
+    let outer = |deadline_ms, kind| {
+        let plan = Outline { deadline_ms, ..outline(vec![nested(0, "rental", kind)]) };
+        found(parent(plan, vec![child()]))
+    };
+    assert_eq!(outer(Some(60_000), StepKind::Compensatable), [""; 0]);
+    let endless = "warning: rental@1 car.ready: may wait for ever";
+    assert!(outer(None, StepKind::Compensatable)[0].starts_with(endless));
+    assert!(outer(Some(60_000), StepKind::Pivot)[0].starts_with(endless));
+}
+
+#[test]
 fn one_version_has_one_plan() {
     let same = [definition(trip()), definition(trip())];
     assert_eq!(check(&same, &handlers()), []);

@@ -3,8 +3,9 @@
 use super::Findings;
 use crate::{Definition, Retry, StepKind, StepOutline, Task, outline::span};
 
-pub(super) fn check(definition: &Definition, findings: &mut Findings<'_>) {
+pub(super) fn check(definition: &Definition, bounded: bool, findings: &mut Findings<'_>) {
     let outline = definition.outline();
+    let bounded = bounded || outline.deadline_ms.is_some();
     for step in &outline.steps {
         match &step.task {
             Task::Call => {
@@ -12,7 +13,7 @@ pub(super) fn check(definition: &Definition, findings: &mut Findings<'_>) {
                 compensation(step, findings);
                 last_word(step, findings);
             }
-            Task::Event { .. } if step.within_ms.is_none() && outline.deadline_ms.is_none() => {
+            Task::Event { .. } if step.within_ms.is_none() && !bounded => {
                 findings.warning(
                     step,
                     "may wait for ever: give it a `.within(…)`, or the saga a deadline",
