@@ -56,6 +56,11 @@ impl Retry {
         self.limit
     }
 
+    /// The first delay, and the longest.
+    pub(crate) const fn first_and_cap_ms(&self) -> (u64, u64) {
+        (self.first_ms, self.cap_ms)
+    }
+
     /// The delay after attempt `attempt` (from 1) broke. Total: every input has an answer.
     #[must_use]
     pub fn delay(&self, attempt: u32, effect_id: &str) -> Duration {

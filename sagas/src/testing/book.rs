@@ -7,7 +7,7 @@ use crate::{
 
 /// Where one operation stands, in an operator's eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Stand {
+pub(crate) enum Stand {
     /// Not asked for, or settled.
     #[default]
     Closed,
@@ -19,37 +19,37 @@ pub(super) enum Stand {
 
 /// One operation.
 #[derive(Debug, Default)]
-pub(super) struct Effort {
-    pub(super) asked: u32,
+pub(crate) struct Effort {
+    pub(crate) asked: u32,
     /// Attempts before an operator gave fresh patience.
-    pub(super) before: u32,
+    pub(crate) before: u32,
     /// The first attempt that counts.
-    pub(super) first_asked: Option<Time>,
-    pub(super) stand: Stand,
+    pub(crate) first_asked: Option<Time>,
+    pub(crate) stand: Stand,
     /// The fact since which an operator can speak of it: asked for first, never asked for because its
     /// input is unmappable, or, for an undoing, after a late success.
-    pub(super) since: u32,
+    pub(crate) since: u32,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Book {
-    pub(super) action: Effort,
-    pub(super) undo: Effort,
-    pub(super) done: bool,
+pub(crate) struct Book {
+    pub(crate) action: Effort,
+    pub(crate) undo: Effort,
+    pub(crate) done: bool,
     /// Said no, or was never asked for because its input is unmappable.
-    pub(super) refused: bool,
-    pub(super) output: Option<Json>,
-    pub(super) undone: bool,
+    pub(crate) refused: bool,
+    pub(crate) output: Option<Json>,
+    pub(crate) undone: bool,
     /// The first attempt at undoing that counts after a late success.
-    pub(super) undo_from: u32,
-    pub(super) lates: u32,
+    pub(crate) undo_from: u32,
+    pub(crate) lates: u32,
     /// An operator goes on without it.
-    pub(super) skipped: bool,
-    pub(super) undo_skipped: bool,
+    pub(crate) skipped: bool,
+    pub(crate) undo_skipped: bool,
 }
 
 impl Book {
-    pub(super) const fn effort(&mut self, op: Op) -> &mut Effort {
+    pub(crate) const fn effort(&mut self, op: Op) -> &mut Effort {
         match op {
             Op::Action => &mut self.action,
             Op::Compensation => &mut self.undo,
@@ -57,18 +57,18 @@ impl Book {
     }
 
     /// Whether an effect may stand that is to be undone.
-    pub(super) const fn exposed(&self) -> bool {
+    pub(crate) const fn exposed(&self) -> bool {
         self.action.asked > 0 && !self.refused && !self.undone && !self.undo_skipped
     }
 
     /// What an operator may speak of: the compensation once it was asked for.
-    pub(super) fn open(&self) -> Option<Op> {
+    pub(crate) fn open(&self) -> Option<Op> {
         let ops = [(Op::Compensation, &self.undo), (Op::Action, &self.action)];
         ops.into_iter().find(|(_, effort)| effort.stand != Stand::Closed).map(|(op, _)| op)
     }
 
     /// Takes a fact about one of the operations.
-    pub(super) fn take(&mut self, fact: &Fact, op: Op, kind: StepKind) {
+    pub(crate) fn take(&mut self, fact: &Fact, op: Op, kind: StepKind) {
         let must = op == Op::Compensation || kind == StepKind::Retriable;
         let lost = op == Op::Action && kind == StepKind::Compensatable;
         let stand = match fact.kind {
@@ -108,7 +108,7 @@ impl Book {
 
     /// An operator has what waits repeated: what is in flight, accepted or settled is left alone, and
     /// what has no compensation.
-    pub(super) fn fresh_patience(&mut self, kind: StepKind) {
+    pub(crate) fn fresh_patience(&mut self, kind: StepKind) {
         let compensatable = kind == StepKind::Compensatable;
         for (effort, can) in [(&mut self.action, true), (&mut self.undo, compensatable)] {
             if can && effort.stand == Stand::Waits {

@@ -1,22 +1,30 @@
 //! Which acts a saga allows, judged from the checker's books.
 
-use super::{book::Stand, checker::Checker};
+use super::{
+    book::Stand,
+    breach::{Kept, hold},
+    checker::Checker,
+};
 use crate::{
-    Op, StepKind,
+    Json, Op, StepKind,
     machine::{Act, ActEvent, Fact, Kind, Status},
     wire::Reply,
 };
 
 impl Checker {
     /// An act was accepted, and recorded as `facts`, or refused with nothing said.
-    pub(super) fn judges(&mut self, event: &ActEvent, answer: Result<&[Fact], &str>) {
+    pub(crate) fn judges(&mut self, event: &ActEvent, answer: Result<&[Fact], &str>) -> Kept {
         if self.acted > event.seen {
-            assert!(answer.is_err(), "another operator acted since: {event:?}");
-            return self.saw("stale act");
+            hold!(answer.is_err(), Operators, "another operator acted since: {event:?}");
+            self.saw("stale act");
+            return Ok(());
         }
         let allowed = self.allows(event);
-        assert_eq!(allowed, answer.is_ok(), "{event:?} is answered with {answer:?}");
-        let Ok(facts) = answer else { return self.saw("refused act") };
+        hold!(allowed == answer.is_ok(), Operators, "{event:?} is answered with {answer:?}");
+        let Ok(facts) = answer else {
+            self.saw("refused act");
+            return Ok(());
+        };
         let kind = match event.act {
             Act::Retry => Kind::Retry,
             Act::Skip { .. } => Kind::Skip,
@@ -26,15 +34,24 @@ impl Checker {
             Act::Resume => Kind::Unpause,
             Act::Unlock => Kind::Unlocked,
         };
-        let said = facts[0].detail.as_ref().unwrap().as_str();
-        assert_eq!(facts[0].kind, kind, "an act is recorded first");
-        assert!(said.contains(&event.by) && said.contains(&event.reason), "{said}");
-        let others = facts[1..].iter().any(|fact| fact.kind.is_act());
-        assert!(!others, "one act is recorded once: {facts:?}");
+        let [first, others @ ..] = facts else {
+            hold!(false, Operators, "nothing is recorded of {event:?}");
+            return Ok(());
+        };
+        let said = first.detail.as_ref().map_or("", Json::as_str);
+        hold!(first.kind == kind, Operators, "an act is recorded first: {first:?}");
+        let signed = said.contains(&event.by) && said.contains(&event.reason);
+        hold!(signed, Operators, "it does not say who and why: {said}");
+        let twice = others.iter().any(|fact| fact.kind.is_act());
+        hold!(!twice, Operators, "one act is recorded once: {facts:?}");
         if kind == Kind::Cancel {
-            let error = facts[0].next.error.as_ref().expect("a cancelled saga says why");
-            assert_eq!((error.code.as_str(), &error.message), ("cancelled", &event.reason));
+            let told =
+                first.next.error.as_ref().is_some_and(|error| {
+                    error.code == "cancelled" && error.message == event.reason
+                });
+            hold!(told, Told, "a cancelled saga says why: {first:?}");
         }
+        Ok(())
     }
 
     fn allows(&self, event: &ActEvent) -> bool {

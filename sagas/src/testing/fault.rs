@@ -1,0 +1,152 @@
+//! What can go wrong, as data.
+
+use std::{fmt, str::FromStr};
+
+use crate::{Op, Outline, StepKind, StepOutline};
+
+/// Something that goes wrong once in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The action says no.
+    Rejected,
+    /// So many attempts break.
+    Fails(u32),
+    /// The first command is lost.
+    LostCommand,
+    /// The first reply is lost.
+    LostReply,
+    /// The first command arrives twice, and so does the reply.
+    Duplicate,
+    /// The first command arrives after all else has happened.
+    LateCommand,
+    /// The first reply arrives after its attempt has timed out.
+    LateReply,
+    /// No command arrives until nothing else happens.
+    Unreachable,
+    /// It is done, but no reply arrives until the step was given up.
+    LateSuccess,
+    /// An operator cancels the saga while the step is in flight.
+    Cancel,
+    /// The orchestrator dies after so many writes (commits, publications, acks).
+    Crash(u32),
+}
+
+impl Fault {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Fails(_) => "fails",
+            Self::LostCommand => "lost_command",
+            Self::LostReply => "lost_reply",
+            Self::Duplicate => "duplicate",
+            Self::LateCommand => "late_command",
+            Self::LateReply => "late_reply",
+            Self::Unreachable => "unreachable",
+            Self::LateSuccess => "late_success",
+            Self::Cancel => "cancel",
+            Self::Crash(_) => "crash",
+        }
+    }
+}
+
+/// A fault, and where it happens: `lost_reply inventory.reserve:action`, `crash 7`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Planned {
+    /// What goes wrong.
+    pub fault: Fault,
+    /// At which half of which step; nowhere for a crash.
+    pub at: Option<(String, Op)>,
+}
+
+impl Planned {
+    /// The orchestrator dies after so many writes.
+    #[must_use]
+    pub const fn crash(after: u32) -> Self {
+        Self { fault: Fault::Crash(after), at: None }
+    }
+
+    pub(crate) fn hits(&self, step: &str, op: Op) -> bool {
+        self.at.as_ref().is_some_and(|(name, half)| *half == op && name == step)
+    }
+}
+
+/// All faults at all steps of a plan, but crashes: how many writes there are shows only in a run.
+/// `never_rejects` says which steps' services cannot say no.
+pub(crate) fn everywhere(
+    outline: &Outline,
+    never_rejects: impl Fn(&StepOutline) -> bool,
+) -> Vec<Planned> {
+    let mut all = Vec::new();
+    for step in &outline.steps {
+        let mut add = |op, faults: &[Fault]| {
+            let planned =
+                |fault: &Fault| Planned { fault: *fault, at: Some((step.name.clone(), op)) };
+            all.extend(faults.iter().map(planned));
+        };
+        let common = |attempts: u32| {
+            let mut faults = vec![
+                Fault::Fails(1),
+                Fault::Fails(attempts),
+                Fault::LostCommand,
+                Fault::LostReply,
+                Fault::Duplicate,
+                Fault::LateCommand,
+                Fault::LateReply,
+                Fault::Unreachable,
+            ];
+            faults.dedup();
+            faults
+        };
+        add(Op::Action, &common(step.retry.attempts()));
+        add(Op::Action, &[Fault::LateSuccess, Fault::Cancel]);
+        if step.kind != StepKind::Retriable && !never_rejects(step) {
+            add(Op::Action, &[Fault::Rejected]);
+        }
+        if step.kind == StepKind::Compensatable {
+            add(Op::Compensation, &common(step.compensation_retry.attempts()));
+        }
+    }
+    all
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.fault.word())?;
+        if let Fault::Fails(n) | Fault::Crash(n) = self.fault {
+            write!(f, " {n}")?;
+        }
+        if let Some((step, op)) = &self.at {
+            write!(f, " {step}:{op}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Planned {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is no fault: `lost_reply inventory.reserve:action` is one");
+        let mut words = text.split_whitespace();
+        let word = words.next().ok_or_else(wrong)?;
+        let mut number = || words.next().and_then(|n| n.parse().ok()).ok_or_else(wrong);
+        let fault = match word {
+            "rejected" => Fault::Rejected,
+            "fails" => Fault::Fails(number()?),
+            "lost_command" => Fault::LostCommand,
+            "lost_reply" => Fault::LostReply,
+            "duplicate" => Fault::Duplicate,
+            "late_command" => Fault::LateCommand,
+            "late_reply" => Fault::LateReply,
+            "unreachable" => Fault::Unreachable,
+            "late_success" => Fault::LateSuccess,
+            "cancel" => Fault::Cancel,
+            "crash" => return Ok(Self::crash(number()?)),
+            _ => return Err(wrong()),
+        };
+        let (step, op) = words.next().and_then(|at| at.rsplit_once(':')).ok_or_else(wrong)?;
+        let op = op.parse().map_err(|_| wrong())?;
+        Ok(Self { fault, at: Some((step.to_owned(), op)) })
+    }
+}

@@ -1,0 +1,361 @@
+//! One call for all faults: singles, pairs, and mixtures drawn from seeds.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    str::FromStr,
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+use super::{
+    breach::{Breach, Guarantee, Kept},
+    crew,
+    fault::{Planned, everywhere},
+    model::{Effect, Handlers, Invariant, Model},
+    plot::Plot,
+    report::{Coverage, Failed},
+    sim::{End, Setting, Sim},
+    tape::{Dice, Tape},
+};
+use crate::{Compensatable, Definition, Json, Saga, Step, machine::Status, wire::Undo};
+
+/// Mixtures unless one asks for more or fewer.
+const SEEDS: u64 = 10_000;
+
+/// Accidents of a mixture, at most.
+const ACCIDENTS_MAX: usize = 400;
+
+/// Of the faults that were planned, so many have to happen: one in so many.
+const HAPPEN_ONE_IN: u64 = 4;
+
+/// The fault matrix of a saga: see the [module](super).
+#[must_use = "a fault matrix does nothing until it is `run`"]
+pub struct FaultMatrix<W> {
+    definition: Arc<Definition>,
+    key: Option<String>,
+    input: Json,
+    world: Arc<dyn Fn() -> W + Send + Sync>,
+    handlers: Handlers<W>,
+    invariants: Vec<Invariant<W>>,
+    seeds: u64,
+    replay: Option<String>,
+}
+
+/// What goes wrong in one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Case {
+    /// These faults and nothing else.
+    Faults(Vec<Planned>),
+    /// A mixture, with so many accidents.
+    Seed(u64, u32),
+}
+
+impl Case {
+    pub(crate) fn seed(seed: u64) -> Self {
+        let accidents = Dice::new(!seed).pick(ACCIDENTS_MAX + 1);
+        Self::Seed(seed, u32::try_from(accidents).unwrap_or(0))
+    }
+
+    /// The same mixture with fewer accidents, fewest first.
+    pub(crate) fn smaller(&self) -> Vec<Self> {
+        match self {
+            Self::Faults(_) => Vec::new(),
+            Self::Seed(seed, accidents) => (0..*accidents).map(|n| Self::Seed(*seed, n)).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faults(faults) if faults.is_empty() => f.write_str("no fault"),
+            Self::Faults(faults) => {
+                let words: Vec<_> = faults.iter().map(Planned::to_string).collect();
+                f.write_str(&words.join(" + "))
+            }
+            Self::Seed(seed, accidents) => write!(f, "seed {seed}/{accidents}"),
+        }
+    }
+}
+
+impl FromStr for Case {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no case: `seed 17/240` is one");
+        if text == "no fault" {
+            return Ok(Self::Faults(Vec::new()));
+        }
+        let Some(seed) = text.strip_prefix("seed ") else {
+            return text.split(" + ").map(str::parse).collect::<Result<_, _>>().map(Self::Faults);
+        };
+        match seed.split_once('/') {
+            Some((seed, accidents)) => Ok(Self::Seed(
+                seed.parse().map_err(|_| wrong())?,
+                accidents.parse().map_err(|_| wrong())?,
+            )),
+            None => Ok(Self::seed(seed.parse().map_err(|_| wrong())?)),
+        }
+    }
+}
+
+impl FaultMatrix<()> {
+    /// The matrix of the saga `S`, started with `input`.
+    ///
+    /// # Panics
+    /// When the definition is wrong, or `input` does not fit it.
+    pub fn of<S: Saga>(input: impl Serialize) -> Self {
+        let definition = match Definition::of::<S>() {
+            Ok(definition) => Arc::new(definition),
+            Err(error) => fail(&error.to_string()),
+        };
+        let input = match Json::of(&input) {
+            Ok(input) => input,
+            Err(error) => fail(&error.to_string()),
+        };
+        let key = match definition.admit(&input) {
+            Ok(key) => key,
+            Err(error) => fail(&error.to_string()),
+        };
+        Self {
+            definition,
+            key,
+            input,
+            world: Arc::new(|| ()),
+            handlers: Handlers::new(),
+            invariants: Vec::new(),
+            seeds: SEEDS,
+            replay: None,
+        }
+    }
+
+    /// The world that the services act on, as each run begins. It is cloned for each transaction.
+    pub fn world<W: Clone>(self, world: impl Fn() -> W + Send + Sync + 'static) -> FaultMatrix<W> {
+        FaultMatrix {
+            definition: self.definition,
+            key: self.key,
+            input: self.input,
+            world: Arc::new(world),
+            handlers: Handlers::new(),
+            invariants: Vec::new(),
+            seeds: self.seeds,
+            replay: self.replay,
+        }
+    }
+}
+
+impl<W: Clone> FaultMatrix<W> {
+    /// What a step's action does. What it did to the world before it says no is rolled back, and it
+    /// is called once per effect: a barrier stands before it, as at a worker.
+    pub fn act<S: Step>(
+        mut self,
+        act: impl Fn(&mut W, &Effect, S::Input) -> Result<S::Output, S::Rejection>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.handlers.act::<S>(act);
+        self
+    }
+
+    /// What a step's compensation does. It is called only for an action that took effect, and once.
+    pub fn compensate<S: Compensatable>(
+        mut self,
+        compensate: impl Fn(&mut W, &Effect, Undo<S::Input, S::Output>) + Send + Sync + 'static,
+    ) -> Self {
+        self.handlers.compensate::<S>(compensate);
+        self
+    }
+
+    /// What must hold of the world after each run.
+    pub fn invariant(
+        mut self,
+        name: &str,
+        holds: impl Fn(&W) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let (name, holds) = (name.to_owned(), Box::new(holds));
+        self.invariants.push(Invariant { name, status: None, holds });
+        self
+    }
+
+    /// What must hold of the world after each run in which the saga ended with this status.
+    pub fn ends(
+        mut self,
+        status: Status,
+        name: &str,
+        holds: impl Fn(&W) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let (name, holds) = (name.to_owned(), Box::new(holds));
+        self.invariants.push(Invariant { name, status: Some(status), holds });
+        self
+    }
+
+    /// How many mixtures to draw; 10,000 unless said otherwise.
+    pub const fn seeds(mut self, seeds: u64) -> Self {
+        self.seeds = seeds;
+        self
+    }
+
+    /// Only the run that a failure named, for instance `seed 17/240` or
+    /// `lost_reply inventory.reserve:action + crash 7`; it fails in any case, and tells all.
+    pub fn replay(mut self, case: &str) -> Self {
+        self.replay = Some(case.to_owned());
+        self
+    }
+
+    /// Runs all of it on all processors.
+    ///
+    /// # Panics
+    /// When a guarantee or an invariant is broken, with the faults or the seed that broke it, the
+    /// saga's transcript and all messages; when the model does not fit the plan; when hardly any of
+    /// the planned faults happened; and after a replay.
+    pub fn run(self) -> Coverage {
+        let lacks = self.handlers.lacks(self.definition.outline());
+        if !lacks.is_empty() {
+            fail(&format!("the model does not fit the plan: {}", lacks.join(", ")));
+        }
+        let matrix = Ready {
+            definition: self.definition,
+            key: self.key,
+            input: self.input,
+            world: self.world,
+            handlers: Arc::new(self.handlers),
+            invariants: self.invariants,
+        };
+        if let Some(case) = &self.replay {
+            match case.parse() {
+                Ok(case) => fail(&matrix.tell(&case).to_string()),
+                Err(error) => fail(&error),
+            }
+        }
+        match matrix.all(self.seeds) {
+            Ok(coverage) => coverage,
+            Err(failed) => fail(&failed.to_string()),
+        }
+    }
+}
+
+/// Ends a user's test.
+#[allow(clippy::panic, reason = "this is how a test fails")]
+#[track_caller]
+fn fail(why: &str) -> ! {
+    panic!("{why}")
+}
+
+/// A matrix whose model is complete.
+struct Ready<W> {
+    definition: Arc<Definition>,
+    key: Option<String>,
+    input: Json,
+    world: Arc<dyn Fn() -> W + Send + Sync>,
+    handlers: Arc<Handlers<W>>,
+    invariants: Vec<Invariant<W>>,
+}
+
+impl<W: Clone> Ready<W> {
+    fn all(&self, seeds: u64) -> Result<Coverage, Box<Failed>> {
+        let mut coverage = Coverage::default();
+        let plain = self.each(&mut coverage, vec![Case::Faults(Vec::new())])?;
+        let crashes = |writes: u32| (0..=writes).map(Planned::crash);
+        let mut singles =
+            everywhere(self.definition.outline(), |step| self.handlers.never_rejects(step));
+        let crash_free = singles.len();
+        singles.extend(crashes(plain[0]));
+        let cases = singles.iter().map(|fault| Case::Faults(vec![fault.clone()])).collect();
+        let writes = self.each(&mut coverage, cases)?;
+        let mut pairs = Vec::new();
+        for (n, first) in singles.iter().enumerate() {
+            // Two faults at two places, and a crash after each write that the first leads to.
+            let others = singles[n + 1..].iter().take(crash_free.saturating_sub(n + 1)).cloned();
+            for second in others.chain(crashes(writes[n])) {
+                pairs.push(Case::Faults(vec![first.clone(), second]));
+            }
+        }
+        self.each(&mut coverage, pairs)?;
+        let never = coverage.never_happened(&singles);
+        if !never.is_empty() {
+            return Err(Box::new(Failed::vacuous(format!(
+                "these faults never happened: {}",
+                never.join(", ")
+            ))));
+        }
+        self.each(&mut coverage, (0..seeds).map(Case::seed).collect())?;
+        if coverage.planned > coverage.happened * HAPPEN_ONE_IN {
+            return Err(Box::new(Failed::vacuous(format!(
+                "hardly any fault that was planned has happened: {coverage}"
+            ))));
+        }
+        Ok(coverage)
+    }
+
+    /// Runs cases on all processors; how many writes each took.
+    fn each(&self, coverage: &mut Coverage, cases: Vec<Case>) -> Result<Vec<u32>, Box<Failed>> {
+        let ends = crew::share(&cases, |case| self.case(case, false).0);
+        let mut writes = Vec::with_capacity(cases.len());
+        for (case, end) in cases.iter().zip(ends) {
+            match end {
+                Ok(end) => {
+                    coverage.count(case, &end);
+                    writes.push(end.writes);
+                }
+                Err(_) => return Err(Box::new(self.tell(&self.smallest(case)))),
+            }
+        }
+        Ok(writes)
+    }
+
+    /// The same mixture with the fewest accidents that still break something.
+    fn smallest(&self, case: &Case) -> Case {
+        let smaller = case.smaller().into_iter().find(|case| self.case(case, false).0.is_err());
+        smaller.unwrap_or_else(|| case.clone())
+    }
+
+    /// A run told in full.
+    fn tell(&self, case: &Case) -> Failed {
+        let (end, told) = self.case(case, true);
+        Failed { case: Some(case.to_string()), breach: end.err(), told }
+    }
+
+    fn case(&self, case: &Case, log: bool) -> (Kept<End>, String) {
+        let run = || self.simulate(case, log);
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let words = crew::words(&*panic);
+            (Err(Breach::new(Guarantee::Panic, words)), String::new())
+        })
+    }
+
+    fn simulate(&self, case: &Case, log: bool) -> (Kept<End>, String) {
+        let mut model = Model { handlers: &self.handlers, world: (self.world)() };
+        let (planned, seed, accidents) = match case {
+            Case::Faults(faults) => (faults.clone(), 0, 0),
+            Case::Seed(seed, accidents) => (Vec::new(), *seed, *accidents),
+        };
+        let mut sim = Sim::new(Setting {
+            definition: Arc::clone(&self.definition),
+            input: self.input.clone(),
+            services: &mut model,
+            plot: Plot::new(&planned),
+            tape: Tape::new(seed, accidents),
+            meddle: seed % 2 == 1,
+            heal: true,
+            log,
+        });
+        let end = sim.run();
+        let told = if log { sim.tell(self.key.as_deref()) } else { String::new() };
+        let end = end.and_then(|end| self.invariants(&model.world, end));
+        (end, told)
+    }
+
+    fn invariants(&self, world: &W, end: End) -> Kept<End> {
+        for invariant in &self.invariants {
+            let asked = invariant.status.is_none_or(|status| status == end.status);
+            if asked && !(invariant.holds)(world) {
+                let what = format!("`{invariant}` does not hold; the saga is {}", end.status);
+                return Err(Breach::new(Guarantee::Invariant, what));
+            }
+        }
+        Ok(end)
+    }
+}
