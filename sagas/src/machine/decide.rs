@@ -190,10 +190,11 @@ fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Tim
 }
 
 fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
-    let phase = draft.state.steps[at].action.phase;
+    let op = &draft.state.steps[at].action;
+    let (phase, waits) = (op.phase, op.phase.is_open() || op.is_repeated());
     let about = Some((at, Op::Action, event.attempt));
     match &event.reply {
-        Reply::Ok(output) if phase.is_open() => match draft.check_output(at, output) {
+        Reply::Ok(output) if waits => match draft.check_output(at, output) {
             Ok(()) => draft.record(Kind::Done, about, Some(output.clone()), None),
             // The steps after it could not go on: better to turn back now than behind the pivot.
             // An attempt more would bring the same output from the barrier.
@@ -231,7 +232,7 @@ fn may_refuse(draft: &Draft<'_>, at: usize, attempt: u32) -> bool {
         phase if draft.step(at).kind == StepKind::Retriable => {
             may_not(phase, &step.action, attempt)
         }
-        phase => phase.is_open(),
+        phase => phase.is_open() || step.action.is_repeated(),
     }
 }
 
@@ -243,9 +244,7 @@ const fn may_not(phase: Phase, op: &OpState, attempt: u32) -> bool {
 
 fn answer_compensation(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
     let op = &draft.state.steps[at].compensation;
-    // What an operator has repeated may have to wait for a later stage, and can be answered then.
-    let repeated = op.phase == Phase::Idle && op.attempt > 0;
-    let counts = (op.phase.is_open() || repeated) && event.attempt >= op.settle_from;
+    let counts = (op.phase.is_open() || op.is_repeated()) && event.attempt >= op.settle_from;
     let about = Some((at, Op::Compensation, event.attempt));
     match &event.reply {
         Reply::Ok(_) if counts => draft.record(Kind::Done, about, None, None),

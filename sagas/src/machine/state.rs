@@ -74,6 +74,14 @@ pub struct OpState {
     pub settle_from: u32,
 }
 
+impl OpState {
+    /// Whether an operator has it repeated, and it waits for its turn: for a later stage to be
+    /// undone, or for room in its list. What was sent before can still be answered.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.phase == Phase::Idle && self.attempt > 0
+    }
+}
+
 /// One step, or one element of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepState {
@@ -365,13 +373,18 @@ impl State {
             _ => false,
         };
         self.queued = (self.queued || status == Status::Queued) && !turns;
+        if status.ended() {
+            self.deadline = None;
+        }
         if !turns || self.turned {
             return;
         }
         self.turned = true;
         self.deadline = None;
         for step in &mut self.steps {
-            if matches!(step.action.phase, Phase::Backoff | Phase::Pending) {
+            if matches!(step.action.phase, Phase::Backoff | Phase::Pending)
+                || step.action.is_repeated()
+            {
                 let effect = outline.steps.get(step.plan).is_none_or(|p| p.task.has_effect());
                 step.action.phase = if effect { Phase::Unknown } else { Phase::Rejected };
                 step.action.due = None;
