@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use amends::{machine::Status, testing::FaultMatrix};
 use order::{
-    Authorized, AuthorizePayment, BookParcel, Booked, CapturePayment, Captured, Item, NoStock,
+    AuthorizePayment, Authorized, BookParcel, Booked, CapturePayment, Captured, Item, NoStock,
     Notified, NotifyCustomer, OrderPlaced, PlaceOrder, ReserveStock, Reserved,
 };
 

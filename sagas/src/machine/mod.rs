@@ -18,6 +18,8 @@ mod decide;
 mod fact;
 mod nested;
 mod state;
+#[cfg(test)]
+mod tests;
 mod waits;
 
 use crate::{Definition, Json, Op, wire};

@@ -1,7 +1,7 @@
-//! What the checker knows of one step, from the facts alone.
+//! What the checker knows of one step, or one element of a list, from the facts alone.
 
 use crate::{
-    Json, Op, StepKind,
+    Json, Op, StepKind, StepOutline,
     machine::{Fact, Kind, Time},
 };
 
@@ -14,6 +14,7 @@ pub(crate) enum Stand {
     InFlight,
     /// Given up, or between two attempts: can be repeated.
     Waits,
+    /// Its answer comes by itself: accepted, or not a service's work.
     Accepted,
 }
 
@@ -33,11 +34,15 @@ pub(crate) struct Effort {
 
 #[derive(Debug, Default)]
 pub(crate) struct Book {
+    /// The step in the outline, and which element of it this is.
+    pub(crate) plan: usize,
+    pub(crate) element: Option<u32>,
     pub(crate) action: Effort,
     pub(crate) undo: Effort,
     pub(crate) done: bool,
     /// Said no, or was never asked for because its input is unmappable.
     pub(crate) refused: bool,
+    pub(crate) input: Option<Json>,
     pub(crate) output: Option<Json>,
     pub(crate) undone: bool,
     /// The first attempt at undoing that counts after a late success.
@@ -46,6 +51,10 @@ pub(crate) struct Book {
     /// An operator goes on without it.
     pub(crate) skipped: bool,
     pub(crate) undo_skipped: bool,
+    /// Its condition does not hold.
+    pub(crate) omitted: bool,
+    /// A list whose elements have books of their own.
+    pub(crate) spread: bool,
 }
 
 impl Book {
@@ -57,8 +66,17 @@ impl Book {
     }
 
     /// Whether an effect may stand that is to be undone.
-    pub(crate) const fn exposed(&self) -> bool {
-        self.action.asked > 0 && !self.refused && !self.undone && !self.undo_skipped
+    pub(crate) const fn exposed(&self, plan: &StepOutline) -> bool {
+        plan.task.has_effect()
+            && self.action.asked > 0
+            && !self.refused
+            && !self.undone
+            && !self.undo_skipped
+    }
+
+    /// Whether nothing more is needed of it; a list is judged by its elements.
+    pub(crate) const fn settled(&self) -> bool {
+        self.done || self.skipped || self.omitted || self.spread
     }
 
     /// What an operator may speak of: the compensation once it was asked for.
@@ -68,14 +86,15 @@ impl Book {
     }
 
     /// Takes a fact about one of the operations.
-    pub(crate) fn take(&mut self, fact: &Fact, op: Op, kind: StepKind) {
+    pub(crate) fn take(&mut self, fact: &Fact, op: Op, plan: &StepOutline) {
+        let kind = plan.kind;
         let must = op == Op::Compensation || kind == StepKind::Retriable;
         let lost = op == Op::Action && kind == StepKind::Compensatable;
+        let given_up = matches!(fact.kind, Kind::Broke | Kind::TimedOut | Kind::Pending)
+            && fact.next.due.is_none();
         let stand = match fact.kind {
             Kind::Rejected | Kind::Unmappable if must => Stand::Waits,
-            Kind::Broke | Kind::TimedOut | Kind::Pending if fact.next.due.is_none() && lost => {
-                Stand::Closed
-            }
+            _ if given_up && lost => Stand::Closed,
             Kind::Pending if fact.next.due.is_some() => Stand::Accepted,
             Kind::Broke | Kind::TimedOut | Kind::Pending | Kind::Resumed => Stand::Waits,
             Kind::Resolve => self.effort(op).stand,
@@ -92,8 +111,12 @@ impl Book {
                 self.output.clone_from(&fact.detail);
             }
             (Kind::Rejected | Kind::Unmappable, Op::Action) => self.refused = true,
+            // Waiting has no effect that could be unknown.
+            (_, Op::Action) if given_up && lost && !plan.task.has_effect() => self.refused = true,
             (Kind::Skip, Op::Action) => (self.skipped, self.refused) = (true, false),
             (Kind::Skip, Op::Compensation) => self.undo_skipped = true,
+            (Kind::Omitted, _) => self.omitted = true,
+            (Kind::Expanded, _) => self.spread = true,
             _ => {}
         }
         if fact.kind == Kind::Late {

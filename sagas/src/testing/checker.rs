@@ -1,48 +1,75 @@
 //! What must hold of every turn, judged from the facts alone: the checker keeps books of its own,
 //! and never asks the machine's state what is allowed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     book::{Book, Stand},
     breach::{Kept, hold},
 };
 use crate::{
-    Json, Op, Outline, StepKind,
-    machine::{Fact, Kind, Phase, Send, State, Status},
+    Definition, Json, Op, Outline, StepKind, StepOutline, Task,
+    machine::{Fact, Kind, Phase, State, Status, Time},
 };
 
 /// What happened, and how often.
 pub(crate) type Seen = BTreeMap<&'static str, usize>;
 
 pub(crate) struct Checker {
-    pub(crate) outline: Outline,
+    pub(super) definition: Arc<Definition>,
     pub(crate) books: Vec<Book>,
-    pub(crate) turned: bool,
-    pub(crate) paused: bool,
-    pub(crate) no_output: bool,
+    pub(super) turned: bool,
+    pub(super) paused: bool,
+    pub(super) queued: bool,
+    pub(super) no_output: bool,
+    /// When the saga must have ended.
+    deadline: Option<Time>,
     /// The number after the last act.
-    pub(crate) acted: u32,
-    pub(crate) status: Status,
+    pub(super) acted: u32,
+    pub(super) status: Status,
     /// An operator said how an operation ended: the next fact says it too.
     resolving: Option<(usize, Op)>,
-    pub(crate) seen: Seen,
+    /// The kept events that were taken.
+    taken: Vec<i64>,
+    pub(super) seen: Seen,
 }
 
 impl Checker {
-    pub(crate) fn new(outline: &Outline) -> Self {
-        let books = outline.steps.iter().map(|_| Book::default()).collect();
+    pub(crate) fn new(definition: Arc<Definition>) -> Self {
+        let outline = definition.outline();
+        let book = |plan| Book { plan, ..Book::default() };
         Self {
-            outline: outline.clone(),
-            books,
+            books: (0..outline.steps.len()).map(book).collect(),
             turned: false,
             paused: false,
+            queued: outline.locks > 0,
             no_output: false,
+            deadline: None,
             acted: 0,
             resolving: None,
+            taken: Vec::new(),
             status: Status::Running,
             seen: Seen::new(),
+            definition,
         }
+    }
+
+    pub(super) fn outline(&self) -> &Outline {
+        self.definition.outline()
+    }
+
+    /// The outline of the step, or of the list that it is an element of.
+    pub(super) fn plan(&self, at: usize) -> &StepOutline {
+        &self.definition.outline().steps[self.books[at].plan]
+    }
+
+    pub(super) fn name(&self, at: usize) -> String {
+        let list = &self.plan(at).name;
+        self.books[at].element.map_or_else(|| list.clone(), |n| format!("{list}.{n}"))
+    }
+
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        (0..self.books.len()).find(|at| self.name(*at) == name)
     }
 
     pub(crate) fn saw(&mut self, what: &'static str) {
@@ -52,7 +79,8 @@ impl Checker {
     /// A turn that is committed.
     pub(crate) fn turn(&mut self, facts: &[Fact], state: &State) -> Kept {
         for fact in facts {
-            hold!(self.status != Status::Completed, Once, "a completed saga went on: {fact:?}");
+            let over = self.status == Status::Completed && fact.kind != Kind::Undo;
+            hold!(!over, Once, "a completed saga went on: {fact:?}");
             self.saw(fact.kind.as_str());
             self.happened(fact)?;
             if let Some(status) = fact.next.status {
@@ -60,6 +88,7 @@ impl Checker {
             }
             for send in &fact.next.sends {
                 hold!(!self.paused, Operators, "sent while it is paused: {send:?}");
+                hold!(!self.queued, Plan, "sent without its locks: {send:?}");
                 match send.op {
                     Op::Action => self.action_sent(fact, send)?,
                     Op::Compensation => self.compensation_sent(fact.seq, send)?,
@@ -78,9 +107,9 @@ impl Checker {
         let resolved = self.resolving.take();
         let Some((at, op)) = fact.step.zip(fact.op) else {
             hold!(resolved.is_none(), Operators, "an operator's word is lost");
-            self.no_output |= fact.kind == Kind::Unmappable;
-            return Ok(());
+            return self.saga_happened(fact);
         };
+        hold!(at < self.books.len(), Fold, "there is no step {at}: {fact:?}");
         if fact.kind == Kind::Resolve {
             self.resolving = Some((at, op));
         }
@@ -90,30 +119,97 @@ impl Checker {
             hold!(ends, Operators, "an operator said how it ended, not {fact:?}");
         }
         self.allowed(fact, at, op, resolved.is_some())?;
-        let kind = self.outline.steps[at].kind;
-        let gone = matches!(fact.kind, Kind::Broke | Kind::TimedOut | Kind::Pending);
-        if gone && fact.next.due.is_none() && op == Op::Action && kind == StepKind::Compensatable {
-            self.saw("unknown");
+        self.notice(fact, at, op);
+        if let Some(event) = fact.next.event {
+            hold!(!self.taken.contains(&event), Again, "the event {event} is taken twice");
+            self.taken.push(event);
         }
-        if fact.kind == Kind::Late && kind != StepKind::Compensatable {
-            self.saw("late, not compensatable");
+        let plan = self.books[at].plan;
+        let definition = Arc::clone(&self.definition);
+        self.books[at].take(fact, op, &definition.outline().steps[plan]);
+        if fact.kind == Kind::Expanded { self.expanded(fact, at) } else { Ok(()) }
+    }
+
+    /// A fact about no step.
+    fn saga_happened(&mut self, fact: &Fact) -> Kept {
+        match fact.kind {
+            Kind::Started => {
+                let limit = self.outline().deadline_ms.map(Duration::from_millis);
+                self.deadline = limit.map(|limit| fact.at + limit);
+            }
+            Kind::Granted => {
+                hold!(self.queued, Plan, "it had its locks before");
+                self.queued = false;
+            }
+            Kind::Deadline => {
+                let over = self.deadline.take().is_some_and(|deadline| deadline <= fact.at);
+                hold!(over, Patience, "its deadline has not passed: {fact:?}");
+                if self.decided() {
+                    self.saw("deadline too late");
+                }
+            }
+            Kind::Undo => {
+                hold!(!self.turned && !self.decided(), Plan, "it cannot be undone: {fact:?}");
+                self.paused = false;
+            }
+            Kind::Unmappable => self.no_output = true,
+            _ => {}
         }
-        if fact.kind == Kind::Late && self.books[at].undo_skipped {
-            self.saw("late, undoing skipped");
-        }
-        self.books[at].take(fact, op, kind);
         Ok(())
+    }
+
+    /// Whether the pivot is done, or being decided.
+    pub(super) fn decided(&self) -> bool {
+        (0..self.books.len()).any(|at| {
+            let book = &self.books[at];
+            self.plan(at).kind != StepKind::Compensatable && (book.action.asked > 0 || book.done)
+        })
+    }
+
+    /// A list is known.
+    fn expanded(&mut self, fact: &Fact, at: usize) -> Kept {
+        let inputs = fact.detail.as_ref().and_then(|inputs| inputs.read::<Vec<Json>>().ok());
+        hold!(inputs.is_some(), Fold, "a list without inputs: {fact:?}");
+        for (n, input) in inputs.unwrap_or_default().into_iter().enumerate() {
+            let (plan, element) = (self.books[at].plan, u32::try_from(n).ok());
+            self.books.push(Book { plan, element, input: Some(input), ..Book::default() });
+            self.saw("element");
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, fact: &Fact, at: usize, op: Op) {
+        let plan = self.plan(at);
+        let kind = plan.kind;
+        let gone = matches!(fact.kind, Kind::Broke | Kind::TimedOut | Kind::Pending);
+        let lost = gone && fact.next.due.is_none() && op == Op::Action;
+        let what = match (&plan.task, fact.kind) {
+            (Task::Event { .. }, Kind::Done) => Some("event"),
+            (Task::Event { .. }, Kind::TimedOut) => Some("event missed"),
+            (Task::Delay { .. } | Task::Until, Kind::Done) => Some("delay over"),
+            (Task::Saga { .. }, Kind::Done) if op == Op::Compensation => Some("child undone"),
+            (Task::Saga { .. }, Kind::Done) => Some("child completed"),
+            (Task::Saga { .. }, Kind::Rejected) => Some("child turned back"),
+            (Task::Saga { .. }, Kind::TimedOut) => Some("child too slow"),
+            (_, Kind::Late) if kind != StepKind::Compensatable => Some("late, not compensatable"),
+            (_, Kind::Late) if self.books[at].undo_skipped => Some("late, undoing skipped"),
+            _ if lost && kind == StepKind::Compensatable => Some("unknown"),
+            _ => None,
+        };
+        what.into_iter().for_each(|what| self.saw(what));
     }
 
     /// Whether this may be said of a step after what was said of it before.
     fn allowed(&self, fact: &Fact, at: usize, op: Op, resolved: bool) -> Kept {
-        let (book, name) = (&self.books[at], &self.outline.steps[at].name);
+        let (book, name) = (&self.books[at], self.name(at));
         let again = book.done && op == Op::Action;
         hold!(!again, Once, "{name} is done, and {:?} after it", fact.kind);
         let skipped = if op == Op::Action { book.skipped } else { book.undo_skipped };
         hold!(!skipped, Operators, "{name} is skipped, and {:?} after it", fact.kind);
         let undone = book.undone && op == Op::Compensation;
         hold!(!undone, Once, "{name} is undone, and {:?} after it", fact.kind);
+        let closed = book.omitted || book.spread;
+        hold!(!closed, Plan, "{name} is left out or a list, and {:?} after it", fact.kind);
         let settles = matches!(fact.kind, Kind::Done | Kind::Rejected);
         hold!(
             op == Op::Action || !settles || fact.attempt >= book.undo_from || resolved,
@@ -121,13 +217,33 @@ impl Checker {
             "{name}: attempt {} at undoing may have run before the late success",
             fact.attempt
         );
-        if !matches!(fact.kind, Kind::Broke | Kind::TimedOut) {
-            return Ok(());
+        match (fact.kind, fact.next.due) {
+            (Kind::Omitted | Kind::Expanded, _) => self.unfolds(fact, at),
+            (Kind::Broke | Kind::TimedOut, None) => self.gave_up(at, op, fact),
+            (Kind::Broke | Kind::TimedOut, Some(due)) => self.backs_off(at, op, fact, due),
+            _ => Ok(()),
         }
-        match fact.next.due {
-            None => self.gave_up(at, op, fact),
-            Some(due) => self.backs_off(at, op, fact, due),
+    }
+
+    /// A step is left out, or a list becomes its elements, when its turn has come.
+    fn unfolds(&self, fact: &Fact, at: usize) -> Kept {
+        let (plan, name) = (self.plan(at), self.name(at));
+        hold!(!self.turned, Plan, "{name}: {} after turning back", fact.kind.as_str());
+        let says =
+            if fact.kind == Kind::Omitted { plan.condition.is_some() } else { plan.each.is_some() };
+        hold!(says && self.books[at].element.is_none(), Plan, "{name} is {}", fact.kind.as_str());
+        hold!(self.books[at].action.asked == 0, Plan, "{name} was asked for before");
+        self.after_the_stages_before(at)
+    }
+
+    pub(super) fn after_the_stages_before(&self, at: usize) -> Kept {
+        let stage = self.plan(at).stage;
+        for earlier in 0..self.books.len() {
+            let before = self.plan(earlier).stage < stage && !self.books[earlier].settled();
+            let (step, other) = (|| self.name(at), || self.name(earlier));
+            hold!(!before, Plan, "{} begins before {} is done", step(), other());
         }
+        Ok(())
     }
 
     fn acted(&mut self, fact: &Fact) -> Kept {
@@ -138,8 +254,9 @@ impl Checker {
             Kind::Unpause | Kind::Cancel => self.paused = false,
             Kind::Retry => {
                 self.no_output = false;
-                for (book, plan) in self.books.iter_mut().zip(&self.outline.steps) {
-                    book.fresh_patience(plan.kind);
+                let definition = Arc::clone(&self.definition);
+                for book in &mut self.books {
+                    book.fresh_patience(definition.outline().steps[book.plan].kind);
                 }
             }
             _ => {}
@@ -149,21 +266,31 @@ impl Checker {
 
     /// Patience ends with the last attempt that counts, with the time, or by turning back.
     fn gave_up(&self, at: usize, op: Op, fact: &Fact) -> Kept {
-        let (plan, book) = (&self.outline.steps[at], &self.books[at]);
+        let (plan, book) = (self.plan(at), &self.books[at]);
         let (effort, most) = match op {
             Op::Action => (&book.action, plan.retry.attempts()),
             Op::Compensation => (&book.undo, plan.compensation_retry.attempts()),
         };
         let tries = fact.attempt.saturating_sub(effort.before);
         let timed = op == Op::Action && (plan.within_ms.is_some() || self.turned);
-        let enough = tries >= most || timed || effort.stand == Stand::Accepted;
-        hold!(enough, Patience, "{} is given up after {tries} attempts", plan.name);
+        let deferred = effort.stand == Stand::Accepted;
+        let limit = plan.within_ms.zip(effort.first_asked);
+        let over = limit.is_some_and(|(ms, first)| fact.at >= first + Duration::from_millis(ms));
+        let enough = if plan.task.is_call() { tries >= most || timed || deferred } else { over };
+        // An output that does not fit is no reason to go on trying.
+        let unreadable = fact.kind == Kind::Broke && !plan.task.is_call();
+        hold!(
+            enough || unreadable,
+            Patience,
+            "{} is given up after {tries} attempts",
+            self.name(at)
+        );
         Ok(())
     }
 
     /// Delays double up to a cap, and are spread over their upper half.
-    fn backs_off(&self, at: usize, op: Op, fact: &Fact, due: crate::machine::Time) -> Kept {
-        let (plan, book) = (&self.outline.steps[at], &self.books[at]);
+    fn backs_off(&self, at: usize, op: Op, fact: &Fact, due: Time) -> Kept {
+        let (plan, book) = (self.plan(at), &self.books[at]);
         let (effort, retry) = match op {
             Op::Action => (&book.action, plan.retry),
             Op::Compensation => (&book.undo, plan.compensation_retry),
@@ -173,78 +300,8 @@ impl Checker {
         let full = (1..tries.min(40)).fold(first.min(cap), |ms, _| (ms * 2).min(cap)).max(1);
         let delay = u64::try_from((due - fact.at).num_milliseconds()).unwrap_or(0);
         let fits = (full - full / 2..=full).contains(&delay);
-        hold!(fits, Patience, "{}: {delay} ms after attempt {tries}, of {full}", plan.name);
-        Ok(())
-    }
-
-    fn action_sent(&mut self, fact: &Fact, send: &Send) -> Kept {
-        let now = fact.at;
-        let plan = &self.outline.steps[send.step];
-        let step = &plan.name;
-        hold!(!self.turned, Plan, "{step} is asked for after turning back");
-        let before =
-            self.outline.steps.iter().zip(&self.books).filter(|(p, _)| p.stage < plan.stage);
-        for (earlier, book) in before {
-            let settled = book.done || book.skipped;
-            hold!(settled, Plan, "{step} is asked for before {} is done", earlier.name);
-        }
-        let book = &mut self.books[send.step];
-        hold!(!book.done && !book.skipped, Plan, "{step} is asked for, and needs nothing");
-        let book = &mut book.action;
-        hold!(book.stand != Stand::InFlight, Plan, "{step} is asked for twice at once");
-        let next = send.attempt == book.asked + 1;
-        hold!(next, Patience, "{step}: attempts are numbered without gaps, not {}", send.attempt);
-        let tries = send.attempt - book.before;
-        hold!(tries <= plan.retry.attempts(), Patience, "{step} is asked for too often");
-        hold!(send.input.is_some() == (send.attempt == 1), Fold, "{step}: its input, once");
-        let first = *book.first_asked.get_or_insert(now);
-        let limit = plan.within_ms.map(|ms| first + Duration::from_millis(ms));
-        let in_time = limit.is_none_or(|limit| now < limit);
-        hold!(in_time, Patience, "{step} is asked for after its time");
-        let timeout = now + Duration::from_millis(plan.attempt_timeout_ms);
-        let due = limit.map_or(timeout, |limit| limit.min(timeout));
-        hold!(
-            send.due == due,
-            Patience,
-            "{step} may answer for its timeout, and not after its time: {} is not {due}",
-            send.due
-        );
-        if send.attempt == 1 {
-            book.since = fact.seq;
-        }
-        book.asked = send.attempt;
-        book.stand = Stand::InFlight;
-        Ok(())
-    }
-
-    fn compensation_sent(&mut self, seq: u32, send: &Send) -> Kept {
-        let plan = &self.outline.steps[send.step];
-        let step = &plan.name;
-        hold!(plan.kind == StepKind::Compensatable, Plan, "{step} has no compensation");
-        hold!(self.turned, Plan, "{step} is undone, but the saga has not turned back");
-        let book = &self.books[send.step];
-        let for_nothing = book.action.asked == 0 || book.refused;
-        hold!(!for_nothing, Plan, "{step} is undone for nothing");
-        hold!(!book.undo_skipped, Operators, "{step} is undone, and an operator said to leave it");
-        let next = send.attempt == book.undo.asked + 1;
-        hold!(next, Patience, "{step}: attempts are numbered without gaps, not {}", send.attempt);
-        let most = plan.compensation_retry.attempts() + book.lates;
-        let tries = send.attempt - book.undo.before;
-        hold!(tries <= most, Patience, "{step} is undone too often");
-        if send.attempt == 1 {
-            for (other, book) in self.outline.steps.iter().zip(&self.books) {
-                let in_flight = book.action.stand == Stand::InFlight;
-                hold!(!in_flight, Order, "{step} is undone while {} is in flight", other.name);
-                let open = other.stage > plan.stage && book.exposed();
-                hold!(!open, Order, "{step} is undone before the later {}", other.name);
-            }
-        }
-        let undo = &mut self.books[send.step].undo;
-        if send.attempt == 1 {
-            undo.since = seq;
-        }
-        undo.asked = send.attempt;
-        undo.stand = Stand::InFlight;
+        let name = || self.name(at);
+        hold!(fits, Patience, "{}: {delay} ms after attempt {tries}, of {full}", name());
         Ok(())
     }
 
@@ -265,7 +322,7 @@ impl Checker {
             Status::Stuck => {
                 let step = error.map(|error| error.step.as_str());
                 hold!(step.is_some(), Told, "a stuck saga says why");
-                let culprit = step.and_then(|step| self.outline.position(step));
+                let culprit = step.and_then(|step| self.position(step));
                 let given_up = culprit.map_or(state.no_output, |at| {
                     let step = &state.steps[at];
                     [step.action.phase, step.compensation.phase].contains(&Phase::GivenUp)
@@ -289,7 +346,7 @@ impl Checker {
         if self.turned {
             return;
         }
-        self.turned = true;
+        (self.turned, self.queued, self.deadline) = (true, false, None);
         for book in &mut self.books {
             if book.action.stand != Stand::InFlight {
                 book.action.stand = Stand::Closed;
@@ -301,53 +358,66 @@ impl Checker {
     fn stands(&self, state: &State) -> Kept {
         hold!(self.resolving.is_none(), Operators, "an operator's word is lost");
         hold!(self.paused == state.paused, Fold, "the facts tell whether it is paused");
-        let held = matches!(state.status, Status::Stuck | Status::Paused);
+        hold!(self.queued == state.queued, Fold, "the facts tell whether it has its locks");
+        let held = matches!(state.status, Status::Stuck | Status::Paused | Status::Queued);
         let sleeps = state.due().is_none() || !self.paused;
         hold!(sleeps, Operators, "it would wake up in its pause");
-        let rests = state.status.ended() || held;
+        let rests = state.status.ended() || held || self.is_waited_for();
         hold!(rests || state.due().is_some(), Ends, "it would sleep for ever");
         match state.status {
             Status::Paused => hold!(self.paused, Operators, "nobody paused it"),
+            Status::Queued => hold!(self.queued, Plan, "it has all its locks"),
             Status::Completed => {
-                let whole = |b: &Book| (b.done || b.skipped) && b.undo.asked == 0;
+                let whole = |b: &Book| b.settled() && b.undo.asked == 0;
                 let all = self.books.iter().all(whole);
                 hold!(all, Once, "it ended before all was done");
             }
             Status::Compensated => {
-                let exposed = self.books.iter().position(Book::exposed);
-                let name = exposed.map_or("", |at| &self.outline.steps[at].name);
+                let exposed = |at: &usize| self.books[*at].exposed(self.plan(*at));
+                let exposed = (0..self.books.len()).find(exposed);
+                let name = exposed.map_or_else(String::new, |at| self.name(at));
                 hold!(exposed.is_none(), Unknown, "it ended before {name} was undone");
             }
             Status::Running | Status::Compensating => {
-                hold!(!self.paused, Operators, "it is paused");
+                hold!(!self.paused && !self.queued, Operators, "it is paused, or queued");
             }
-            _ => {}
+            Status::Stuck => {}
         }
         Ok(())
+    }
+
+    /// Whether it waits for an event or for another saga, which wake it.
+    fn is_waited_for(&self) -> bool {
+        (0..self.books.len()).any(|at| {
+            let book = &self.books[at];
+            let waits = [book.action.stand, book.undo.stand].contains(&Stand::Accepted);
+            waits && matches!(self.plan(at).task, Task::Event { .. } | Task::Saga { .. })
+        })
     }
 
     /// The body of a compensation says what is known of its action.
     pub(crate) fn command(&self, step: usize, op: Op, body: &str) -> Kept {
         let output = self.books[step].output.as_ref().map_or("null", Json::as_str);
         let told = op == Op::Action || body.ends_with(&format!(r#","output":{output}}}"#));
-        let name = &self.outline.steps[step].name;
-        hold!(told, Wire, "{name} is undone without its output {output}: {body}");
+        let name = || self.name(step);
+        hold!(told, Wire, "{} is undone without its output {output}: {body}", name());
         Ok(())
     }
 
     /// A reply was taken, and will not be delivered again.
-    pub(crate) fn heard_ok(&mut self, step: usize, op: Op, attempt: u32) -> Kept {
-        let (book, name) = (&self.books[step], &self.outline.steps[step].name);
+    pub(crate) fn heard_ok(&mut self, step: &str, op: Op, attempt: u32) -> Kept {
+        let Some(at) = self.position(step) else { return Ok(()) };
+        let book = &self.books[at];
         match op {
             Op::Action => {
                 let noted = book.done || book.skipped;
-                hold!(noted, Unknown, "{name} was done, and nobody noted it");
+                hold!(noted, Unknown, "{step} was done, and nobody noted it");
             }
             Op::Compensation if book.undo_skipped => {}
             Op::Compensation => {
                 let counts = attempt >= book.undo_from;
                 let noted = !counts || book.undone;
-                hold!(noted, Unknown, "{name} was undone, and nobody noted it");
+                hold!(noted, Unknown, "{step} was undone, and nobody noted it");
                 if !counts {
                     self.saw("reply too old");
                 }

@@ -9,24 +9,26 @@ use crate::{SagaId, machine::Status};
 
 impl Checker {
     /// Nothing will ever happen again.
-    pub(crate) fn end(&self, saga: SagaId, ledger: &Ledger) -> Kept {
-        let ended = self.status.ended() || self.status == Status::Stuck && !self.paused;
+    pub(crate) fn end(&self, saga: SagaId, ledger: &Ledger, child_stuck: bool) -> Kept {
+        let stuck = self.status == Status::Stuck && !self.paused;
+        let ended = self.status.ended() || stuck || child_stuck;
         hold!(ended, Ends, "nothing will ever happen again, and it is {}", self.status);
         let deeds: Vec<_> =
-            self.outline.steps.iter().map(|step| ledger.of(saga, &step.name)).collect();
+            (0..self.books.len()).map(|at| ledger.of(saga, &self.name(at))).collect();
         for (at, deeds) in deeds.iter().enumerate().filter(|(_, deeds)| !deeds.naive) {
-            self.effect(at, deeds)?;
+            self.effect(saga, at, deeds)?;
         }
         self.order(&deeds)
     }
 
-    fn effect(&self, at: usize, deeds: &Deeds) -> Kept {
-        let (book, name) = (&self.books[at], &self.outline.steps[at].name);
+    fn effect(&self, saga: SagaId, at: usize, deeds: &Deeds) -> Kept {
+        let (book, name) = (&self.books[at], self.name(at));
         let (applied, undone) = (deeds.applied, deeds.undone);
         let once = applied <= 1 && undone <= applied;
+        let call = self.plan(at).task.is_call() && !book.omitted && !book.spread;
         let whole = match self.status {
             Status::Completed if book.skipped => undone == 0,
-            Status::Completed => applied == 1 && undone == 0,
+            Status::Completed => applied == u32::from(call) && undone == 0,
             Status::Compensated if book.undo_skipped => true,
             Status::Compensated => applied == undone,
             _ => true,
@@ -34,7 +36,7 @@ impl Checker {
         hold!(
             once && whole,
             Once,
-            "the saga is {}; {name} was applied {applied} times and undone {undone} times",
+            "the saga {saga} is {}; {name} was applied {applied} times and undone {undone} times",
             self.status
         );
         Ok(())
@@ -43,18 +45,18 @@ impl Checker {
     /// What the services did, in the order in which they did it, unless a person had a hand in it.
     fn order(&self, deeds: &[Deeds]) -> Kept {
         let undone = || {
-            let all = self.outline.steps.iter().zip(deeds);
-            all.filter(|(_, deeds)| deeds.undone > 0 && !deeds.naive && !deeds.by_hand)
+            let all = deeds.iter().enumerate();
+            let left_alone = |at: usize, deeds: &Deeds| {
+                !deeds.naive && !deeds.by_hand && !self.books[at].undo_skipped
+            };
+            all.filter(move |(at, deeds)| deeds.undone > 0 && left_alone(*at, deeds))
         };
         for (later, first) in undone() {
-            for (earlier, second) in undone().filter(|(other, _)| other.stage < later.stage) {
-                hold!(
-                    first.undone_as < second.undone_as,
-                    Order,
-                    "{} was undone before {}, which stands after it",
-                    earlier.name,
-                    later.name
-                );
+            let stage = self.plan(later).stage;
+            for (earlier, second) in undone().filter(|(at, _)| self.plan(*at).stage < stage) {
+                let names = || (self.name(earlier), self.name(later));
+                let in_order = first.undone_as < second.undone_as;
+                hold!(in_order, Order, "undone before what stands after it: {:?}", names());
             }
         }
         Ok(())

@@ -27,6 +27,12 @@ pub enum Fault {
     LateSuccess,
     /// An operator cancels the saga while the step is in flight.
     Cancel,
+    /// The saga's deadline passes while the step is in flight.
+    Deadline,
+    /// The event that a step waits for comes before the saga begins.
+    EarlyEvent,
+    /// It comes after all else has happened.
+    LateEvent,
     /// The orchestrator dies after so many writes (commits, publications, acks).
     Crash(u32),
 }
@@ -44,6 +50,9 @@ impl Fault {
             Self::Unreachable => "unreachable",
             Self::LateSuccess => "late_success",
             Self::Cancel => "cancel",
+            Self::Deadline => "deadline",
+            Self::EarlyEvent => "early_event",
+            Self::LateEvent => "late_event",
             Self::Crash(_) => "crash",
         }
     }
@@ -142,6 +151,9 @@ impl FromStr for Planned {
             "unreachable" => Fault::Unreachable,
             "late_success" => Fault::LateSuccess,
             "cancel" => Fault::Cancel,
+            "deadline" => Fault::Deadline,
+            "early_event" => Fault::EarlyEvent,
+            "late_event" => Fault::LateEvent,
             "crash" => return Ok(Self::crash(number()?)),
             _ => return Err(wrong()),
         };

@@ -6,7 +6,7 @@ use super::{
     checker::Checker,
 };
 use crate::{
-    Json, Op, StepKind,
+    Json, Op, StepKind, Task,
     machine::{Act, ActEvent, Fact, Kind, Status},
     wire::Reply,
 };
@@ -14,7 +14,7 @@ use crate::{
 impl Checker {
     /// An act was accepted, and recorded as `facts`, or refused with nothing said.
     pub(crate) fn judges(&mut self, event: &ActEvent, answer: Result<&[Fact], &str>) -> Kept {
-        if self.acted > event.seen {
+        if self.acted > event.seen && event.act != Act::Unlock {
             hold!(answer.is_err(), Operators, "another operator acted since: {event:?}");
             self.saw("stale act");
             return Ok(());
@@ -58,25 +58,26 @@ impl Checker {
         if self.status.ended() {
             return false;
         }
-        let waits = self.outline.steps.iter().zip(&self.books).any(|(plan, book)| {
-            let undo = book.undo.stand == Stand::Waits && plan.kind == StepKind::Compensatable;
+        let waits = (0..self.books.len()).any(|at| {
+            let (book, compensatable) =
+                (&self.books[at], self.plan(at).kind == StepKind::Compensatable);
+            let undo = book.undo.stand == Stand::Waits && compensatable;
             book.action.stand == Stand::Waits || undo
-        });
-        let decided = self.outline.steps.iter().zip(&self.books).any(|(plan, book)| {
-            plan.kind != StepKind::Compensatable && (book.action.asked > 0 || book.done)
         });
         match &event.act {
             Act::Retry => !self.paused && (waits || self.no_output && !self.turned),
-            Act::Cancel => !self.turned && !decided,
+            Act::Cancel => !self.turned && !self.decided(),
             Act::Pause => !self.paused && self.status != Status::Stuck,
             Act::Resume => self.paused,
             Act::Unlock => true,
             Act::Skip { step } => self.open(step).is_some_and(|(at, op)| {
-                op == Op::Compensation || self.outline.steps[at].kind == StepKind::Retriable
+                let plan = self.plan(at);
+                let only_time = matches!(plan.task, Task::Delay { .. } | Task::Until);
+                op == Op::Compensation || plan.kind == StepKind::Retriable || only_time
             }),
             Act::Resolve { step, outcome } => self.open(step).is_some_and(|(at, op)| {
                 let final_word =
-                    op == Op::Compensation || self.outline.steps[at].kind == StepKind::Retriable;
+                    op == Op::Compensation || self.plan(at).kind == StepKind::Retriable;
                 let book = &self.books[at];
                 let effort = if op == Op::Action { &book.action } else { &book.undo };
                 let fits = match outcome {
@@ -90,7 +91,7 @@ impl Checker {
     }
 
     fn open(&self, step: &str) -> Option<(usize, Op)> {
-        let at = self.outline.position(step)?;
+        let at = self.position(step)?;
         Some((at, self.books[at].open()?))
     }
 }

@@ -116,7 +116,7 @@ impl FaultMatrix<()> {
             Err(error) => fail(&error.to_string()),
         };
         let key = match definition.admit(&input) {
-            Ok(key) => key,
+            Ok(admitted) => admitted.key,
             Err(error) => fail(&error.to_string()),
         };
         Self {
@@ -335,6 +335,7 @@ impl<W: Clone> Ready<W> {
         let mut sim = Sim::new(Setting {
             definition: Arc::clone(&self.definition),
             input: self.input.clone(),
+            events: Vec::new(),
             services: &mut model,
             plot: Plot::new(&planned),
             tape: Tape::new(seed, accidents),

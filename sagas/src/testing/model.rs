@@ -5,7 +5,7 @@ use std::{any::TypeId, collections::BTreeMap, convert::Infallible, fmt::Display,
 use serde::de::DeserializeOwned;
 
 use super::{
-    services::{Look, Meddling, Outcome, Services, Task},
+    services::{Look, Meddling, Outcome, Services, Work},
     tape::Tape,
 };
 use crate::{
@@ -47,7 +47,7 @@ impl Effect {
     }
 }
 
-type ActFn<W> = dyn Fn(&mut W, &Task<'_>) -> Result<Reply, Misfit> + Send + Sync;
+type ActFn<W> = dyn Fn(&mut W, &Work<'_>) -> Result<Reply, Misfit> + Send + Sync;
 
 /// The handlers of one step.
 struct Handler<W> {
@@ -156,7 +156,7 @@ pub(crate) struct Model<'a, W> {
 
 impl<W: Clone> Services for Model<'_, W> {
     /// In a transaction: what a handler did before it broke or said no is rolled back.
-    fn run(&mut self, task: &Task<'_>) -> Outcome {
+    fn run(&mut self, task: &Work<'_>) -> Outcome {
         let Some(handler) = self.handlers.by_name.get(&name_of(task.plan)) else {
             return Outcome::Broke;
         };

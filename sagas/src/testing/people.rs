@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::{
     breach::{Kept, hold},
-    services::{Look, Meddling, Repair},
+    services::{Look, Meddling},
     sim::{Message, Sim},
 };
 use crate::{
-    AttemptId, Json, Op, SagaId,
-    machine::{Act, ActEvent, Event, Status},
+    AttemptId, Json, Op, SagaId, StepKind,
+    machine::{Act, ActEvent, Event, Phase, Status},
     wire::Reply,
 };
 
@@ -23,7 +23,7 @@ impl Sim<'_> {
         let n = self.tape.pick(self.sagas.len());
         let Some((id, saga)) = self.sagas.iter().nth(n) else { return };
         let (id, state) = (*id, saga.store.state());
-        let look = Look { definition: &saga.definition, state, ledger: &self.ledger };
+        let look = Look { definition: &saga.definition, state };
         let Some(meddling) = self.services.meddle(&mut self.tape, &look) else { return };
         let seq = state.seq;
         let act = match meddling {
@@ -87,42 +87,55 @@ impl Sim<'_> {
 
     /// Nothing will ever happen again by itself. False when nobody has anything to do.
     pub(super) fn close(&mut self) -> Kept<bool> {
-        let waits = self.sagas.iter().find_map(|(id, saga)| {
+        let waits = self.sagas.iter().filter(|(_, saga)| {
             let state = saga.store.state();
-            let stuck = state.status == Status::Stuck && self.heal;
-            (state.paused || stuck).then(|| (*id, state.paused, state.seq))
+            state.paused || (state.status == Status::Stuck && self.heal)
         });
-        let Some((id, paused, seq)) = waits else { return Ok(false) };
-        let act = if paused {
-            Act::Resume
-        } else {
-            match self.repair(id)? {
-                Some(act) => act,
-                None => return Ok(false),
-            }
-        };
-        self.closed += 1;
-        hold!(self.closed <= CLOSED_MAX, Ends, "nobody can end it");
+        // What others wait for comes first.
+        let next = waits.min_by_key(|(_, saga)| (saga.closed, saga.outer.is_none()));
+        let Some(id) = next.map(|(id, _)| *id) else { return Ok(false) };
+        let saga = self.saga(id)?;
+        saga.closed += 1;
+        hold!(saga.closed <= CLOSED_MAX, Ends, "nobody can end {id}");
+        let (paused, seq) = (saga.store.state().paused, saga.store.seq());
+        let act = if paused { Act::Resume } else { self.repair(id) };
         let event = Event::Act(self.signed(act, seq));
         self.note(|| format!("act     {event:?}"));
         self.handle(id, &event)?;
         Ok(true)
     }
 
-    fn repair(&mut self, id: SagaId) -> Kept<Option<Act>> {
-        let Some(saga) = self.sagas.get_mut(&id) else { return Ok(None) };
-        let state = saga.store.state();
-        let look = Look { definition: &saga.definition, state, ledger: &self.ledger };
-        let Some(Repair { act, definition, forget }) = self.services.repair(&look) else {
-            return Ok(None);
-        };
-        for effect in &forget {
-            self.barrier.by_hand(effect, None);
+    /// All services work again, and have forgotten what they accepted or refused although it must
+    /// be done. What to do with the saga.
+    fn repair(&mut self, id: SagaId) -> Act {
+        let Some(saga) = self.sagas.get_mut(&id) else { return Act::Retry };
+        let (outline, state) = (saga.definition.outline(), saga.store.state());
+        let mut last_resort = None;
+        for (at, step) in state.steps.iter().enumerate() {
+            let (plan, name) = (&outline.steps[step.plan], state.name(outline, at));
+            for op in [Op::Action, Op::Compensation] {
+                let effect = AttemptId { saga: id, step: name.as_str().into(), op, attempt: 1 };
+                let must = op == Op::Compensation || plan.kind == StepKind::Retriable;
+                let forget = match self.barrier.remembered(&effect) {
+                    Some(Reply::Pending) => true,
+                    Some(Reply::Rejected { .. }) => must,
+                    _ => false,
+                };
+                if forget {
+                    self.barrier.by_hand(&effect, None);
+                }
+            }
+            // A pivot that was done after its no: nothing can undo it.
+            let late = step.compensation.phase == Phase::GivenUp;
+            if late && plan.kind != StepKind::Compensatable {
+                last_resort = Some(Act::Skip { step: name });
+            }
         }
-        if let Some(definition) = definition.map(Arc::new) {
+        let repaired = self.services.repair(&Look { definition: &saga.definition, state });
+        if let Some(definition) = repaired.map(Arc::new) {
             saga.store.deploy(Arc::clone(&definition));
             saga.definition = definition;
         }
-        Ok(Some(act))
+        last_resort.unwrap_or(Act::Retry)
     }
 }

@@ -109,6 +109,24 @@ impl Plot {
             })
     }
 
+    /// Whether time stands still until the saga's deadline.
+    pub(crate) fn overdue(&mut self, id: &AttemptId) -> bool {
+        id.op == Op::Action
+            && self.at(id).any(|twist| {
+                let now = twist.planned.fault == Fault::Deadline && twist.happened == 0;
+                twist.happened += u32::from(now);
+                now
+            })
+    }
+
+    /// When an event is published that a step waits for.
+    pub(crate) fn event(&mut self, id: &AttemptId) -> Option<Fault> {
+        self.at(id).find_map(|twist| {
+            twist.happened += 1;
+            Some(twist.planned.fault)
+        })
+    }
+
     /// Whether the orchestrator dies now.
     pub(crate) fn crashes(&mut self, writes: u32) -> bool {
         self.twists.iter_mut().any(|twist| {

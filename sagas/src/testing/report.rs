@@ -97,6 +97,7 @@ impl Sim<'_> {
                 key,
                 status: saga.store.state().status,
                 input: &saga.store.state().input,
+                outline: Some(outline),
                 facts: &facts,
             };
             told.push_str(&transcript.to_string());

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A command at the service that does it.
-pub(crate) struct Task<'a> {
+pub(crate) struct Work<'a> {
     pub(crate) id: &'a AttemptId,
     pub(crate) plan: &'a StepOutline,
     pub(crate) body: &'a str,
@@ -33,15 +33,15 @@ pub(crate) enum Outcome {
 /// Services.
 pub(crate) trait Services {
     /// Does the business of a command.
-    fn run(&mut self, task: &Task<'_>) -> Outcome;
+    fn run(&mut self, task: &Work<'_>) -> Outcome;
 
     /// Does what was accepted.
-    fn finish(&mut self, _task: &Task<'_>) -> Reply {
+    fn finish(&mut self, _task: &Work<'_>) -> Reply {
         Reply::Ok(Json::null())
     }
 
     /// Whether the step's service has no barrier, and does whatever comes.
-    fn naive(&self, _id: &AttemptId) -> bool {
+    fn naive(&mut self, _id: &AttemptId) -> bool {
         false
     }
 
@@ -58,10 +58,10 @@ pub(crate) trait Services {
     /// An operator looks at the saga, and acts.
     fn meddle(&mut self, tape: &mut Tape, look: &Look<'_>) -> Option<Meddling>;
 
-    /// The saga is stuck and operators have to get it going: all services are repaired. What to do,
-    /// and the definition if that had to be repaired too.
-    fn repair(&mut self, _look: &Look<'_>) -> Option<Repair> {
-        Some(Repair { act: Act::Retry, definition: None, forget: Vec::new() })
+    /// The saga is stuck and operators have to get it going: all services are repaired, and the
+    /// definition if need be.
+    fn repair(&mut self, _look: &Look<'_>) -> Option<Definition> {
+        None
     }
 }
 
@@ -69,7 +69,6 @@ pub(crate) trait Services {
 pub(crate) struct Look<'a> {
     pub(crate) definition: &'a Definition,
     pub(crate) state: &'a State,
-    pub(crate) ledger: &'a Ledger,
 }
 
 impl Look<'_> {
@@ -87,14 +86,6 @@ pub(crate) enum Meddling {
         op: Op,
         yes: bool,
     },
-}
-
-/// How a stuck saga is got going.
-pub(crate) struct Repair {
-    pub(crate) act: Act,
-    pub(crate) definition: Option<Definition>,
-    /// Replies that the barriers must forget, so that the work is done anew.
-    pub(crate) forget: Vec<AttemptId>,
 }
 
 /// What the services' own books say of one step.

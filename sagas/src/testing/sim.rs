@@ -1,7 +1,11 @@
 //! Sagas between two orchestrators that crash, a pipe that loses, doubles, delays and reorders,
 //! services, and a clock. Nothing here knows the time or draws a number but from its seed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     barrier::{Barrier, Verdict},
@@ -9,13 +13,16 @@ use super::{
     checker::{Checker, Seen},
     fault::Fault,
     plot::{Fate, Plot},
-    services::{Ledger, Outcome, Services, Task},
+    services::{Ledger, Outcome, Services, Work},
     store::Store,
     tape::Tape,
 };
 use crate::{
-    AttemptId, Definition, Json, Op, SagaId,
-    machine::{ActEvent, Command, Event, Phase, ReplyEvent, State, Status, Time},
+    AttemptId, Definition, Json, Op, SagaId, StepOutline,
+    machine::{
+        ActEvent, Arrival, Command, Event, Failure, OpState, Phase, ReplyEvent, State, Status,
+        Time, Turn,
+    },
     planted::{Bug, planted},
     wire::Reply,
 };
@@ -34,6 +41,16 @@ pub(super) enum Message {
     Act(ActEvent),
     /// A service does what it has accepted.
     Finish(AttemptId),
+    /// Somebody publishes an event that steps wait for.
+    Published(usize),
+    /// A kept event is a saga's.
+    Arrived(Arrival),
+    /// A saga has its locks.
+    Granted,
+    /// The outer saga undoes a nested one.
+    Undo(String),
+    /// A nested saga has ended: the outer one looks at it.
+    Look(String),
 }
 
 /// One saga, as the database and the orchestrators know it.
@@ -48,13 +65,42 @@ pub(super) struct Saga {
     /// Events that were new, and the first fact of each.
     pub(super) taken: Vec<(Event, u32)>,
     /// `effect()` of each operation that was sent.
-    pub(super) effects: BTreeMap<(usize, Op), String>,
+    pub(super) effects: BTreeMap<(Arc<str>, Op), String>,
+    /// How often operators had to get it going.
+    pub(super) closed: u32,
+    /// The saga and the step that it is.
+    pub(super) outer: Option<(SagaId, String)>,
+    /// What it answered, and why it turned back.
+    pub(super) output: Option<Json>,
+    pub(super) error: Option<Failure>,
+}
+
+/// An event that somebody publishes for sagas that wait.
+#[derive(Debug, Clone)]
+pub(crate) struct External {
+    pub(crate) subject: String,
+    pub(crate) body: Json,
+}
+
+impl Saga {
+    pub(super) fn plan(&self, id: &AttemptId) -> Option<&StepOutline> {
+        let (outline, state) = (self.definition.outline(), self.store.state());
+        let at = state.position(outline, &id.step)?;
+        outline.steps.get(state.steps[at].plan)
+    }
+
+    pub(super) fn op(&self, id: &AttemptId) -> Option<&OpState> {
+        let state = self.store.state();
+        let at = state.position(self.definition.outline(), &id.step)?;
+        Some(state.steps[at].op(id.op))
+    }
 }
 
 /// What is simulated.
 pub(crate) struct Setting<'a> {
     pub(crate) definition: Arc<Definition>,
     pub(crate) input: Json,
+    pub(crate) events: Vec<External>,
     pub(crate) services: &'a mut dyn Services,
     pub(crate) plot: Plot,
     pub(crate) tape: Tape,
@@ -74,15 +120,21 @@ pub(crate) struct Sim<'a> {
     pub(super) barrier: Barrier,
     pub(super) ledger: Ledger,
     pub(super) sagas: BTreeMap<SagaId, Saga>,
-    trigger: (Arc<Definition>, Json),
+    pub(super) root: Option<SagaId>,
+    pub(super) trigger: (Arc<Definition>, Json),
+    pub(super) externals: Vec<External>,
+    /// Events as they are kept: which of the externals.
+    pub(super) kept: Vec<usize>,
+    /// Nested sagas that began in the transaction under way: their first commands come after it.
+    pub(super) fresh: Vec<(SagaId, Turn)>,
+    /// Which kept events were told to which steps.
+    pub(super) told: BTreeSet<(SagaId, String, i64)>,
     pipe: Vec<(Time, SagaId, Message)>,
     held: Vec<(Fate, SagaId, AttemptId, Message)>,
     /// Commits, publications and acks so far.
     pub(super) writes: u32,
     pub(super) meddle: bool,
     pub(super) heal: bool,
-    /// How often operators had to get a saga going.
-    pub(super) closed: u32,
     log: Option<Vec<String>>,
 }
 
@@ -97,7 +149,8 @@ pub(crate) struct End {
 
 impl<'a> Sim<'a> {
     pub(crate) fn new(setting: Setting<'a>) -> Self {
-        let Setting { definition, input, services, plot, tape, meddle, heal, log } = setting;
+        let Setting { definition, input, events, services, plot, tape, meddle, heal, log } =
+            setting;
         Self {
             now: Time::from_timestamp_millis(EPOCH_MS).unwrap_or_default(),
             tape,
@@ -106,13 +159,17 @@ impl<'a> Sim<'a> {
             barrier: Barrier::default(),
             ledger: Ledger::default(),
             sagas: BTreeMap::new(),
+            root: None,
             trigger: (definition, input),
+            externals: events,
+            kept: Vec::new(),
+            fresh: Vec::new(),
+            told: BTreeSet::new(),
             pipe: Vec::new(),
             held: Vec::new(),
             writes: 0,
             meddle,
             heal,
-            closed: 0,
             log: log.then(Vec::new),
         }
     }
@@ -121,6 +178,7 @@ impl<'a> Sim<'a> {
     pub(crate) fn run(&mut self) -> Kept<End> {
         let id = self.message_id();
         self.pipe.push((self.now, id, Message::Trigger));
+        self.publish_events(id);
         for _ in 0..STEPS_MAX {
             if !self.step()? && !self.release(Fate::AtLast) && !self.close()? {
                 return self.end();
@@ -139,19 +197,23 @@ impl<'a> Sim<'a> {
     }
 
     fn end(&mut self) -> Kept<End> {
-        hold!(!self.sagas.is_empty(), Acked, "the trigger was acked, and no saga began");
-        hold!(self.sagas.len() == 1, Once, "one trigger began {} sagas", self.sagas.len());
+        let roots = self.sagas.values().filter(|saga| saga.outer.is_none()).count();
+        hold!(roots > 0, Acked, "the trigger was acked, and no saga began");
+        hold!(roots == 1, Once, "one trigger began {roots} sagas");
+        let stuck = self.sagas.values().any(|saga| saga.store.state().status == Status::Stuck);
         let mut seen = Seen::new();
-        let mut status = Status::Running;
         for (id, saga) in &self.sagas {
             let read = saga.store.read()?;
             hold!(read == *saga.store.state(), Fold, "the fold of the facts is the state");
-            saga.checker.end(*id, &self.ledger)?;
-            status = read.status;
+            saga.checker.end(*id, &self.ledger, stuck)?;
+            self.nested_end(*id, saga)?;
             for (what, times) in &saga.checker.seen {
                 *seen.entry(*what).or_default() += times;
             }
         }
+        let root = self.root.and_then(|id| self.sagas.get(&id));
+        let status = root.map_or(Status::Running, |saga| saga.store.state().status);
+        *seen.entry(status.as_str()).or_default() += 1;
         let happened = self.plot.happened().collect();
         Ok(End { status, seen, writes: self.writes, happened })
     }
@@ -211,6 +273,7 @@ impl<'a> Sim<'a> {
             }
             Message::Command(command) => self.serve(&command)?,
             Message::Finish(id) => self.finish(&id),
+            other => self.deliver_own(saga, other)?,
         }
         Ok(())
     }
@@ -221,7 +284,8 @@ impl<'a> Sim<'a> {
             return self.handle(id, &Event::StartedAgain);
         }
         let (definition, input) = self.trigger.clone();
-        self.begin(id, definition, input)
+        self.root.get_or_insert(id);
+        self.begin(id, &definition, &input)
     }
 
     /// A service takes a command: barrier, business and reply in one transaction.
@@ -251,7 +315,11 @@ impl<'a> Sim<'a> {
                 self.answer(id, Reply::Retry { message: "try again".into(), after: None });
             }
             Outcome::Accepted(later) => {
-                self.barrier.leave(id, &Reply::Pending);
+                if naive {
+                    self.ledger.entry(id).naive = true;
+                } else {
+                    self.barrier.leave(id, &Reply::Pending);
+                }
                 self.answer(id, Reply::Pending);
                 if let Some(delay) = later {
                     self.pipe.push((self.now + delay, id.saga, Message::Finish(id.clone())));
@@ -271,22 +339,22 @@ impl<'a> Sim<'a> {
             None => {}
         }
         let Some(saga) = self.sagas.get(&id.saga) else { return Outcome::Broke };
-        let outline = saga.definition.outline();
-        let Some(at) = outline.position(&id.step) else { return Outcome::Broke };
-        self.services.run(&Task { id, plan: &outline.steps[at], body, action })
+        let Some(plan) = saga.plan(id) else { return Outcome::Broke };
+        self.services.run(&Work { id, plan, body, action })
     }
 
     /// Commits the business, the barrier's row and the reply.
     fn settle(&mut self, id: &AttemptId, reply: Reply, naive: bool) {
         let refused_undo = id.op == Op::Compensation && matches!(reply, Reply::Rejected { .. });
         let forgets = planted(Bug::RejectionIsForgotten) && matches!(reply, Reply::Rejected { .. });
-        if naive || refused_undo || forgets {
+        if naive {
+            self.ledger.entry(id).naive = true;
+        } else if refused_undo || forgets {
             self.barrier.roll_back();
         } else if !self.barrier.leave(id, &reply) {
             self.barrier.roll_back();
             return self.answer(id, Reply::Retry { message: "left twice".into(), after: None });
         }
-        self.ledger.entry(id).naive = naive;
         if matches!(reply, Reply::Ok(_)) {
             if planted(Bug::ReplyBeforeCommit) && self.tape.chance(10) {
                 self.barrier.by_hand(id, None); // it died between the two
@@ -304,9 +372,8 @@ impl<'a> Sim<'a> {
             return self.answer(id, reply);
         }
         let Some(saga) = self.sagas.get(&id.saga) else { return };
-        let outline = saga.definition.outline();
-        let Some(at) = outline.position(&id.step) else { return };
-        let task = Task { id, plan: &outline.steps[at], body: "", action: None };
+        let Some(plan) = saga.plan(id) else { return };
+        let task = Work { id, plan, body: "", action: None };
         let reply = self.services.finish(&task);
         self.settle(id, reply, naive);
     }
@@ -314,9 +381,9 @@ impl<'a> Sim<'a> {
     /// An effect has one id, whatever attempt does it: others dedup by it.
     fn same_effect(&mut self, id: &AttemptId) -> Kept {
         let Some(saga) = self.sagas.get_mut(&id.saga) else { return Ok(()) };
-        let at = saga.definition.outline().position(&id.step).unwrap_or(usize::MAX);
         let effect = id.effect();
-        let known = saga.effects.entry((at, id.op)).or_insert_with(|| effect.clone());
+        let key = (Arc::clone(&id.step), id.op);
+        let known = saga.effects.entry(key).or_insert_with(|| effect.clone());
         hold!(*known == effect, Wire, "one effect has two ids: {known} and {effect}");
         Ok(())
     }
@@ -326,9 +393,8 @@ impl<'a> Sim<'a> {
             return self.note(|| "       and its reply is lost for ever".to_owned());
         }
         let Some(saga) = self.sagas.get(&id.saga) else { return };
-        let outline = saga.definition.outline();
-        let Some(at) = outline.position(&id.step) else { return };
-        let (step, service) = (Arc::clone(&id.step), outline.steps[at].service.clone());
+        let Some(plan) = saga.plan(id) else { return };
+        let (step, service) = (Arc::clone(&id.step), plan.service.clone());
         let event = ReplyEvent { step, op: id.op, attempt: id.attempt, service, reply };
         let fate = self.plot.reply(id);
         self.fated(fate, id, Message::Reply(id.clone(), event));
@@ -357,9 +423,7 @@ impl<'a> Sim<'a> {
     }
 
     fn deadline(&self, id: &AttemptId) -> Option<Time> {
-        let saga = self.sagas.get(&id.saga)?;
-        let at = saga.definition.outline().position(&id.step)?;
-        saga.store.state().steps.get(at)?.op(id.op).due
+        self.sagas.get(&id.saga)?.op(id)?.due
     }
 
     /// Lets go what was held back: for ever, or until its action is given up.
@@ -378,8 +442,7 @@ impl<'a> Sim<'a> {
 
     fn gave_up(&self, id: &AttemptId) -> bool {
         let Some(saga) = self.sagas.get(&id.saga) else { return true };
-        let at = saga.definition.outline().position(&id.step);
-        let phase = at.map(|at| saga.store.state().steps[at].op(id.op).phase);
+        let phase = saga.op(id).map(|op| op.phase);
         !matches!(phase, Some(Phase::InFlight | Phase::Backoff | Phase::Pending))
     }
 
@@ -399,6 +462,17 @@ impl<'a> Sim<'a> {
             [1, 1, 1, 1, 1, 2, 3, 10, 10, 20, 300, 1_000, 5_000, 30_000, 120_000, 100_000_000]
                 [self.tape.pick(16)];
         self.pipe.push((self.now + Duration::from_millis(delay), saga, message));
+    }
+
+    /// In some time.
+    pub(super) fn post_in(&mut self, delay: Duration, saga: SagaId, message: Message) {
+        self.pipe.push((self.now + delay, saga, message));
+    }
+
+    /// Once nothing else happens.
+    pub(super) fn hold_back(&mut self, saga: SagaId, message: Message) {
+        let id = AttemptId { saga, step: "".into(), op: Op::Action, attempt: 1 };
+        self.held.push((Fate::AtLast, saga, id, message));
     }
 
     /// At once, before whatever is under way.
@@ -430,6 +504,13 @@ impl std::fmt::Display for Told<'_> {
             Message::Reply(id, event) => write!(f, "reply   {}  {:?}", short(id), event.reply),
             Message::Act(event) => write!(f, "act     {:?} by {}", event.act, event.by),
             Message::Finish(id) => write!(f, "finish  {}", short(id)),
+            Message::Published(n) => write!(f, "event   {n} is published"),
+            Message::Arrived(arrival) => {
+                write!(f, "event   {} for {}", arrival.event, arrival.step)
+            }
+            Message::Granted => write!(f, "locks granted"),
+            Message::Undo(_) => write!(f, "undo    by the outer saga"),
+            Message::Look(step) => write!(f, "ended   the nested saga {step}"),
         }
     }
 }

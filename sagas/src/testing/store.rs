@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// Adds facts, as they are written and read back.
-    pub(crate) fn commit(&mut self, facts: &[Fact]) -> Kept {
+    pub(crate) fn commit(&mut self, facts: &[Fact], next: &State) -> Kept {
         if planted(Bug::NoVersionCheck) {
             // The last writer wins.
             let first = facts.first().map_or(0, |fact| usize::try_from(fact.seq).unwrap_or(0));
@@ -88,10 +88,10 @@ impl Store {
         }
         for fact in facts {
             hold!(fact.seq == self.seq(), Fold, "facts are numbered without gaps: {fact:?}");
-            let row = Row::of(Record::of(self.definition.outline(), fact));
+            let row = Row::of(Record::of(self.definition.outline(), next, fact));
             hold!(row.is_some(), Fold, "a fact cannot be stored: {fact:?}");
             self.rows.extend(row);
-            let stored = self.rows.last().and_then(|row| self.fact(row));
+            let stored = self.rows.last().and_then(|row| self.fact(row, &self.folded));
             let Some(stored) = stored else {
                 hold!(false, Fold, "a stored fact cannot be read: {fact:?}");
                 continue;
@@ -101,8 +101,8 @@ impl Store {
         Ok(())
     }
 
-    fn fact(&self, row: &Row) -> Option<Fact> {
-        row.record()?.into_fact(self.definition.outline()).ok()
+    fn fact(&self, row: &Row, before: &State) -> Option<Fact> {
+        row.record()?.into_fact(self.definition.outline(), before).ok()
     }
 
     /// The state as a turn loads it.
@@ -115,7 +115,7 @@ impl Store {
         let outline = self.definition.outline();
         let mut state = State::new(outline, self.id, self.input.clone());
         for row in &self.rows {
-            let fact = self.fact(row);
+            let fact = self.fact(row, &state);
             hold!(fact.is_some(), Fold, "the stored fact {} cannot be read", row.seq);
             fact.iter().for_each(|fact| state.apply(outline, fact));
         }

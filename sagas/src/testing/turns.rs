@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     AttemptId, Definition, Json, Op, SagaId,
-    machine::{Act, Decision, Event, Phase, ReplyEvent, Send, State, Turn, command, decide, start},
+    machine::{
+        Act, Decision, Event, Phase, ReplyEvent, Send, State, Turn, child, command, decide, start,
+    },
     planted::{Bug, planted},
     wire::Reply,
 };
@@ -45,20 +47,11 @@ impl Sim<'_> {
     pub(super) fn begin(
         &mut self,
         id: SagaId,
-        definition: Arc<Definition>,
-        input: Json,
+        definition: &Arc<Definition>,
+        input: &Json,
     ) -> Kept<bool> {
-        let turn = start(&definition, id, input.clone(), self.now);
-        let saga = Saga {
-            store: Store::new(Arc::clone(&definition), id, input),
-            replicas: [None, None],
-            checker: Checker::new(definition.outline()),
-            definition,
-            unpublished: Vec::new(),
-            taken: Vec::new(),
-            effects: BTreeMap::new(),
-        };
-        self.sagas.insert(id, saga);
+        let turn = start(definition, id, input.clone(), self.now);
+        self.sagas.insert(id, Saga::new(definition, id, input, None));
         let acked = self.write(id, 0, &Event::StartedAgain, &turn)?;
         if self.saga(id)?.store.seq() == 0 {
             self.sagas.remove(&id);
@@ -89,7 +82,7 @@ impl Sim<'_> {
                     let acked = self.write(id, replica, event, &turn)?;
                     return self.heard(id, event, acked);
                 }
-                Decision::Known(_) if *event == Event::Wake && !fresh => {}
+                Decision::Known(_) if !fresh && needs_fresh(event) => {}
                 Decision::Known(sends) => {
                     saga.checker.saw("known");
                     let published = self.publish(id, &state, &sends)?.is_ok();
@@ -123,10 +116,7 @@ impl Sim<'_> {
         if let Event::Reply(ReplyEvent { step, op, attempt, reply: Reply::Ok(_), .. }) = event
             && acked
         {
-            let saga = self.saga(id)?;
-            if let Some(at) = saga.definition.outline().position(step) {
-                saga.checker.heard_ok(at, *op, *attempt)?;
-            }
+            self.saga(id)?.checker.heard_ok(step, *op, *attempt)?;
         }
         Ok(acked)
     }
@@ -144,7 +134,7 @@ impl Sim<'_> {
                     hold!(refused, Operators, "two acts on {event:?}: {again:?}");
                 }
             }
-            Event::Reply(_) => {
+            Event::Reply(_) | Event::Arrived(_) | Event::Child(_) | Event::Granted => {
                 let again = decide(&saga.definition, &turn.next, event, self.now);
                 let known = matches!(again, Decision::Known(_));
                 hold!(known, Again, "{event:?} was new twice: {again:?}");
@@ -174,8 +164,15 @@ impl Sim<'_> {
         if planted(Bug::AckBeforePublish) && self.ack(id, event, turn)?.is_err() {
             return Ok(true);
         }
+        let fresh = std::mem::take(&mut self.fresh);
         if self.publish(id, &turn.next, &sends)?.is_err() {
             return Ok(false);
+        }
+        for (child, turn) in fresh {
+            let sends: Vec<_> = turn.facts.iter().flat_map(|f| f.next.sends.clone()).collect();
+            if self.publish(child, &turn.next, &sends)?.is_err() {
+                return Ok(false);
+            }
         }
         self.saga(id)?.replicas[replica] = Some(turn.next.clone());
         if self.ack(id, event, turn)?.is_err() {
@@ -189,24 +186,43 @@ impl Sim<'_> {
             return Ok(Err(Crashed));
         }
         self.writes += 1;
+        self.keep(id, event, turn)?;
+        self.release(Fate::AfterGivenUp);
+        Ok(self.crashes())
+    }
+
+    /// One transaction: the facts of a turn, the nested sagas that it begins, and what others have
+    /// to know of it.
+    pub(super) fn keep(&mut self, id: SagaId, event: &Event, turn: &Turn) -> Kept {
         let saga = self.saga(id)?;
         saga.checker.turn(&turn.facts, &turn.next)?;
-        saga.store.commit(&turn.facts)?;
+        saga.store.commit(&turn.facts, &turn.next)?;
         let folded = *saga.store.state() == turn.next;
         hold!(folded, Fold, "{:#?} is not {:#?}", saga.store.state(), turn.next);
-        let outline = saga.definition.outline();
+        let definition = Arc::clone(&saga.definition);
+        let mut orders = Vec::new();
         for fact in &turn.facts {
+            saga.output = fact.next.output.clone().or(saga.output.take());
+            saga.error = fact.next.error.clone().or(saga.error.take());
             for send in &fact.next.sends {
-                let step = outline.steps[send.step].name.as_str().into();
-                let sent = AttemptId { saga: id, step, op: send.op, attempt: send.attempt };
-                saga.unpublished.push((fact.seq, sent));
+                let step = turn.next.name(definition.outline(), send.step);
+                if let Some(order) = child(&definition, &turn.next, send) {
+                    orders.push((step, order));
+                } else if command(&definition, &turn.next, send).is_some() {
+                    let step = step.as_str().into();
+                    let sent = AttemptId { saga: id, step, op: send.op, attempt: send.attempt };
+                    saga.unpublished.push((fact.seq, sent));
+                }
             }
         }
         if let Some(first) = turn.facts.first() {
             saga.taken.push((event.clone(), first.seq));
         }
-        self.release(Fate::AfterGivenUp);
-        Ok(self.crashes())
+        for (step, order) in orders {
+            self.order(id, step, order)?;
+        }
+        self.follow(id, turn.next.status);
+        Ok(())
     }
 
     fn publish(&mut self, id: SagaId, state: &State, sends: &[Send]) -> Kept<Result<(), Crashed>> {
@@ -214,6 +230,10 @@ impl Sim<'_> {
         hold!(quiet, Operators, "published while it is paused: {sends:?}");
         for send in sends {
             let saga = self.saga(id)?;
+            let plan = state.steps.get(send.step).map_or(0, |step| step.plan);
+            if !saga.definition.outline().steps[plan].task.is_call() {
+                continue;
+            }
             let Some(command) = command(&saga.definition, state, send) else {
                 hold!(false, Wire, "what is sent is not in flight: {send:?}");
                 continue;
@@ -226,6 +246,9 @@ impl Sim<'_> {
             saga.unpublished.retain(|(_, sent)| *sent != command.id);
             if self.plot.cancels(&command.id) {
                 self.cancels(id);
+            }
+            if self.plot.overdue(&command.id) {
+                self.passes_deadline(id);
             }
             let (sent, fate) = (command.id.clone(), self.plot.command(&command.id));
             self.fated(fate, &sent, Message::Command(command));
@@ -249,26 +272,23 @@ impl Sim<'_> {
         Ok(self.crashes())
     }
 
-    /// An event that comes again is acked: what it sent at first, and is still in flight, is
-    /// published by now.
+    /// A message that comes again is acked: what it sent at first, and is still in flight, is
+    /// published by now. What the database wakes is left to its timers.
     fn audit_known(&mut self, id: SagaId, event: &Event) -> Kept {
         let saga = self.saga(id)?;
-        if saga.unpublished.is_empty() || *event == Event::Wake {
+        if saga.unpublished.is_empty() || needs_fresh(event) {
             return Ok(());
         }
         let Some((_, seq)) = saga.taken.iter().find(|(taken, _)| taken == event) else {
             return Ok(());
         };
-        let state = saga.store.state();
-        let outline = saga.definition.outline();
         let open = |sent: &AttemptId| {
-            outline.position(&sent.step).is_some_and(|at| {
-                let op = state.steps[at].op(sent.op);
+            saga.op(sent).is_some_and(|op| {
                 op.phase == Phase::InFlight && op.sent_by == *seq && op.attempt == sent.attempt
             })
         };
         let lost = saga.unpublished.iter().find(|(by, sent)| by == seq && open(sent));
-        let paused = state.paused;
+        let paused = saga.store.state().paused;
         hold!(paused || lost.is_none(), Acked, "acked before {lost:?} was published: {event:?}");
         Ok(())
     }
@@ -277,13 +297,15 @@ impl Sim<'_> {
     pub(super) fn foreign(&mut self) -> Kept {
         for saga in self.sagas.values() {
             let state = saga.store.state();
-            for (plan, step) in saga.definition.outline().steps.iter().zip(&state.steps) {
+            let outline = saga.definition.outline();
+            for (at, step) in state.steps.iter().enumerate() {
+                let (plan, name) = (&outline.steps[step.plan], state.name(outline, at));
                 for op in [Op::Action, Op::Compensation] {
                     let next = step.op(op).attempt + 1;
                     let other = if plan.service == "nobody" { "somebody" } else { "nobody" };
                     let replies = [
-                        (plan.name.as_str(), plan.service.as_str(), next),
-                        (plan.name.as_str(), other, 1),
+                        (name.as_str(), plan.service.as_str(), next),
+                        (name.as_str(), other, 1),
                         ("no-such-step", plan.service.as_str(), 1),
                     ];
                     for (step, service, attempt) in replies {
@@ -298,6 +320,35 @@ impl Sim<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether an event is known only to a state that is not outdated: an older one may not have asked
+/// for it yet.
+const fn needs_fresh(event: &Event) -> bool {
+    !matches!(event, Event::Reply(_) | Event::StartedAgain)
+}
+
+impl Saga {
+    pub(super) fn new(
+        definition: &Arc<Definition>,
+        id: SagaId,
+        input: &Json,
+        outer: Option<(SagaId, String)>,
+    ) -> Self {
+        Self {
+            definition: Arc::clone(definition),
+            store: Store::new(Arc::clone(definition), id, input.clone()),
+            replicas: [None, None],
+            checker: Checker::new(Arc::clone(definition)),
+            unpublished: Vec::new(),
+            taken: Vec::new(),
+            effects: BTreeMap::new(),
+            closed: 0,
+            outer,
+            output: None,
+            error: None,
+        }
     }
 }
 

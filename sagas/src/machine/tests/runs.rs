@@ -1,0 +1,167 @@
+//! Random plans in a random world: every saga ends as promised, whatever goes wrong.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::{
+    crowd::Crowd,
+    plans::{Drawn, Taste, plan},
+};
+use crate::{
+    Json,
+    machine::Status,
+    testing::{
+        Breach, Dice, End, Guarantee, Kept, Planned, Plot, Seen, Setting, Sim, Tape, everywhere,
+        share, words,
+    },
+};
+
+/// Seeded runs of the whole suite; `AMENDS_SEEDS` asks for more or fewer.
+const SEEDS: u64 = 100_000;
+
+/// Accidents of one run, at most.
+const ACCIDENTS_MAX: usize = 400;
+
+/// A run, drawn from its seed.
+pub(super) struct Run {
+    pub(super) plan: Arc<Drawn>,
+    dice: Dice,
+    faults: Vec<Planned>,
+    accidents: u32,
+    meddle: bool,
+    heal: bool,
+    good: bool,
+}
+
+impl Run {
+    pub(super) fn draw(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let plan = plan(&mut dice, Taste { rich: seed % 4 != 0, patient: false });
+        let all = everywhere(&plan.outline, |_| false);
+        let mut faults = Vec::new();
+        for _ in 0..dice.pick(4) {
+            let crash = Planned::crash(u32::try_from(dice.pick(60)).unwrap());
+            let other = all.get(dice.pick(all.len() + 4)).cloned();
+            faults.push(other.unwrap_or(crash));
+        }
+        Self {
+            faults,
+            accidents: u32::try_from(dice.pick(ACCIDENTS_MAX)).unwrap(),
+            meddle: dice.chance(2),
+            heal: dice.pick(4) > 0,
+            good: dice.chance(4),
+            plan,
+            dice,
+        }
+    }
+
+    fn setting<'a>(&self, crowd: &'a mut Crowd, log: bool) -> Setting<'a> {
+        let mut dice = self.dice.clone();
+        Setting {
+            definition: Arc::new(self.plan.definition()),
+            input: Json::trusted("{}"),
+            events: Drawn::events(&self.plan),
+            services: crowd,
+            plot: Plot::new(&self.faults),
+            tape: Tape::new(dice.next(), self.accidents),
+            meddle: self.meddle,
+            heal: self.heal,
+            log,
+        }
+    }
+
+    pub(super) fn run(&self, log: bool) -> (Kept<End>, String) {
+        let mut crowd = Crowd::new(self.dice.clone(), self.good, &self.plan);
+        let run = || {
+            let mut sim = Sim::new(self.setting(&mut crowd, log));
+            let end = sim.run();
+            (end, if log { sim.tell(None) } else { String::new() })
+        };
+        let (end, told) = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            (Err(Breach::new(Guarantee::Panic, words(&*panic))), String::new())
+        });
+        (end.and_then(|end| self.ended(end)), told)
+    }
+
+    fn ended(&self, end: End) -> Kept<End> {
+        if end.status.ended() || !self.heal {
+            return Ok(end);
+        }
+        let what = format!("operators healed it, and it is {}", end.status);
+        Err(Breach::new(Guarantee::Ends, what))
+    }
+
+    /// The same run with the fewest accidents that still break something.
+    fn smallest(mut self) -> Self {
+        let all = self.accidents;
+        for accidents in 0..all {
+            self.accidents = accidents;
+            if self.run(false).0.is_err() {
+                return self;
+            }
+        }
+        self.accidents = all;
+        self
+    }
+}
+
+/// What a failing seed looks like.
+fn tell(seed: u64) -> String {
+    let run = Run::draw(seed).smallest();
+    let (end, told) = run.run(true);
+    let faults: Vec<_> = run.faults.iter().map(Planned::to_string).collect();
+    let breach = end.err().map_or_else(String::new, |breach| breach.to_string());
+    format!(
+        "seed {seed}, {} accidents, operators {}, faults {faults:?}\n{breach}\n{}\n{told}",
+        run.accidents, run.meddle, run.plan.outline
+    )
+}
+
+fn asked() -> Option<u64> {
+    std::env::var("AMENDS_SEEDS").ok()?.parse().ok()
+}
+
+#[test]
+fn every_saga_ends_as_promised() {
+    if let Some(seed) = std::env::var("AMENDS_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        panic!("{}", tell(seed));
+    }
+    let seeds: Vec<_> = (0..asked().unwrap_or(SEEDS)).collect();
+    let (mut seen, mut planned, mut happened) = (Seen::new(), 0, 0);
+    for (seed, end) in seeds.iter().zip(share(&seeds, |seed| Run::draw(*seed).run(false).0)) {
+        let Ok(end) = end else { panic!("{}", tell(*seed)) };
+        planned += end.happened.len();
+        happened += end.happened.iter().filter(|happened| **happened).count();
+        for (what, times) in end.seen {
+            *seen.entry(what).or_default() += times;
+        }
+    }
+    println!("{happened} of {planned} faults, {seen:#?}");
+    assert!(happened * 4 > planned, "{happened} of {planned} planned faults happened");
+    assert_rich(&seen, seeds.len());
+}
+
+/// The runs are worth something: all that can happen does happen in them. So many times in 1,000.
+fn assert_rich(seen: &Seen, runs: usize) {
+    let rich: &[(&str, usize)] = &[("completed", 50)];
+    for (what, least) in rich {
+        let times = seen.get(what).copied().unwrap_or(0);
+        assert!(times * 1_000 >= least * runs, "{what}: {times} times in {runs} runs: {seen:?}");
+    }
+}
+
+#[test]
+fn without_accidents_a_good_saga_completes() {
+    for seed in 0..1_000 {
+        let mut run = Run::draw(seed);
+        run.plan = plan(&mut Dice::new(seed), Taste { rich: seed % 2 == 0, patient: true });
+        (run.faults, run.accidents, run.good, run.meddle) = (Vec::new(), 0, true, false);
+        let (end, told) = run.run(true);
+        let end = end.unwrap_or_else(|breach| panic!("seed {seed}\n{breach}\n{told}"));
+        assert_eq!(end.status, Status::Completed, "seed {seed}\n{}\n{told}", run.plan.outline);
+        let steps = run.plan.outline.steps.len();
+        assert!(seed % 2 == 0 || end.seen["done"] == steps, "seed {seed}\n{told}");
+    }
+}
