@@ -1,10 +1,62 @@
 //! Bugs that tests plant, one at a time, to prove that the checkers of [`crate::testing`] find them.
 //! Outside of this crate's own tests no bug is ever planted, and the compiler removes the question.
 
-/// A bug of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Bug {
-    // The barrier of a participant.
+macro_rules! bugs {
+    ($($bug:ident),+ $(,)?) => {
+        /// A bug of the protocol.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Bug {
+            $($bug),+
+        }
+
+        #[cfg(test)]
+        impl Bug {
+            pub(crate) const ALL: &[Self] = &[$(Self::$bug),+];
+        }
+    };
+}
+
+bugs! {
+    // What the machine decides.
+    UnknownIsFailure,
+    LateSuccessIsDropped,
+    LateReplyOfStuckStepIsDropped,
+    UndoneInForwardOrder,
+    UndoneWhileSiblingIsInFlight,
+    RejectedStepIsUndone,
+    OldUndoingCountsAfterLateSuccess,
+    UndoneWithoutOutput,
+    NextStageTooEarly,
+    TurnedBackAndStillRepeats,
+    DoneTwice,
+    OldAttemptBreaksNewOne,
+    AnotherServiceMayAnswer,
+    UnsentAttemptMayAnswer,
+    RepeatedEventSendsNothing,
+    NoTimer,
+    NeverGivesUp,
+    GivesUpEarly,
+    AttemptNumberIsReused,
+    TimeLimitIsIgnored,
+    GivenUpIsNotStuck,
+    NoReasonIsGiven,
+    FoldForgetsSends,
+    StaleActIsTaken,
+    CancelledAfterPivot,
+    SentWhilePaused,
+    ListRunsAllAtOnce,
+    ListIsNotUndone,
+    EventIsTakenTwice,
+    NestedSagaIsNotUndone,
+    NestedSagasShareAnId,
+    LocksAreIgnored,
+    DeadlineIsIgnored,
+    DeadlineAfterTheEnd,
+    // Ids and delays.
+    AttemptInEffectId,
+    IdOfDelivery,
+    NoDelay,
+    // The barrier of a service.
     AttemptInBarrierKey,
     NoTombstone,
     RejectedIsUndone,
@@ -19,7 +71,7 @@ pub(crate) enum Bug {
     PublishBeforeCommit,
     NoVersionCheck,
     OutdatedIsBuried,
-    IdOfDelivery,
+    EndOfNestedSagaIsNotTold,
 }
 
 /// Whether the bug is planted.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::planted::{Bug, planted};
+
 /// How often and how fast an operation is repeated. Delays grow by doubling from `first` to `cap`;
 /// each is then spread over its upper half by a hash of effect id and attempt, so that sagas which
 /// broke together do not come back together, and the same saga always gets the same delays.
@@ -64,6 +66,9 @@ impl Retry {
     /// The delay after attempt `attempt` (from 1) broke. Total: every input has an answer.
     #[must_use]
     pub fn delay(&self, attempt: u32, effect_id: &str) -> Duration {
+        if planted(Bug::NoDelay) {
+            return Duration::ZERO;
+        }
         let doublings = attempt.saturating_sub(1).min(32);
         let full = self.first_ms.saturating_mul(1 << doublings).min(self.cap_ms).max(1);
         let half = full / 2;

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::{Fact, Kind, Send, Status, Time};
-use crate::{Json, Op, Outline, SagaId, StepKind, StepOutline, outline::element_name};
+use crate::{
+    Json, Op, Outline, SagaId, StepKind, StepOutline,
+    outline::element_name,
+    planted::{Bug, planted},
+};
 
 /// Where one operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,8 +38,9 @@ pub enum Phase {
 impl Phase {
     /// Whether it waits to be settled.
     #[must_use]
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::InFlight | Self::Backoff | Self::Pending | Self::GivenUp)
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::InFlight | Self::Backoff | Self::Pending)
+            || (matches!(self, Self::GivenUp) && !planted(Bug::LateReplyOfStuckStepIsDropped))
     }
 
     /// Whether it needs nothing more.
@@ -209,7 +214,7 @@ impl State {
         if let Some(status) = fact.next.status {
             self.enter(outline, status, fact.next.error.is_some());
         }
-        for send in &fact.next.sends {
+        for send in fact.next.sends.iter().filter(|_| !planted(Bug::FoldForgetsSends)) {
             self.sent(outline, send, fact.at);
         }
         self.seq = self.seq.saturating_add(1);
@@ -373,7 +378,7 @@ impl State {
             _ => false,
         };
         self.queued = (self.queued || status == Status::Queued) && !turns;
-        if status.ended() {
+        if status.ended() && !planted(Bug::DeadlineAfterTheEnd) {
             self.deadline = None;
         }
         if !turns || self.turned {
@@ -381,6 +386,9 @@ impl State {
         }
         self.turned = true;
         self.deadline = None;
+        if planted(Bug::TurnedBackAndStillRepeats) {
+            return;
+        }
         for step in &mut self.steps {
             if matches!(step.action.phase, Phase::Backoff | Phase::Pending)
                 || step.action.is_repeated()
@@ -407,7 +415,7 @@ impl State {
         }
         state.attempt = send.attempt;
         state.first_sent = state.first_sent.or(Some(at));
-        state.due = send.due;
+        state.due = send.due.filter(|_| !planted(Bug::NoTimer));
         state.sent_by = seq;
     }
 
@@ -425,7 +433,11 @@ impl State {
 /// Where an operation stands that is given up. Waiting has no effect that could be unknown.
 fn lost(plan: &StepOutline, op: Op) -> Phase {
     match (op, plan.kind) {
-        (Op::Action, StepKind::Compensatable) if plan.task.has_effect() => Phase::Unknown,
+        (Op::Action, StepKind::Compensatable)
+            if plan.task.has_effect() && !planted(Bug::UnknownIsFailure) =>
+        {
+            Phase::Unknown
+        }
         (Op::Action, StepKind::Compensatable) => Phase::Rejected,
         _ => Phase::GivenUp,
     }

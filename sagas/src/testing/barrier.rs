@@ -85,8 +85,9 @@ impl Barrier {
 
     fn enter_action(&self, id: &AttemptId, action: Option<Reply>) -> Verdict {
         let undone = self.rows.contains_key(&key(id, Op::Compensation));
-        if (undone || is_compensated(action.as_ref())) && !planted(Bug::ActionAfterItsUndo) {
-            return Verdict::Void(compensated());
+        if undone || is_compensated(action.as_ref()) {
+            let runs = planted(Bug::ActionAfterItsUndo);
+            return if runs { Verdict::Run(None) } else { Verdict::Void(compensated()) };
         }
         match action {
             None => Verdict::Run(None),

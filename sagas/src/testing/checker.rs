@@ -72,6 +72,12 @@ impl Checker {
         (0..self.books.len()).find(|at| self.name(*at) == name)
     }
 
+    /// The steps that were asked for; a list when one of its elements was.
+    pub(super) fn asked(&self) -> impl Iterator<Item = String> + '_ {
+        let asked = (0..self.books.len()).filter(|at| self.books[*at].action.asked > 0);
+        asked.map(|at| self.plan(at).name.clone())
+    }
+
     pub(crate) fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }

@@ -1,8 +1,8 @@
 //! What can go wrong, as data.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use crate::{Op, Outline, StepKind, StepOutline};
+use crate::{Definition, Op, Outline, StepKind, StepOutline, Task};
 
 /// Something that goes wrong once in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,48 +74,74 @@ impl Planned {
         Self { fault: Fault::Crash(after), at: None }
     }
 
+    /// Whether it is meant for one of these steps, or for no step.
+    pub(crate) fn is_at(&self, steps: &BTreeSet<String>) -> bool {
+        self.at.as_ref().is_none_or(|(step, _)| steps.contains(step))
+    }
+
+    /// Whether it is meant for this half of this step, or of an element of this list.
     pub(crate) fn hits(&self, step: &str, op: Op) -> bool {
-        self.at.as_ref().is_some_and(|(name, half)| *half == op && name == step)
+        let element = |rest: &str| rest.strip_prefix('.').is_some_and(|n| n.parse::<u32>().is_ok());
+        self.at.as_ref().is_some_and(|(name, half)| {
+            *half == op
+                && step.strip_prefix(name).is_some_and(|rest| rest.is_empty() || element(rest))
+        })
     }
 }
 
-/// All faults at all steps of a plan, but crashes: how many writes there are shows only in a run.
-/// `never_rejects` says which steps' services cannot say no.
+/// All faults at all steps of a plan and of the sagas within it, but crashes: how many writes there
+/// are shows only in a run. `never_rejects` says which steps' services cannot say no.
 pub(crate) fn everywhere(
-    outline: &Outline,
+    definition: &Definition,
     never_rejects: impl Fn(&StepOutline) -> bool,
 ) -> Vec<Planned> {
     let mut all = Vec::new();
-    for step in &outline.steps {
-        let mut add = |op, faults: &[Fault]| {
-            let planned =
-                |fault: &Fault| Planned { fault: *fault, at: Some((step.name.clone(), op)) };
-            all.extend(faults.iter().map(planned));
-        };
-        let common = |attempts: u32| {
-            let mut faults = vec![
-                Fault::Fails(1),
-                Fault::Fails(attempts),
-                Fault::LostCommand,
-                Fault::LostReply,
-                Fault::Duplicate,
-                Fault::LateCommand,
-                Fault::LateReply,
-                Fault::Unreachable,
-            ];
-            faults.dedup();
-            faults
-        };
-        add(Op::Action, &common(step.retry.attempts()));
-        add(Op::Action, &[Fault::LateSuccess, Fault::Cancel]);
-        if step.kind != StepKind::Retriable && !never_rejects(step) {
-            add(Op::Action, &[Fault::Rejected]);
-        }
-        if step.kind == StepKind::Compensatable {
-            add(Op::Compensation, &common(step.compensation_retry.attempts()));
+    let children = definition.children();
+    let outlines = children.iter().map(|child| child.outline());
+    for outline in std::iter::once(definition.outline()).chain(outlines) {
+        for step in &outline.steps {
+            let mut add = |op, faults: Vec<Fault>| {
+                let at = |fault| Planned { fault, at: Some((step.name.clone(), op)) };
+                all.extend(faults.into_iter().map(at));
+            };
+            let may_reject = step.kind != StepKind::Retriable && !never_rejects(step);
+            add(Op::Action, of_action(outline, step, may_reject));
+            if step.kind == StepKind::Compensatable && step.task.is_call() {
+                add(Op::Compensation, of_both(step.compensation_retry.attempts()));
+            }
         }
     }
+    all.sort();
+    all.dedup();
     all
+}
+
+fn of_action(outline: &Outline, step: &StepOutline, may_reject: bool) -> Vec<Fault> {
+    match step.task {
+        Task::Event { .. } => vec![Fault::EarlyEvent, Fault::Duplicate, Fault::LateEvent],
+        Task::Call => {
+            let mut faults = of_both(step.retry.attempts());
+            faults.extend([Fault::LateSuccess, Fault::Cancel]);
+            faults.extend(may_reject.then_some(Fault::Rejected));
+            faults.extend(outline.deadline_ms.map(|_| Fault::Deadline));
+            faults
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What can happen to an action as well as to a compensation.
+fn of_both(attempts: u32) -> Vec<Fault> {
+    vec![
+        Fault::Fails(1),
+        Fault::Fails(attempts),
+        Fault::LostCommand,
+        Fault::LostReply,
+        Fault::Duplicate,
+        Fault::LateCommand,
+        Fault::LateReply,
+        Fault::Unreachable,
+    ]
 }
 
 impl fmt::Display for Planned {

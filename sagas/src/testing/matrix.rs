@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -16,7 +17,7 @@ use super::{
     model::{Effect, Handlers, Invariant, Model},
     plot::Plot,
     report::{Coverage, Failed},
-    sim::{End, Setting, Sim},
+    sim::{End, External, Setting, Sim},
     tape::{Dice, Tape},
 };
 use crate::{Compensatable, Definition, Json, Saga, Step, machine::Status, wire::Undo};
@@ -36,6 +37,7 @@ pub struct FaultMatrix<W> {
     definition: Arc<Definition>,
     key: Option<String>,
     input: Json,
+    events: Vec<External>,
     world: Arc<dyn Fn() -> W + Send + Sync>,
     handlers: Handlers<W>,
     invariants: Vec<Invariant<W>>,
@@ -123,6 +125,7 @@ impl FaultMatrix<()> {
             definition,
             key,
             input,
+            events: Vec::new(),
             world: Arc::new(|| ()),
             handlers: Handlers::new(),
             invariants: Vec::new(),
@@ -137,6 +140,7 @@ impl FaultMatrix<()> {
             definition: self.definition,
             key: self.key,
             input: self.input,
+            events: self.events,
             world: Arc::new(world),
             handlers: Handlers::new(),
             invariants: Vec::new(),
@@ -166,6 +170,24 @@ impl<W: Clone> FaultMatrix<W> {
         compensate: impl Fn(&mut W, &Effect, Undo<S::Input, S::Output>) + Send + Sync + 'static,
     ) -> Self {
         self.handlers.compensate::<S>(compensate);
+        self
+    }
+
+    /// This step's service answers `pending`, and does the action after `delay`.
+    pub fn deferred<S: Step>(mut self, delay: Duration) -> Self {
+        self.handlers.deferred::<S>(delay);
+        self
+    }
+
+    /// An event that somebody publishes, for a step that waits for one.
+    ///
+    /// # Panics
+    /// When the body cannot be written.
+    pub fn event(mut self, subject: &str, body: impl Serialize) -> Self {
+        match Json::of(&body) {
+            Ok(body) => self.events.push(External { subject: subject.to_owned(), body }),
+            Err(error) => fail(&error.to_string()),
+        }
         self
     }
 
@@ -212,7 +234,7 @@ impl<W: Clone> FaultMatrix<W> {
     /// saga's transcript and all messages; when the model does not fit the plan; when hardly any of
     /// the planned faults happened; and after a replay.
     pub fn run(self) -> Coverage {
-        let lacks = self.handlers.lacks(self.definition.outline());
+        let lacks = self.handlers.lacks(&self.definition);
         if !lacks.is_empty() {
             fail(&format!("the model does not fit the plan: {}", lacks.join(", ")));
         }
@@ -221,6 +243,7 @@ impl<W: Clone> FaultMatrix<W> {
             key: self.key,
             input: self.input,
             world: self.world,
+            events: self.events,
             handlers: Arc::new(self.handlers),
             invariants: self.invariants,
         };
@@ -249,6 +272,7 @@ struct Ready<W> {
     definition: Arc<Definition>,
     key: Option<String>,
     input: Json,
+    events: Vec<External>,
     world: Arc<dyn Fn() -> W + Send + Sync>,
     handlers: Arc<Handlers<W>>,
     invariants: Vec<Invariant<W>>,
@@ -257,23 +281,24 @@ struct Ready<W> {
 impl<W: Clone> Ready<W> {
     fn all(&self, seeds: u64) -> Result<Coverage, Box<Failed>> {
         let mut coverage = Coverage::default();
-        let plain = self.each(&mut coverage, vec![Case::Faults(Vec::new())])?;
+        let plain = &self.each(&mut coverage, vec![Case::Faults(Vec::new())])?[0];
         let crashes = |writes: u32| (0..=writes).map(Planned::crash);
-        let mut singles =
-            everywhere(self.definition.outline(), |step| self.handlers.never_rejects(step));
+        let mut singles = everywhere(&self.definition, |step| self.handlers.never_rejects(step));
         let crash_free = singles.len();
-        singles.extend(crashes(plain[0]));
+        singles.extend(crashes(plain.writes));
         let cases = singles.iter().map(|fault| Case::Faults(vec![fault.clone()])).collect();
-        let writes = self.each(&mut coverage, cases)?;
+        let ends = self.each(&mut coverage, cases)?;
         let mut pairs = Vec::new();
         for (n, first) in singles.iter().enumerate() {
             // Two faults at two places, and a crash after each write that the first leads to.
             let others = singles[n + 1..].iter().take(crash_free.saturating_sub(n + 1)).cloned();
-            for second in others.chain(crashes(writes[n])) {
+            for second in others.chain(crashes(ends[n].writes)) {
                 pairs.push(Case::Faults(vec![first.clone(), second]));
             }
         }
         self.each(&mut coverage, pairs)?;
+        // What a saga without faults does not come to, another fault may not bring about.
+        singles.retain(|fault| plain.status == Status::Completed && fault.is_at(&plain.asked));
         let never = coverage.never_happened(&singles);
         if !never.is_empty() {
             return Err(Box::new(Failed::vacuous(format!(
@@ -290,20 +315,17 @@ impl<W: Clone> Ready<W> {
         Ok(coverage)
     }
 
-    /// Runs cases on all processors; how many writes each took.
-    fn each(&self, coverage: &mut Coverage, cases: Vec<Case>) -> Result<Vec<u32>, Box<Failed>> {
-        let ends = crew::share(&cases, |case| self.case(case, false).0);
-        let mut writes = Vec::with_capacity(cases.len());
-        for (case, end) in cases.iter().zip(ends) {
-            match end {
-                Ok(end) => {
-                    coverage.count(case, &end);
-                    writes.push(end.writes);
-                }
-                Err(_) => return Err(Box::new(self.tell(&self.smallest(case)))),
-            }
+    /// Runs cases on all processors.
+    fn each(&self, coverage: &mut Coverage, cases: Vec<Case>) -> Result<Vec<End>, Box<Failed>> {
+        let mut ends = Vec::with_capacity(cases.len());
+        for (case, end) in cases.iter().zip(crew::share(&cases, |case| self.case(case, false).0)) {
+            let Ok(end) = end else {
+                return Err(Box::new(self.tell(&self.smallest(case))));
+            };
+            coverage.count(case, &end);
+            ends.push(end);
         }
-        Ok(writes)
+        Ok(ends)
     }
 
     /// The same mixture with the fewest accidents that still break something.
@@ -335,7 +357,7 @@ impl<W: Clone> Ready<W> {
         let mut sim = Sim::new(Setting {
             definition: Arc::clone(&self.definition),
             input: self.input.clone(),
-            events: Vec::new(),
+            events: self.events.clone(),
             services: &mut model,
             plot: Plot::new(&planned),
             tape: Tape::new(seed, accidents),

@@ -1,6 +1,9 @@
 //! A user's model of their services: what each step does to a world of theirs.
 
-use std::{any::TypeId, collections::BTreeMap, convert::Infallible, fmt::Display, sync::Arc};
+use std::{
+    any::TypeId, collections::BTreeMap, convert::Infallible, fmt::Display, sync::Arc,
+    time::Duration,
+};
 
 use serde::de::DeserializeOwned;
 
@@ -9,7 +12,7 @@ use super::{
     tape::Tape,
 };
 use crate::{
-    AttemptId, Compensatable, Json, Op, Outline, Rejection, SagaId, Step, StepKind, StepOutline,
+    AttemptId, Compensatable, Definition, Json, Op, Rejection, SagaId, Step, StepKind, StepOutline,
     machine::Act,
     wire::{Reply, Undo},
 };
@@ -54,6 +57,8 @@ struct Handler<W> {
     act: Option<Box<ActFn<W>>>,
     compensate: Option<Box<ActFn<W>>>,
     never_rejects: bool,
+    /// It accepts the action, and does it after this time.
+    deferred: Option<Duration>,
 }
 
 /// A handler cannot read what it is given, or its answer cannot be written: the attempt breaks, as
@@ -74,6 +79,7 @@ impl<W> Handlers<W> {
         self.by_name.entry(S::NAME.to_owned()).or_insert_with(|| Handler {
             act: None,
             compensate: None,
+            deferred: None,
             never_rejects: TypeId::of::<S::Rejection>() == TypeId::of::<Infallible>(),
         })
     }
@@ -112,10 +118,18 @@ impl<W> Handlers<W> {
         }));
     }
 
-    /// What is missing for a plan, or too much.
-    pub(crate) fn lacks(&self, outline: &Outline) -> Vec<String> {
+    pub(crate) fn deferred<S: Step>(&mut self, delay: Duration) {
+        self.entry::<S>().deferred = Some(delay);
+    }
+
+    /// What is missing for a plan and the sagas within it, or too much.
+    pub(crate) fn lacks(&self, definition: &Definition) -> Vec<String> {
         let mut lacks = Vec::new();
-        for step in &outline.steps {
+        let children = definition.children();
+        let outlines = children.iter().map(|child| child.outline());
+        let outlines: Vec<_> = std::iter::once(definition.outline()).chain(outlines).collect();
+        let steps = || outlines.iter().flat_map(|outline| &outline.steps);
+        for step in steps().filter(|step| step.task.is_call()) {
             let name = name_of(step);
             let handler = self.by_name.get(&name);
             if handler.is_none_or(|handler| handler.act.is_none()) {
@@ -127,10 +141,11 @@ impl<W> Handlers<W> {
             }
         }
         for name in self.by_name.keys() {
-            if !outline.steps.iter().any(|step| name_of(step) == *name) {
+            if !steps().any(|step| name_of(step) == *name) {
                 lacks.push(format!("`{name}` is no step of the plan"));
             }
         }
+        lacks.sort();
         lacks.dedup();
         lacks
     }
@@ -155,26 +170,20 @@ pub(crate) struct Model<'a, W> {
 }
 
 impl<W: Clone> Services for Model<'_, W> {
-    /// In a transaction: what a handler did before it broke or said no is rolled back.
-    fn run(&mut self, task: &Work<'_>) -> Outcome {
-        let Some(handler) = self.handlers.by_name.get(&name_of(task.plan)) else {
-            return Outcome::Broke;
-        };
-        let half = match task.id.op {
-            Op::Action => &handler.act,
-            Op::Compensation => &handler.compensate,
-        };
-        let Some(half) = half else { return Outcome::Broke };
-        let mut transaction = self.world.clone();
-        match half(&mut transaction, task) {
-            Ok(reply) => {
-                if matches!(reply, Reply::Ok(_)) {
-                    self.world = transaction;
-                }
-                Outcome::Settled(reply)
-            }
-            Err(Misfit) => Outcome::Broke,
+    fn run(&mut self, work: &Work<'_>) -> Outcome {
+        let handler = self.handlers.by_name.get(&name_of(work.plan));
+        let deferred = handler.and_then(|handler| handler.deferred);
+        match (work.id.op, deferred) {
+            (Op::Action, Some(delay)) => Outcome::Accepted(Some(delay)),
+            // It was accepted, and not done: it never will be.
+            (Op::Compensation, _) if work.action == Some(&Reply::Pending) => Outcome::Nothing,
+            _ => self.transact(work).map_or(Outcome::Broke, Outcome::Settled),
         }
+    }
+
+    fn finish(&mut self, work: &Work<'_>) -> Reply {
+        let broke = || Reply::Retry { message: "it broke".into(), after: None };
+        self.transact(work).unwrap_or_else(broke)
     }
 
     fn meddle(&mut self, tape: &mut Tape, _look: &Look<'_>) -> Option<Meddling> {
@@ -184,6 +193,23 @@ impl<W: Clone> Services for Model<'_, W> {
             3 => Act::Pause,
             _ => Act::Resume,
         }))
+    }
+}
+
+impl<W: Clone> Model<'_, W> {
+    /// In a transaction: what a handler did before it broke or said no is rolled back.
+    fn transact(&mut self, work: &Work<'_>) -> Option<Reply> {
+        let handler = self.handlers.by_name.get(&name_of(work.plan))?;
+        let half = match work.id.op {
+            Op::Action => handler.act.as_ref()?,
+            Op::Compensation => handler.compensate.as_ref()?,
+        };
+        let mut transaction = self.world.clone();
+        let reply = half(&mut transaction, work).ok()?;
+        if matches!(reply, Reply::Ok(_)) {
+            self.world = transaction;
+        }
+        Some(reply)
     }
 }
 

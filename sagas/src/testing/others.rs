@@ -12,6 +12,7 @@ use super::{
 use crate::{
     AttemptId, Op, SagaId, Task,
     machine::{Arrival, ChildEnd, ChildOrder, Event, Phase, Status, child_id, start, waits},
+    planted::{Bug, planted},
 };
 
 /// How long after the start an event is published.
@@ -118,7 +119,9 @@ impl Sim<'_> {
     pub(super) fn order(&mut self, outer: SagaId, step: String, order: ChildOrder) -> Kept {
         match order {
             ChildOrder::Start { definition, id, input } => {
-                if self.sagas.contains_key(&id) {
+                if let Some(there) = self.sagas.get(&id) {
+                    let same = there.outer == Some((outer, step));
+                    hold!(same, Once, "two steps are one saga, {id}");
                     return Ok(());
                 }
                 let turn = start(&definition, id, input.clone(), self.now);
@@ -143,7 +146,8 @@ impl Sim<'_> {
 
     fn tell_outer(&mut self, id: SagaId, status: Status) {
         let outer = self.sagas.get(&id).and_then(|saga| saga.outer.clone());
-        if let (Some((outer, step)), true) = (outer, status.ended()) {
+        let tells = status.ended() && !planted(Bug::EndOfNestedSagaIsNotTold);
+        if let (Some((outer, step)), true) = (outer, tells) {
             self.post(outer, Message::Look(step));
         }
     }
@@ -168,7 +172,9 @@ impl Sim<'_> {
             let same = match (state.status, step.action.phase) {
                 (Status::Completed, Phase::Done) => child == Some(Status::Completed),
                 (Status::Compensated, _) => {
-                    undo_skipped || child.is_none_or(|status| status == Status::Compensated)
+                    // What was done late, after its end, may leave it stuck.
+                    let back = [None, Some(Status::Compensated), Some(Status::Stuck)];
+                    undo_skipped || back.contains(&child)
                 }
                 _ => true,
             };

@@ -94,7 +94,7 @@ impl Sim<'_> {
                 id: *id,
                 definition: &outline.name,
                 version: outline.version,
-                key,
+                key: key.filter(|_| saga.outer.is_none()),
                 status: saga.store.state().status,
                 input: &saga.store.state().input,
                 outline: Some(outline),

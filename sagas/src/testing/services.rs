@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::tape::Tape;
 use crate::{
-    AttemptId, Definition, Json, Op, Outline, SagaId, StepOutline,
+    AttemptId, Definition, Json, Op, SagaId, StepOutline,
     machine::{Act, State},
     wire::Reply,
 };
@@ -66,18 +66,14 @@ pub(crate) trait Services {
 }
 
 /// A saga as an operator sees it.
+#[cfg_attr(not(test), allow(dead_code, reason = "operators of users' models act blindly"))]
 pub(crate) struct Look<'a> {
     pub(crate) definition: &'a Definition,
     pub(crate) state: &'a State,
 }
 
-impl Look<'_> {
-    pub(crate) fn outline(&self) -> &Outline {
-        self.definition.outline()
-    }
-}
-
 /// What an operator does at random.
+#[cfg_attr(not(test), allow(dead_code, reason = "operators of users' models settle nothing"))]
 pub(crate) enum Meddling {
     Act(Act),
     /// Settles a step by hand, if need be, and says so: done, or seen to it that it never is.

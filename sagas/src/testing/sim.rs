@@ -40,7 +40,7 @@ pub(super) enum Message {
     Reply(AttemptId, ReplyEvent),
     Act(ActEvent),
     /// A service does what it has accepted.
-    Finish(AttemptId),
+    Finish(AttemptId, String),
     /// Somebody publishes an event that steps wait for.
     Published(usize),
     /// A kept event is a saga's.
@@ -145,6 +145,8 @@ pub(crate) struct End {
     pub(crate) writes: u32,
     /// Which of the planned faults happened.
     pub(crate) happened: Vec<bool>,
+    /// The steps that were asked for.
+    pub(crate) asked: BTreeSet<String>,
 }
 
 impl<'a> Sim<'a> {
@@ -201,12 +203,13 @@ impl<'a> Sim<'a> {
         hold!(roots > 0, Acked, "the trigger was acked, and no saga began");
         hold!(roots == 1, Once, "one trigger began {roots} sagas");
         let stuck = self.sagas.values().any(|saga| saga.store.state().status == Status::Stuck);
-        let mut seen = Seen::new();
+        let (mut seen, mut asked) = (Seen::new(), BTreeSet::new());
         for (id, saga) in &self.sagas {
             let read = saga.store.read()?;
             hold!(read == *saga.store.state(), Fold, "the fold of the facts is the state");
             saga.checker.end(*id, &self.ledger, stuck)?;
             self.nested_end(*id, saga)?;
+            asked.extend(saga.checker.asked());
             for (what, times) in &saga.checker.seen {
                 *seen.entry(*what).or_default() += times;
             }
@@ -215,7 +218,7 @@ impl<'a> Sim<'a> {
         let status = root.map_or(Status::Running, |saga| saga.store.state().status);
         *seen.entry(status.as_str()).or_default() += 1;
         let happened = self.plot.happened().collect();
-        Ok(End { status, seen, writes: self.writes, happened })
+        Ok(End { status, seen, writes: self.writes, happened, asked })
     }
 
     fn step(&mut self) -> Kept<bool> {
@@ -272,7 +275,7 @@ impl<'a> Sim<'a> {
                 }
             }
             Message::Command(command) => self.serve(&command)?,
-            Message::Finish(id) => self.finish(&id),
+            Message::Finish(id, body) => self.finish(&id, &body),
             other => self.deliver_own(saga, other)?,
         }
         Ok(())
@@ -322,7 +325,8 @@ impl<'a> Sim<'a> {
                 }
                 self.answer(id, Reply::Pending);
                 if let Some(delay) = later {
-                    self.pipe.push((self.now + delay, id.saga, Message::Finish(id.clone())));
+                    let finish = Message::Finish(id.clone(), command.body.clone());
+                    self.pipe.push((self.now + delay, id.saga, finish));
                 }
             }
         }
@@ -330,7 +334,11 @@ impl<'a> Sim<'a> {
     }
 
     fn business(&mut self, id: &AttemptId, body: &str, action: Option<&Reply>) -> Outcome {
-        match self.plot.business(id) {
+        let fault = self.plot.business(id);
+        if let Some(fault) = fault {
+            self.note(|| format!("       FAULT {fault:?} {}:{}", id.step, id.op));
+        }
+        match fault {
             Some(Fault::Rejected) => {
                 let message = "a fault of the test".to_owned();
                 return Outcome::Settled(Reply::Rejected { code: "refused".into(), message });
@@ -366,16 +374,20 @@ impl<'a> Sim<'a> {
     }
 
     /// What was accepted is done now, unless it was settled or undone meanwhile.
-    fn finish(&mut self, id: &AttemptId) {
+    fn finish(&mut self, id: &AttemptId, body: &str) {
         let naive = self.services.naive(id);
         if let (false, Some(reply)) = (naive, self.barrier.settled(id)) {
             return self.answer(id, reply);
         }
         let Some(saga) = self.sagas.get(&id.saga) else { return };
         let Some(plan) = saga.plan(id) else { return };
-        let task = Work { id, plan, body: "", action: None };
-        let reply = self.services.finish(&task);
-        self.settle(id, reply, naive);
+        let work = Work { id, plan, body, action: None };
+        let reply = self.services.finish(&work);
+        if reply.settles() {
+            self.settle(id, reply, naive);
+        } else {
+            self.answer(id, reply);
+        }
     }
 
     /// An effect has one id, whatever attempt does it: others dedup by it.
@@ -503,7 +515,7 @@ impl std::fmt::Display for Told<'_> {
             Message::Command(command) => write!(f, "command {}", short(&command.id)),
             Message::Reply(id, event) => write!(f, "reply   {}  {:?}", short(id), event.reply),
             Message::Act(event) => write!(f, "act     {:?} by {}", event.act, event.by),
-            Message::Finish(id) => write!(f, "finish  {}", short(id)),
+            Message::Finish(id, _) => write!(f, "finish  {}", short(id)),
             Message::Published(n) => write!(f, "event   {n} is published"),
             Message::Arrived(arrival) => {
                 write!(f, "event   {} for {}", arrival.event, arrival.step)

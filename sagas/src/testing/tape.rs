@@ -24,6 +24,7 @@ impl Dice {
     }
 
     /// True once in `of` times.
+    #[cfg(test)]
     pub(crate) fn chance(&mut self, of: usize) -> bool {
         self.pick(of) == 0
     }

@@ -134,7 +134,15 @@ impl Sim<'_> {
                     hold!(refused, Operators, "two acts on {event:?}: {again:?}");
                 }
             }
-            Event::Reply(_) | Event::Arrived(_) | Event::Child(_) | Event::Granted => {
+            Event::Reply(reply) => {
+                let first = turn.facts.first().map_or(0, |fact| fact.attempt);
+                let same = first == reply.attempt;
+                hold!(same, Patience, "attempt {first} is settled by {reply:?}");
+                let again = decide(&saga.definition, &turn.next, event, self.now);
+                let known = matches!(again, Decision::Known(_));
+                hold!(known, Again, "{event:?} was new twice: {again:?}");
+            }
+            Event::Arrived(_) | Event::Child(_) | Event::Granted => {
                 let again = decide(&saga.definition, &turn.next, event, self.now);
                 let known = matches!(again, Decision::Known(_));
                 hold!(known, Again, "{event:?} was new twice: {again:?}");
@@ -273,7 +281,8 @@ impl Sim<'_> {
     }
 
     /// A message that comes again is acked: what it sent at first, and is still in flight, is
-    /// published by now. What the database wakes is left to its timers.
+    /// published by now. What the database wakes is left to its timers, and so is what followed from
+    /// a reply after which the same operation was answered again.
     fn audit_known(&mut self, id: SagaId, event: &Event) -> Kept {
         let saga = self.saga(id)?;
         if saga.unpublished.is_empty() || needs_fresh(event) {
@@ -282,6 +291,12 @@ impl Sim<'_> {
         let Some((_, seq)) = saga.taken.iter().find(|(taken, _)| taken == event) else {
             return Ok(());
         };
+        if let Event::Reply(ReplyEvent { step, op, .. }) = event {
+            let about = AttemptId { saga: id, step: Arc::clone(step), op: *op, attempt: 1 };
+            if saga.op(&about).is_none_or(|op| op.settled_by != *seq) {
+                return Ok(());
+            }
+        }
         let open = |sent: &AttemptId| {
             saga.op(sent).is_some_and(|op| {
                 op.phase == Phase::InFlight && op.sent_by == *seq && op.attempt == sent.attempt
