@@ -7,7 +7,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     breach::{Kept, hold},
     fault::Fault,
-    sim::{Message, Saga, Sim},
+    pipe::Message,
+    saga::Saga,
+    sim::Sim,
 };
 use crate::{
     AttemptId, Op, SagaId, Task,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::{
     breach::{Kept, hold},
+    pipe::Message,
     services::{Look, Meddling},
-    sim::{Message, Sim},
+    sim::Sim,
 };
 use crate::{
     AttemptId, Json, Op, SagaId, StepKind,

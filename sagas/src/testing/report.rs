@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, fmt};
 
 use super::{
     breach::Breach,
+    case::Case,
     fault::Planned,
-    matrix::Case,
     sim::{End, Sim},
 };
 use crate::{machine::Status, transcript::Transcript};

@@ -1,13 +1,14 @@
 //! The simulated orchestrators: load, decide, commit, publish, ack, with crashes between any two
 //! writes; and the audit of that order.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     breach::{Kept, hold},
-    checker::Checker,
+    pipe::Message,
     plot::Fate,
-    sim::{Message, Saga, Sim},
+    saga::Saga,
+    sim::Sim,
     store::Store,
 };
 use crate::{
@@ -154,6 +155,7 @@ impl Sim<'_> {
 
     /// Commits, publishes and acks, unless it crashes on the way; true when it was acked.
     fn write(&mut self, id: SagaId, replica: usize, event: &Event, turn: &Turn) -> Kept<bool> {
+        self.fresh.clear();
         let sends: Vec<_> = turn.facts.iter().flat_map(|f| f.next.sends.clone()).collect();
         if planted(Bug::AckBeforeCommit) {
             if self.ack(id, event, turn)?.is_err() {
@@ -342,29 +344,6 @@ impl Sim<'_> {
 /// for it yet.
 const fn needs_fresh(event: &Event) -> bool {
     !matches!(event, Event::Reply(_) | Event::StartedAgain)
-}
-
-impl Saga {
-    pub(super) fn new(
-        definition: &Arc<Definition>,
-        id: SagaId,
-        input: &Json,
-        outer: Option<(SagaId, String)>,
-    ) -> Self {
-        Self {
-            definition: Arc::clone(definition),
-            store: Store::new(Arc::clone(definition), id, input.clone()),
-            replicas: [None, None],
-            checker: Checker::new(Arc::clone(definition)),
-            unpublished: Vec::new(),
-            taken: Vec::new(),
-            effects: BTreeMap::new(),
-            closed: 0,
-            outer,
-            output: None,
-            error: None,
-        }
-    }
 }
 
 /// The version check: (saga, seq) is taken.

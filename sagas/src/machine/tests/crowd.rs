@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::plans::{Drawn, UNREADABLE};
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepKind, Task,
-    machine::{Act, State},
+    machine::{Act, Phase, State},
     testing::{Dice, Look, Meddling, Outcome, Services, Tape, Work},
     wire::Reply,
 };
@@ -233,9 +233,14 @@ fn outcome(tape: &mut Tape, look: &Look<'_>, at: usize) -> Meddling {
     }
 }
 
+/// What an operator may speak of: also what will be open again by the time they are heard.
 fn open(state: &State, at: usize) -> Option<Op> {
     let step = &state.steps[at];
-    [Op::Compensation, Op::Action].into_iter().find(|op| step.op(*op).phase.is_open())
+    let open = |op: &Op| {
+        let op = step.op(*op);
+        op.phase.is_open() || (op.phase == Phase::Idle && op.attempt > 0)
+    };
+    [Op::Compensation, Op::Action].into_iter().find(open)
 }
 
 fn no(code: &str) -> Reply {

@@ -1,6 +1,7 @@
 //! Random plans in a random world: every saga ends as promised, whatever goes wrong.
 
 use std::{
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -128,18 +129,51 @@ fn every_saga_ends_as_promised() {
     if let Some(seed) = std::env::var("AMENDS_SEED").ok().and_then(|seed| seed.parse().ok()) {
         panic!("{}", tell(seed));
     }
-    let seeds: Vec<_> = (0..asked().unwrap_or(SEEDS)).collect();
-    let (mut seen, mut planned, mut happened) = (Seen::new(), 0, 0);
-    for (seed, end) in seeds.iter().zip(share(&seeds, |seed| Run::draw(*seed).run(false).0)) {
-        let Ok(end) = end else { panic!("{}", tell(*seed)) };
-        planned += end.happened.len();
-        happened += end.happened.iter().filter(|happened| **happened).count();
-        for (what, times) in end.seen {
-            *seen.entry(what).or_default() += times;
+    let seeds = asked().unwrap_or(SEEDS);
+    let parts: Vec<_> = (0..seeds).step_by(SEEDS_OF_PART).collect();
+    let ends = share(&parts, |first| some(*first..seeds.min(first + SEEDS_OF_PART as u64)));
+    let mut all = Sum::default();
+    for sum in ends {
+        match sum {
+            Ok(sum) => all.add(sum.seen, sum.planned, sum.happened),
+            Err(seed) => panic!("{}", tell(seed)),
         }
     }
+    let Sum { seen, planned, happened } = all;
     assert!(happened * 4 > planned, "{happened} of {planned} planned faults happened");
-    assert_rich(&seen, seeds.len());
+    assert_rich(&seen, usize::try_from(seeds).unwrap());
+}
+
+/// Seeds that one thread takes at a time.
+const SEEDS_OF_PART: usize = 500;
+
+/// What some runs have seen.
+#[derive(Default)]
+struct Sum {
+    seen: Seen,
+    planned: usize,
+    happened: usize,
+}
+
+impl Sum {
+    fn add(&mut self, seen: Seen, planned: usize, happened: usize) {
+        self.planned += planned;
+        self.happened += happened;
+        for (what, times) in seen {
+            *self.seen.entry(what).or_default() += times;
+        }
+    }
+}
+
+/// Some runs, or the first seed that breaks a promise.
+fn some(seeds: Range<u64>) -> Result<Sum, u64> {
+    let mut sum = Sum::default();
+    for seed in seeds {
+        let end = Run::draw(seed).run(false).0.map_err(|_| seed)?;
+        let happened = end.happened.iter().filter(|happened| **happened).count();
+        sum.add(end.seen, end.happened.len(), happened);
+    }
+    Ok(sum)
 }
 
 /// The runs are worth something: all that can happen does happen in them, so often in 10,000 runs.
