@@ -1,10 +1,6 @@
 //! One call for all faults: singles, pairs, and mixtures drawn from seeds.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -279,14 +275,6 @@ impl<W: Clone> Ready<W> {
     }
 
     fn case(&self, case: &Case, log: bool) -> (Kept<End>, String) {
-        let run = || self.simulate(case, log);
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-            let words = crew::words(&*panic);
-            (Err(Breach::new(Guarantee::Panic, words)), String::new())
-        })
-    }
-
-    fn simulate(&self, case: &Case, log: bool) -> (Kept<End>, String) {
         let mut model = Model { handlers: &self.handlers, world: (self.world)() };
         let (planned, seed, accidents) = match case {
             Case::Faults(faults) => (faults.clone(), 0, 0),

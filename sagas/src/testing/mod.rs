@@ -109,7 +109,7 @@ pub use report::Coverage;
 pub(crate) use {
     breach::{Breach, Guarantee, Kept},
     checker::Seen,
-    crew::{share, words},
+    crew::share,
     fault::everywhere,
     plot::Plot,
     services::{Look, Meddling, Outcome, Services, Work},

@@ -121,10 +121,9 @@ impl Plot {
 
     /// When an event is published that a step waits for.
     pub(crate) fn event(&mut self, id: &AttemptId) -> Option<Fault> {
-        self.at(id).find_map(|twist| {
-            twist.happened += 1;
-            Some(twist.planned.fault)
-        })
+        let twist = self.at(id).next()?;
+        twist.happened += 1;
+        Some(twist.planned.fault)
     }
 
     /// Whether the orchestrator dies now.

@@ -3,13 +3,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
 use super::{
     barrier::Barrier,
-    breach::{Kept, hold},
+    breach::{Breach, Guarantee, Kept, hold},
     checker::Seen,
     pipe::{Message, Told},
     plot::{Fate, Plot},
@@ -116,8 +117,14 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// Until nothing will ever happen again.
+    /// Until nothing will ever happen again. What panics is the machine, or a user's model.
     pub(crate) fn run(&mut self) -> Kept<End> {
+        let run = AssertUnwindSafe(|| self.run_on());
+        catch_unwind(run)
+            .unwrap_or_else(|panic| Err(Breach::new(Guarantee::Panic, super::crew::words(&*panic))))
+    }
+
+    fn run_on(&mut self) -> Kept<End> {
         let id = self.message_id();
         self.pipe.push((self.now, id, Message::Trigger));
         self.publish_events(id);

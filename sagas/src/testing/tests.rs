@@ -193,6 +193,18 @@ fn a_failure_tells_the_faults_the_invariant_and_the_transcript() {
 }
 
 #[test]
+fn a_panic_of_the_model_is_told_with_the_transcript() {
+    let told = says(|| {
+        trip().act::<SendTickets>(|_, _, sum| panic!("no mail for {sum}")).seeds(0).run();
+    });
+    for part in
+        ["nothing panics", "no mail for 63", ".replay(\"no fault\")", "asked           mail"]
+    {
+        assert!(told.contains(part), "no {part:?} in\n{told}");
+    }
+}
+
+#[test]
 fn a_mixture_is_told_with_as_few_accidents_as_break_it() {
     let told = says(|| {
         trip().ends(Status::Completed, "never", |_| false).replay("seed 3/0").run();

@@ -87,9 +87,10 @@ impl Sim<'_> {
                 Decision::Known(sends) => {
                     saga.checker.saw("known");
                     let published = self.publish(id, &state, &sends)?.is_ok();
+                    let paused = state.paused;
                     self.saga(id)?.replicas[replica] = Some(state);
                     if published {
-                        self.audit_known(id, event)?;
+                        self.audit_known(id, event, paused)?;
                     }
                     return self.heard(id, event, published);
                 }
@@ -284,8 +285,8 @@ impl Sim<'_> {
 
     /// A message that comes again is acked: what it sent at first, and is still in flight, is
     /// published by now. What the database wakes is left to its timers, and so is what followed from
-    /// a reply after which the same operation was answered again.
-    fn audit_known(&mut self, id: SagaId, event: &Event) -> Kept {
+    /// a reply after which the same operation was answered again, and what a pause withholds.
+    fn audit_known(&mut self, id: SagaId, event: &Event, paused: bool) -> Kept {
         let saga = self.saga(id)?;
         if saga.unpublished.is_empty() || needs_fresh(event) {
             return Ok(());
@@ -305,7 +306,6 @@ impl Sim<'_> {
             })
         };
         let lost = saga.unpublished.iter().find(|(by, sent)| by == seq && open(sent));
-        let paused = saga.store.state().paused;
         hold!(paused || lost.is_none(), Acked, "acked before {lost:?} was published: {event:?}");
         Ok(())
     }

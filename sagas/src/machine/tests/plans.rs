@@ -250,7 +250,7 @@ impl Drawn {
         };
         let condition = extra.condition.map(|holds| -> Eval {
             let reads = reader(&self.outline, &step.needs, unreadable);
-            Box::new(move |env| reads(env).and_then(|_| Ok(Json::of(&holds).unwrap())))
+            Box::new(move |env| reads(env).map(|_| Json::of(&holds).unwrap()))
         });
         let matches = matches!(step.task, Task::Event { .. }).then(|| -> crate::plan::Matches {
             Box::new(|event| {
