@@ -219,6 +219,39 @@ fn assert_rich(seen: &Seen, runs: usize) {
     }
 }
 
+/// Faults one by one, and crashes after each write, where nothing else goes wrong.
+#[test]
+fn every_fault_alone_breaks_no_plan() {
+    let plans: Vec<_> = (0..PLANS).collect();
+    for broken in share(&plans, |seed| each_fault(*seed)) {
+        if let Some((fault, breach, told)) = broken {
+            panic!("{fault}\n{breach}\n{told}");
+        }
+    }
+}
+
+/// Plans that each fault is tried on.
+const PLANS: u64 = 60;
+
+/// The first fault that breaks something.
+fn each_fault(seed: u64) -> Option<(String, Breach, String)> {
+    let mut run = Run::draw(seed);
+    (run.faults, run.accidents, run.good) = (Vec::new(), 0, true);
+    (run.meddle, run.heal) = (false, true);
+    let writes = run.run(false).0.map_or(0, |end| end.writes);
+    let mut faults = everywhere(&run.plan.definition(), |_| false);
+    faults.extend((0..=writes).map(Planned::crash));
+    for fault in faults {
+        run.faults = vec![fault];
+        if run.run(false).0.is_err() {
+            let (end, told) = run.run(true);
+            let what = format!("plan {seed}, {}\n{}", run.faults[0], run.plan.outline);
+            return Some((what, end.err()?, told));
+        }
+    }
+    None
+}
+
 #[test]
 fn without_accidents_a_good_saga_completes() {
     for seed in 0..1_000 {
