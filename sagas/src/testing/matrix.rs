@@ -13,7 +13,7 @@ use super::{
     plot::Plot,
     report::{Coverage, Failed},
     sim::{End, External, Setting, Sim},
-    tape::Tape,
+    tape::{Dice, Tape},
 };
 use crate::{Compensatable, Definition, Json, Saga, Step, machine::Status, wire::Undo};
 
@@ -167,16 +167,19 @@ impl<W: Clone> FaultMatrix<W> {
     /// When a guarantee or an invariant is broken, with the faults or the seed that broke it, the
     /// saga's transcript and all messages; when the model does not fit the plan; when hardly any of
     /// the planned faults happened; and after a replay.
+    #[track_caller]
     pub fn run(self) -> Coverage {
         let lacks = self.handlers.lacks(&self.definition);
         if !lacks.is_empty() {
             fail(&format!("the model does not fit the plan: {}", lacks.join(", ")));
         }
+        let faults = everywhere(&self.definition, |step| self.handlers.never_rejects(step));
         let matrix = Ready {
             definition: self.definition,
             key: self.key,
             input: self.input,
             world: self.world,
+            faults,
             events: self.events,
             handlers: Arc::new(self.handlers),
             invariants: self.invariants,
@@ -203,6 +206,8 @@ fn fail(why: &str) -> ! {
 
 /// A matrix whose model is complete.
 struct Ready<W> {
+    /// All that can go wrong but crashes.
+    faults: Vec<Planned>,
     definition: Arc<Definition>,
     key: Option<String>,
     input: Json,
@@ -217,7 +222,7 @@ impl<W: Clone> Ready<W> {
         let mut coverage = Coverage::default();
         let plain = &self.each(&mut coverage, vec![Case::Faults(Vec::new())])?[0];
         let crashes = |writes: u32| (0..=writes).map(Planned::crash);
-        let mut singles = everywhere(&self.definition, |step| self.handlers.never_rejects(step));
+        let mut singles = self.faults.clone();
         let crash_free = singles.len();
         singles.extend(crashes(plain.writes));
         let cases = singles.iter().map(|fault| Case::Faults(vec![fault.clone()])).collect();
@@ -278,7 +283,7 @@ impl<W: Clone> Ready<W> {
         let mut model = Model { handlers: &self.handlers, world: (self.world)() };
         let (planned, seed, accidents) = match case {
             Case::Faults(faults) => (faults.clone(), 0, 0),
-            Case::Seed(seed, accidents) => (Vec::new(), *seed, *accidents),
+            Case::Seed(seed, accidents) => (self.some_faults(*seed), *seed, *accidents),
         };
         let mut sim = Sim::new(Setting {
             definition: Arc::clone(&self.definition),
@@ -295,6 +300,13 @@ impl<W: Clone> Ready<W> {
         let told = if log { sim.tell(self.key.as_deref()) } else { String::new() };
         let end = end.and_then(|end| self.invariants(&model.world, end));
         (end, told)
+    }
+
+    /// Up to three faults, beside the accidents of a mixture.
+    fn some_faults(&self, seed: u64) -> Vec<Planned> {
+        let mut dice = Dice::new(seed.wrapping_mul(3));
+        let some = (0..dice.pick(4)).map(|_| dice.pick(self.faults.len()));
+        some.filter_map(|at| self.faults.get(at).cloned()).collect()
     }
 
     fn invariants(&self, world: &W, end: End) -> Kept<End> {

@@ -112,6 +112,7 @@ impl Sim<'_> {
         let Some(saga) = self.sagas.get_mut(&id) else { return Act::Retry };
         let (outline, state) = (saga.definition.outline(), saga.store.state());
         let mut last_resort = None;
+        self.plot.repair();
         for (at, step) in state.steps.iter().enumerate() {
             let (plan, name) = (&outline.steps[step.plan], state.name(outline, at));
             for op in [Op::Action, Op::Compensation] {

@@ -26,12 +26,14 @@ struct Twist {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plot {
     twists: Vec<Twist>,
+    /// The services were repaired: they break and refuse no more.
+    repaired: bool,
 }
 
 impl Plot {
     pub(crate) fn new(planned: &[Planned]) -> Self {
         let twist = |planned: &Planned| Twist { planned: planned.clone(), happened: 0 };
-        Self { twists: planned.iter().map(twist).collect() }
+        Self { twists: planned.iter().map(twist).collect(), repaired: false }
     }
 
     /// Which of the planned faults have happened, in their order.
@@ -84,8 +86,15 @@ impl Plot {
         fate.unwrap_or(Fate::Arrives)
     }
 
+    pub(crate) fn repair(&mut self) {
+        self.repaired = true;
+    }
+
     /// The business of a command is about to be done: whether it breaks, or says no.
     pub(crate) fn business(&mut self, id: &AttemptId) -> Option<Fault> {
+        if self.repaired {
+            return None;
+        }
         self.at(id).find_map(|twist| match twist.planned.fault {
             Fault::Rejected => {
                 twist.happened += 1;
