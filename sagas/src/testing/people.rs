@@ -10,13 +10,46 @@ use super::{
     sim::Sim,
 };
 use crate::{
-    AttemptId, Json, Op, SagaId, StepKind,
-    machine::{Act, ActEvent, Event, Phase, Status},
+    AttemptId, Definition, Json, Op, SagaId, StepKind,
+    machine::{Act, ActEvent, Decision, Event, Phase, State, Status},
+    preview,
     wire::Reply,
 };
 
 /// A saga that they must get going more often than this does not end.
 const CLOSED_MAX: u32 = 100;
+
+/// A cancellation does what its preview said: it is refused or not, and undoes first what stands in
+/// the first round.
+pub(super) fn as_previewed(
+    definition: &Definition,
+    state: &State,
+    event: &Event,
+    decision: &Decision,
+) -> Kept {
+    let Event::Act(ActEvent { act: Act::Cancel, seen, .. }) = event else { return Ok(()) };
+    if state.acted > *seen {
+        return Ok(());
+    }
+    let plan = preview::cancel(definition.outline(), state);
+    match decision {
+        Decision::Turn(turn) => {
+            hold!(plan.refused.is_none(), Operators, "the preview refused: {plan:?}");
+            let sends = turn.facts.iter().flat_map(|fact| &fact.next.sends);
+            for send in sends.filter(|send| send.op == Op::Compensation) {
+                let name = turn.next.name(definition.outline(), send.step);
+                let round = plan.rounds.first();
+                let told = round.is_some_and(|round| round.iter().any(|undo| undo.step == name));
+                hold!(told, Operators, "{name} is undone first, and not in {plan:?}");
+            }
+        }
+        Decision::Refused(why) => {
+            hold!(plan.refused.is_some(), Operators, "refused ({why}), and not in {plan:?}");
+        }
+        _ => {}
+    }
+    Ok(())
+}
 
 impl Sim<'_> {
     /// Someone looks at a saga and acts; it arrives later, if at all in time.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{
     breach::{Kept, hold},
+    people::as_previewed,
     pipe::Message,
     plot::Fate,
     saga::Saga,
@@ -70,7 +71,9 @@ impl Sim<'_> {
             let cached = saga.replicas[replica].take();
             let fresh = cached.is_none();
             let state = cached.unwrap_or_else(|| saga.store.state().clone());
-            match decide(&definition, &state, event, now) {
+            let decision = decide(&definition, &state, event, now);
+            as_previewed(&definition, &state, event, &decision)?;
+            match decision {
                 Decision::Turn(turn) if outdated(&turn, &saga.store) => {
                     hold!(!fresh, Fold, "the version check hits only outdated states");
                     saga.checker.saw("version conflict");
