@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::outline::span;
+use crate::{
+    outline::span,
+    planted::{Bug, planted},
+};
 
 /// How often and how fast an operation is repeated. Delays grow by doubling from `first` to `cap`;
 /// each is then spread over its upper half by a hash of effect id and attempt, so that sagas which
@@ -79,9 +82,17 @@ impl Retry {
         Duration::from_millis(growing.saturating_add(rest))
     }
 
+    /// The first delay, and the longest.
+    pub(crate) const fn first_and_cap_ms(&self) -> (u64, u64) {
+        (self.first_ms, self.cap_ms)
+    }
+
     /// The delay after attempt `attempt` (from 1) broke. Total: every input has an answer.
     #[must_use]
     pub fn delay(&self, attempt: u32, effect_id: &str) -> Duration {
+        if planted(Bug::NoDelay) {
+            return Duration::ZERO;
+        }
         let full = self.full_ms(attempt);
         let half = full / 2;
         Duration::from_millis(full - half + spread(attempt, effect_id) % (half + 1))

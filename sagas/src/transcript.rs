@@ -173,8 +173,9 @@ impl<'a> Teller<'a, '_> {
         let verb = match self.task(&send.step) {
             _ if undo => "undo asked",
             Some(Task::Event { subject }) => {
+                let comma = if rest.is_empty() { "" } else { ", " };
                 let key = send.input.as_ref().map_or_else(String::new, short);
-                write!(rest, "for {subject} {key}")?;
+                write!(rest, "{comma}for {subject} {key}")?;
                 "waits"
             }
             Some(Task::Delay { .. } | Task::Until) => {
@@ -182,7 +183,8 @@ impl<'a> Teller<'a, '_> {
                 "waits"
             }
             Some(Task::Saga { definition, .. }) => {
-                write!(rest, "as a saga {definition}")?;
+                let comma = if rest.is_empty() { "" } else { ", " };
+                write!(rest, "{comma}as a saga {definition}")?;
                 "begun"
             }
             _ => "asked",

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     Definition, ELEMENTS_MAX, Json, JsonError, MapError, Op, Outline, StepKind, StepOutline, Task,
+    planted::{Bug, planted},
 };
 use std::time::Duration;
 
@@ -106,7 +107,8 @@ impl<'a> Draft<'a> {
         let limit = give_up_at(self.step(at), first_sent, op);
         let over = self.over_at(at, input.as_ref());
         let due = over.into_iter().chain(limit).min();
-        let send = Send { step: at, op, attempt: state.attempt.saturating_add(1), due, input };
+        let next = u32::from(!planted(Bug::AttemptNumberIsReused) || state.attempt == 0);
+        let send = Send { step: at, op, attempt: state.attempt.saturating_add(next), due, input };
         let outline = self.outline();
         self.consequence(|state, now| state.sent(outline, &send, now));
         if let Some(fact) = self.facts.last_mut() {
@@ -135,7 +137,7 @@ impl<'a> Draft<'a> {
 
     /// Goes on as far as the state allows, and sets the status that results.
     pub(super) fn advance(&mut self) {
-        if self.state.paused {
+        if self.state.paused && !planted(Bug::SentWhilePaused) {
             if self.turns_while_held() {
                 self.enter(Status::Paused);
             }
@@ -162,6 +164,9 @@ impl<'a> Draft<'a> {
 
     /// Why the saga cannot be turned back, if it cannot: the pivot is done, or is being decided.
     pub(super) fn no_way_back(&self) -> Option<String> {
+        if planted(Bug::CancelledAfterPivot) {
+            return None;
+        }
         let decided = |at: &usize| self.step(*at).kind != StepKind::Compensatable;
         (0..self.state.steps.len()).filter(decided).find_map(|at| {
             let name = &self.step(at).name;
@@ -198,6 +203,7 @@ impl<'a> Draft<'a> {
             Status::Paused => self.turns_while_held(),
             _ => false,
         };
+        let tells = tells && !planted(Bug::NoReasonIsGiven);
         let error = if tells { self.cause.clone() } else { None };
         let outline = self.outline();
         self.consequence(|state, _| state.enter(outline, status, error.is_some()));
@@ -217,7 +223,8 @@ impl<'a> Draft<'a> {
             }
             let members = self.members(stage);
             let phases = || members.iter().map(|at| self.state.steps[*at].action.phase);
-            if phases().all(Phase::is_settled) {
+            let early = planted(Bug::NextStageTooEarly) && phases().any(Phase::is_settled);
+            if early || phases().all(Phase::is_settled) {
                 continue;
             }
             if phases().any(|p| matches!(p, Phase::Rejected | Phase::Unknown)) {
@@ -292,7 +299,8 @@ impl<'a> Draft<'a> {
         }
         let may = |at: &usize| {
             let running = &mut running[self.state.steps[*at].plan];
-            let room = self.step(*at).each.is_none_or(|at_once| *running < at_once);
+            let room = self.step(*at).each.is_none_or(|at_once| *running < at_once)
+                || planted(Bug::ListRunsAllAtOnce);
             *running += u32::from(room);
             room
         };
@@ -366,11 +374,13 @@ impl<'a> Draft<'a> {
     /// Compensates the last stage that is not undone. A sibling still in flight is settled first:
     /// its compensation must know what it undoes.
     fn backward(&mut self) {
-        if self.state.steps.iter().any(|s| s.action.phase == Phase::InFlight) {
+        let in_flight = self.state.steps.iter().any(|s| s.action.phase == Phase::InFlight);
+        if in_flight && !planted(Bug::UndoneWhileSiblingIsInFlight) {
             return;
         }
         let last = self.outline().steps.last().map_or(0, |step| step.stage);
         for stage in (0..=last).rev() {
+            let stage = if planted(Bug::UndoneInForwardOrder) { last - stage } else { stage };
             let mut open = self.members(stage);
             open.retain(|at| self.needs_undo(*at));
             for at in self.startable(&open, Op::Compensation) {
@@ -386,8 +396,10 @@ impl<'a> Draft<'a> {
     /// what its elements have.
     fn needs_undo(&self, at: usize) -> bool {
         let (plan, step) = (self.step(at), &self.state.steps[at]);
-        let whole_list = plan.each.is_some() && step.element.is_none();
-        matches!(step.action.phase, Phase::Done | Phase::Unknown)
+        let whole_list =
+            plan.each.is_some() && (step.element.is_none() || planted(Bug::ListIsNotUndone));
+        let rejected = step.action.phase == Phase::Rejected && planted(Bug::RejectedStepIsUndone);
+        (rejected || matches!(step.action.phase, Phase::Done | Phase::Unknown))
             && plan.task.has_effect()
             && !whole_list
             && !step.compensation.phase.is_settled()
@@ -398,7 +410,8 @@ impl<'a> Draft<'a> {
         let given_up = |s: &super::StepState| {
             s.action.phase == Phase::GivenUp || s.compensation.phase == Phase::GivenUp
         };
-        if steps.iter().any(given_up) || (self.state.no_output && !self.state.turned) {
+        let given_up = steps.iter().any(given_up) && !planted(Bug::GivenUpIsNotStuck);
+        if given_up || (self.state.no_output && !self.state.turned) {
             return Status::Stuck;
         }
         if self.state.paused {
@@ -432,6 +445,9 @@ enum Forward {
 
 /// When an action is given up, whatever attempts are left.
 pub(super) fn give_up_at(plan: &StepOutline, first_sent: Time, op: Op) -> Option<Time> {
+    if planted(Bug::TimeLimitIsIgnored) {
+        return None;
+    }
     let within = if op == Op::Action { plan.within_ms? } else { return None };
     Some(first_sent + Duration::from_millis(within))
 }

@@ -5,7 +5,11 @@ use super::{
     advance::{Draft, give_up_at},
     message_json,
 };
-use crate::{Definition, Json, Op, SagaId, StepKind, Task, wire::Reply};
+use crate::{
+    Definition, Json, Op, SagaId, StepKind, Task,
+    planted::{Bug, planted},
+    wire::Reply,
+};
 use std::time::Duration;
 
 /// How long the real reply may take after `pending`, for a step without `within`: a day.
@@ -132,7 +136,7 @@ pub enum Unexpected {
 pub fn start(definition: &Definition, id: SagaId, input: Json, now: Time) -> Turn {
     let mut draft = Draft::new(definition, State::new(definition.outline(), id, input), now);
     draft.record(Kind::Started, None, None, None);
-    draft.state.queued = definition.outline().locks > 0;
+    draft.state.queued = definition.outline().locks > 0 && !planted(Bug::LocksAreIgnored);
     draft.advance();
     draft.turn()
 }
@@ -163,7 +167,7 @@ fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Tim
     if !plan.task.is_call() || (plan.each.is_some() && state.steps[at].element.is_none()) {
         return Decision::Unexpected(Unexpected::NoCall(event.step.to_string()));
     }
-    if *owner != event.service {
+    if *owner != event.service && !planted(Bug::AnotherServiceMayAnswer) {
         return Decision::Unexpected(Unexpected::Service {
             step: event.step.to_string(),
             owner: owner.clone(),
@@ -171,7 +175,7 @@ fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Tim
         });
     }
     let op = state.steps[at].op(event.op);
-    if op.attempt < event.attempt {
+    if op.attempt < event.attempt && !planted(Bug::UnsentAttemptMayAnswer) {
         return Decision::Unexpected(Unexpected::NeverSent {
             step: event.step.to_string(),
             op: event.op,
@@ -190,10 +194,12 @@ fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Tim
 }
 
 fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
-    let phase = draft.state.steps[at].action.phase;
+    let op = &draft.state.steps[at].action;
+    let (phase, waits) = (op.phase, op.phase.is_open() || op.is_repeated());
+    let waits = waits || (phase == Phase::Done && planted(Bug::DoneTwice));
     let about = Some((at, Op::Action, event.attempt));
     match &event.reply {
-        Reply::Ok(output) if phase.is_open() => match draft.check_output(at, output) {
+        Reply::Ok(output) if waits => match draft.check_output(at, output) {
             Ok(()) => draft.record(Kind::Done, about, Some(output.clone()), None),
             // The steps after it could not go on: better to turn back now than behind the pivot.
             // An attempt more would bring the same output from the barrier.
@@ -206,7 +212,8 @@ fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
         },
         Reply::Ok(output)
             if matches!(phase, Phase::Unknown | Phase::Rejected)
-                && draft.check_output(at, output).is_ok() =>
+                && draft.check_output(at, output).is_ok()
+                && !planted(Bug::LateSuccessIsDropped) =>
         {
             draft.record(Kind::Late, about, Some(output.clone()), None);
             if draft.step(at).kind != StepKind::Compensatable {
@@ -231,21 +238,20 @@ fn may_refuse(draft: &Draft<'_>, at: usize, attempt: u32) -> bool {
         phase if draft.step(at).kind == StepKind::Retriable => {
             may_not(phase, &step.action, attempt)
         }
-        phase => phase.is_open(),
+        phase => phase.is_open() || step.action.is_repeated(),
     }
 }
 
 /// Whether a no to what must happen still counts: it was not given up before, and an operator who
 /// had it repeated knew of the older ones.
-const fn may_not(phase: Phase, op: &OpState, attempt: u32) -> bool {
+fn may_not(phase: Phase, op: &OpState, attempt: u32) -> bool {
     phase.is_open() && !matches!(phase, Phase::GivenUp) && attempt > op.counted_from
 }
 
 fn answer_compensation(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
     let op = &draft.state.steps[at].compensation;
-    // What an operator has repeated may have to wait for a later stage, and can be answered then.
-    let repeated = op.phase == Phase::Idle && op.attempt > 0;
-    let counts = (op.phase.is_open() || repeated) && event.attempt >= op.settle_from;
+    let settles = event.attempt >= op.settle_from || planted(Bug::OldUndoingCountsAfterLateSuccess);
+    let counts = (op.phase.is_open() || op.is_repeated()) && settles;
     let about = Some((at, Op::Compensation, event.attempt));
     match &event.reply {
         Reply::Ok(_) if counts => draft.record(Kind::Done, about, None, None),
@@ -261,7 +267,8 @@ fn answer_compensation(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
 fn answer_attempt(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent, reply: &Reply) {
     let op = draft.state.steps[at].op(event.op);
     let waits = matches!(op.phase, Phase::InFlight | Phase::Pending);
-    if !waits || op.attempt != event.attempt {
+    let current = op.attempt == event.attempt || planted(Bug::OldAttemptBreaksNewOne);
+    if !waits || !current {
         return;
     }
     match reply {
@@ -301,7 +308,8 @@ fn broke(
     let counted = attempt - state.counted_from.min(attempt);
     let due = draft.now + after.unwrap_or_else(|| retry.delay(counted, &effect.effect()));
     let limit = give_up_at(plan, state.first_sent.unwrap_or(draft.now), op);
-    let given_up = counted >= retry.attempts()
+    let most = retry.attempts().saturating_sub(u32::from(planted(Bug::GivesUpEarly)));
+    let given_up = (counted >= most && !planted(Bug::NeverGivesUp))
         || limit.is_some_and(|limit| due >= limit)
         || (op == Op::Action && draft.state.turned);
     let due = (!given_up).then_some(due);
@@ -381,7 +389,7 @@ fn time_out(draft: &mut Draft<'_>, at: usize, op: Op, phase: Phase) {
 /// What fact `seq` sent, as far as it is still in flight; nothing while the saga is held.
 fn in_flight(state: &State, seq: u32) -> Vec<Send> {
     let mut sends = Vec::new();
-    if state.paused {
+    if state.paused || planted(Bug::RepeatedEventSendsNothing) {
         return sends;
     }
     for (step, s) in state.steps.iter().enumerate() {

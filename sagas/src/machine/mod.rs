@@ -22,7 +22,11 @@ mod state;
 mod tests;
 mod waits;
 
-use crate::{Definition, Json, Op, wire};
+use crate::{
+    Definition, Json, Op,
+    planted::{Bug, planted},
+    wire,
+};
 
 pub use act::{Act, ActEvent};
 pub use decide::{Arrival, ChildEnd, Decision, Event, ReplyEvent, Turn, Unexpected, decide, start};
@@ -58,7 +62,8 @@ pub fn command(definition: &Definition, state: &State, send: &Send) -> Option<Co
         return None;
     }
     let input = step.input.as_ref()?;
-    let output = if send.op == Op::Compensation { step.output.as_ref() } else { None };
+    let told = send.op == Op::Compensation && !planted(Bug::UndoneWithoutOutput);
+    let output = if told { step.output.as_ref() } else { None };
     Some(Command {
         id: crate::AttemptId {
             saga: state.id,

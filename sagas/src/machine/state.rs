@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::{Fact, Kind, Send, Status, Time};
-use crate::{Json, Op, Outline, SagaId, StepKind, StepOutline, outline::element_name};
+use crate::{
+    Json, Op, Outline, SagaId, StepKind, StepOutline,
+    outline::element_name,
+    planted::{Bug, planted},
+};
 
 /// Where one operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,8 +38,9 @@ pub enum Phase {
 impl Phase {
     /// Whether it waits to be settled.
     #[must_use]
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::InFlight | Self::Backoff | Self::Pending | Self::GivenUp)
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::InFlight | Self::Backoff | Self::Pending)
+            || (matches!(self, Self::GivenUp) && !planted(Bug::LateReplyOfStuckStepIsDropped))
     }
 
     /// Whether it needs nothing more.
@@ -72,6 +77,14 @@ pub struct OpState {
     /// Replies to attempts below this one no longer settle it: they may have run before a late
     /// effect that they should have undone.
     pub settle_from: u32,
+}
+
+impl OpState {
+    /// Whether an operator has it repeated, and it waits for its turn: for a later stage to be
+    /// undone, or for room in its list. What was sent before can still be answered.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.phase == Phase::Idle && self.attempt > 0
+    }
 }
 
 /// One step, or one element of a list.
@@ -201,7 +214,7 @@ impl State {
         if let Some(status) = fact.next.status {
             self.enter(outline, status, fact.next.error.is_some());
         }
-        for send in &fact.next.sends {
+        for send in fact.next.sends.iter().filter(|_| !planted(Bug::FoldForgetsSends)) {
             self.sent(outline, send, fact.at);
         }
         self.seq = self.seq.saturating_add(1);
@@ -365,13 +378,21 @@ impl State {
             _ => false,
         };
         self.queued = (self.queued || status == Status::Queued) && !turns;
+        if status.ended() && !planted(Bug::DeadlineAfterTheEnd) {
+            self.deadline = None;
+        }
         if !turns || self.turned {
             return;
         }
         self.turned = true;
         self.deadline = None;
+        if planted(Bug::TurnedBackAndStillRepeats) {
+            return;
+        }
         for step in &mut self.steps {
-            if matches!(step.action.phase, Phase::Backoff | Phase::Pending) {
+            if matches!(step.action.phase, Phase::Backoff | Phase::Pending)
+                || step.action.is_repeated()
+            {
                 let effect = outline.steps.get(step.plan).is_none_or(|p| p.task.has_effect());
                 step.action.phase = if effect { Phase::Unknown } else { Phase::Rejected };
                 step.action.due = None;
@@ -394,7 +415,7 @@ impl State {
         }
         state.attempt = send.attempt;
         state.first_sent = state.first_sent.or(Some(at));
-        state.due = send.due;
+        state.due = send.due.filter(|_| !planted(Bug::NoTimer));
         state.sent_by = seq;
     }
 
@@ -412,7 +433,11 @@ impl State {
 /// Where an operation stands that is given up. Waiting has no effect that could be unknown.
 fn lost(plan: &StepOutline, op: Op) -> Phase {
     match (op, plan.kind) {
-        (Op::Action, StepKind::Compensatable) if plan.task.has_effect() => Phase::Unknown,
+        (Op::Action, StepKind::Compensatable)
+            if plan.task.has_effect() && !planted(Bug::UnknownIsFailure) =>
+        {
+            Phase::Unknown
+        }
         (Op::Action, StepKind::Compensatable) => Phase::Rejected,
         _ => Phase::GivenUp,
     }

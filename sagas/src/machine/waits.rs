@@ -4,7 +4,10 @@ use super::{
     Arrival, Decision, Kind, Phase, State, Time, Unexpected, advance::Draft, fact::Next,
     message_json,
 };
-use crate::{Definition, Json, Op, Task};
+use crate::{
+    Definition, Json, Op, Task,
+    planted::{Bug, planted},
+};
 
 /// A step that waits for an event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +45,8 @@ pub(super) fn arrived(
         return Decision::Unexpected(Unexpected::Step(arrival.step.to_string()));
     };
     let waits = matches!(state.steps[at].action.phase, Phase::Pending | Phase::GivenUp);
-    if !waits || state.taken.contains(&arrival.event) {
+    let taken = state.taken.contains(&arrival.event) && !planted(Bug::EventIsTakenTwice);
+    if !waits || taken {
         return Decision::Known(Vec::new());
     }
     let mut draft = Draft::new(definition, state.clone(), now);
@@ -75,7 +79,9 @@ pub(super) fn elapsed(draft: &mut Draft<'_>, at: usize) {
 /// The saga's deadline, if it has passed: it turns the saga back while that is possible, and is only
 /// put on record after that.
 pub(super) fn deadline(draft: &mut Draft<'_>) {
-    if draft.state.deadline.is_none_or(|deadline| draft.now < deadline) {
+    if draft.state.deadline.is_none_or(|deadline| draft.now < deadline)
+        || planted(Bug::DeadlineIsIgnored)
+    {
         return;
     }
     let no_way_back = draft.no_way_back();

@@ -1,13 +1,9 @@
-//! Whole sagas in a simulated world, and the machine against states nobody would reach.
+//! Whole sagas of random plans in a simulated world, bugs that are planted to be found there, and
+//! the machine against states nobody would reach.
 
-mod book;
-mod checker;
-mod judge;
-mod operator;
-mod participant;
+mod crowd;
+mod found;
 mod plans;
-mod properties;
-mod record;
-mod tape;
+mod planted;
+mod runs;
 mod total;
-mod world;

@@ -1,17 +1,17 @@
 //! `decide` has an answer for states that nobody would reach, and for any event.
 
-use proptest::{collection::vec, option, prelude::*};
+use std::sync::Arc;
 
-use super::{
-    plans::{SERVICES, definition, outline},
-    properties::cases,
-};
+use proptest::{collection::vec, option, prelude::*, test_runner::Config};
+
+use super::plans::{Drawn, SERVICES, Taste, plan};
 use crate::{
     Json, Op, SagaId,
     machine::{
-        Act, ActEvent, Decision, Event, OpState, Phase, ReplyEvent, State, Status, StepState, Time,
-        command, decide,
+        Act, ActEvent, Arrival, ChildEnd, Decision, Event, OpState, Phase, ReplyEvent, State,
+        Status, StepState, Time, child, command, decide, waits,
     },
+    testing::Dice,
     wire::Reply,
 };
 
@@ -25,6 +25,7 @@ fn op_state() -> impl Strategy<Value = OpState> {
         Phase::InFlight,
         Phase::Backoff,
         Phase::Pending,
+        Phase::Spread,
         Phase::Done,
         Phase::Rejected,
         Phase::Unknown,
@@ -51,7 +52,8 @@ fn op_state() -> impl Strategy<Value = OpState> {
 }
 
 fn json() -> impl Strategy<Value = Json> {
-    prop::sample::select(vec!["null", "{}", r#"{"no":"field"}"#]).prop_map(Json::trusted)
+    prop::sample::select(vec!["null", "{}", r#"{"no":"field"}"#, r#"["a","b"]"#])
+        .prop_map(Json::trusted)
 }
 
 fn step_state() -> impl Strategy<Value = StepState> {
@@ -78,10 +80,17 @@ fn state(steps: usize) -> impl Strategy<Value = State> {
     ]);
     let seq = prop_oneof![4 => 0_u32..50, 1 => Just(u32::MAX)];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (status, seq, flags, 0_u32..9, vec(step_state(), steps)).prop_map(
-        |(status, seq, (turned, no_output, paused), acted, mut steps)| {
+    let elements = vec((step_state(), 0..steps), 0..4);
+    let steps = (vec(step_state(), steps), elements);
+    (status, seq, flags, (0_u32..9, option::of(time())), steps).prop_map(
+        |(status, seq, (turned, no_output, paused), (acted, deadline), (mut steps, elements))| {
             let (id, input) = (SagaId(uuid::Uuid::nil()), Json::null());
             steps.iter_mut().enumerate().for_each(|(plan, step)| step.plan = plan);
+            steps.extend((0..).zip(elements).map(|(n, (step, plan))| StepState {
+                plan,
+                element: Some(n),
+                ..step
+            }));
             State {
                 id,
                 seq,
@@ -90,7 +99,7 @@ fn state(steps: usize) -> impl Strategy<Value = State> {
                 no_output,
                 paused,
                 queued: status == Status::Queued,
-                deadline: None,
+                deadline,
                 acted,
                 input,
                 steps,
@@ -115,12 +124,23 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => (0_usize..26, op, attempt, prop::sample::select(SERVICES.to_vec()), reply).prop_map(
             |(step, op, attempt, service, reply)| {
-                let (step, service) = (format!("step-{step}").into(), service.to_owned());
+                let step = if step < 20 { format!("step-{step}") } else { format!("step-{}.1", step - 20) };
+                let (step, service) = (step.into(), service.to_owned());
                 Event::Reply(ReplyEvent { step, op, attempt, service, reply })
             }
         ),
         3 => Just(Event::Wake),
         1 => Just(Event::StartedAgain),
+        1 => Just(Event::Granted),
+        1 => Just(Event::Undo("\0".into())),
+        2 => (0_usize..26, 0_i64..3, json()).prop_map(|(step, event, body)| {
+            Event::Arrived(Arrival { step: format!("step-{step}").into(), event, body })
+        }),
+        2 => (0_usize..26, any::<bool>(), option::of(json())).prop_map(|(step, done, output)| {
+            let status = if done { Status::Completed } else { Status::Compensated };
+            let step = format!("step-{step}").into();
+            Event::Child(ChildEnd { step, status, output, error: None })
+        }),
         3 => act().prop_map(Event::Act),
     ]
 }
@@ -148,21 +168,36 @@ fn act() -> impl Strategy<Value = ActEvent> {
     })
 }
 
+/// `PROPTEST_CASES` asks for more or fewer.
+fn cases() -> Config {
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    if asked { Config::default() } else { Config::with_cases(1_000) }
+}
+
+fn drawn() -> impl Strategy<Value = Arc<Drawn>> {
+    any::<u64>().prop_map(|seed| plan(&mut Dice::new(seed), Taste { rich: true, patient: false }))
+}
+
 proptest! {
-    #![proptest_config(cases(1_000))]
+    #![proptest_config(cases())]
 
     #[test]
     fn decide_always_has_an_answer(
-        (outline, state) in outline().prop_flat_map(|o| { let n = o.steps.len(); (Just(o), state(n)) }),
+        (plan, state) in drawn().prop_flat_map(|p| {
+            let n = p.outline.steps.len();
+            (Just(p), state(n))
+        }),
         events in vec((event(), time()), 1..8),
     ) {
-        let definition = definition(outline);
+        let definition = plan.definition();
         let mut state = state;
         for (event, now) in events {
+            let _ = waits(&definition, &state);
             match decide(&definition, &state, &event, now) {
                 Decision::Turn(turn) => {
                     for send in turn.facts.iter().flat_map(|f| &f.next.sends) {
                         let _ = command(&definition, &turn.next, send);
+                        let _ = child(&definition, &turn.next, send);
                     }
                     state = turn.next;
                 }
@@ -178,10 +213,13 @@ proptest! {
 
     #[test]
     fn a_stored_fact_of_another_plan_is_taken_without_harm(
-        (outline, state) in outline().prop_flat_map(|o| { let n = o.steps.len(); (Just(o), state(n)) }),
-        other in outline(),
+        (plan, state) in drawn().prop_flat_map(|p| {
+            let n = p.outline.steps.len();
+            (Just(p), state(n))
+        }),
+        other in drawn(),
     ) {
-        let (definition, other) = (definition(outline), definition(other));
+        let (definition, other) = (plan.definition(), other.definition());
         let now = Time::from_timestamp(0, 0).unwrap();
         if let Decision::Turn(turn) = decide(&definition, &state, &Event::Wake, now) {
             let mut folded = State::new(other.outline(), state.id, Json::null());

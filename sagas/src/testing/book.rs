@@ -1,55 +1,64 @@
-//! What the checker knows of one step, from the facts alone.
+//! What the checker knows of one step, or one element of a list, from the facts alone.
 
 use crate::{
-    Json, Op, StepKind,
+    Json, Op, StepKind, StepOutline,
     machine::{Fact, Kind, Time},
 };
 
 /// Where one operation stands, in an operator's eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Stand {
+pub(crate) enum Stand {
     /// Not asked for, or settled.
     #[default]
     Closed,
     InFlight,
     /// Given up, or between two attempts: can be repeated.
     Waits,
+    /// Its answer comes by itself: accepted, or not a service's work.
     Accepted,
 }
 
 /// One operation.
 #[derive(Debug, Default)]
-pub(super) struct Effort {
-    pub(super) asked: u32,
+pub(crate) struct Effort {
+    pub(crate) asked: u32,
     /// Attempts before an operator gave fresh patience.
-    pub(super) before: u32,
+    pub(crate) before: u32,
     /// The first attempt that counts.
-    pub(super) first_asked: Option<Time>,
-    pub(super) stand: Stand,
+    pub(crate) first_asked: Option<Time>,
+    pub(crate) stand: Stand,
     /// The fact since which an operator can speak of it: asked for first, never asked for because its
     /// input is unmappable, or, for an undoing, after a late success.
-    pub(super) since: u32,
+    pub(crate) since: u32,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Book {
-    pub(super) action: Effort,
-    pub(super) undo: Effort,
-    pub(super) done: bool,
+pub(crate) struct Book {
+    /// The step in the outline, and which element of it this is.
+    pub(crate) plan: usize,
+    pub(crate) element: Option<u32>,
+    pub(crate) action: Effort,
+    pub(crate) undo: Effort,
+    pub(crate) done: bool,
     /// Said no, or was never asked for because its input is unmappable.
-    pub(super) refused: bool,
-    pub(super) output: Option<Json>,
-    pub(super) undone: bool,
+    pub(crate) refused: bool,
+    pub(crate) input: Option<Json>,
+    pub(crate) output: Option<Json>,
+    pub(crate) undone: bool,
     /// The first attempt at undoing that counts after a late success.
-    pub(super) undo_from: u32,
-    pub(super) lates: u32,
+    pub(crate) undo_from: u32,
+    pub(crate) lates: u32,
     /// An operator goes on without it.
-    pub(super) skipped: bool,
-    pub(super) undo_skipped: bool,
+    pub(crate) skipped: bool,
+    pub(crate) undo_skipped: bool,
+    /// Its condition does not hold.
+    pub(crate) omitted: bool,
+    /// A list whose elements have books of their own.
+    pub(crate) spread: bool,
 }
 
 impl Book {
-    pub(super) const fn effort(&mut self, op: Op) -> &mut Effort {
+    pub(crate) const fn effort(&mut self, op: Op) -> &mut Effort {
         match op {
             Op::Action => &mut self.action,
             Op::Compensation => &mut self.undo,
@@ -57,25 +66,35 @@ impl Book {
     }
 
     /// Whether an effect may stand that is to be undone.
-    pub(super) const fn exposed(&self) -> bool {
-        self.action.asked > 0 && !self.refused && !self.undone && !self.undo_skipped
+    pub(crate) const fn exposed(&self, plan: &StepOutline) -> bool {
+        plan.task.has_effect()
+            && self.action.asked > 0
+            && !self.refused
+            && !self.undone
+            && !self.undo_skipped
+    }
+
+    /// Whether nothing more is needed of it; a list is judged by its elements.
+    pub(crate) const fn settled(&self) -> bool {
+        self.done || self.skipped || self.omitted || self.spread
     }
 
     /// What an operator may speak of: the compensation once it was asked for.
-    pub(super) fn open(&self) -> Option<Op> {
+    pub(crate) fn open(&self) -> Option<Op> {
         let ops = [(Op::Compensation, &self.undo), (Op::Action, &self.action)];
         ops.into_iter().find(|(_, effort)| effort.stand != Stand::Closed).map(|(op, _)| op)
     }
 
     /// Takes a fact about one of the operations.
-    pub(super) fn take(&mut self, fact: &Fact, op: Op, kind: StepKind) {
+    pub(crate) fn take(&mut self, fact: &Fact, op: Op, plan: &StepOutline) {
+        let kind = plan.kind;
         let must = op == Op::Compensation || kind == StepKind::Retriable;
         let lost = op == Op::Action && kind == StepKind::Compensatable;
+        let given_up = matches!(fact.kind, Kind::Broke | Kind::TimedOut | Kind::Pending)
+            && fact.next.due.is_none();
         let stand = match fact.kind {
             Kind::Rejected | Kind::Unmappable if must => Stand::Waits,
-            Kind::Broke | Kind::TimedOut | Kind::Pending if fact.next.due.is_none() && lost => {
-                Stand::Closed
-            }
+            _ if given_up && lost => Stand::Closed,
             Kind::Pending if fact.next.due.is_some() => Stand::Accepted,
             Kind::Broke | Kind::TimedOut | Kind::Pending | Kind::Resumed => Stand::Waits,
             Kind::Resolve => self.effort(op).stand,
@@ -92,8 +111,12 @@ impl Book {
                 self.output.clone_from(&fact.detail);
             }
             (Kind::Rejected | Kind::Unmappable, Op::Action) => self.refused = true,
+            // Waiting has no effect that could be unknown.
+            (_, Op::Action) if given_up && lost && !plan.task.has_effect() => self.refused = true,
             (Kind::Skip, Op::Action) => (self.skipped, self.refused) = (true, false),
             (Kind::Skip, Op::Compensation) => self.undo_skipped = true,
+            (Kind::Omitted, _) => self.omitted = true,
+            (Kind::Expanded, _) => self.spread = true,
             _ => {}
         }
         if fact.kind == Kind::Late {
@@ -108,7 +131,7 @@ impl Book {
 
     /// An operator has what waits repeated: what is in flight, accepted or settled is left alone, and
     /// what has no compensation.
-    pub(super) fn fresh_patience(&mut self, kind: StepKind) {
+    pub(crate) fn fresh_patience(&mut self, kind: StepKind) {
         let compensatable = kind == StepKind::Compensatable;
         for (effort, can) in [(&mut self.action, true), (&mut self.undo, compensatable)] {
             if can && effort.stand == Stand::Waits {

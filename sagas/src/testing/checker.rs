@@ -1,0 +1,434 @@
+//! What must hold of every turn, judged from the facts alone: the checker keeps books of its own,
+//! and never asks the machine's state what is allowed.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    book::{Book, Stand},
+    breach::{Kept, hold},
+};
+use crate::{
+    Definition, Json, Op, Outline, StepKind, StepOutline, Task,
+    machine::{Fact, Kind, Phase, State, Status, Time},
+};
+
+/// What happened, and how often.
+pub(crate) type Seen = BTreeMap<&'static str, usize>;
+
+pub(crate) struct Checker {
+    pub(super) definition: Arc<Definition>,
+    pub(crate) books: Vec<Book>,
+    pub(super) turned: bool,
+    pub(super) paused: bool,
+    pub(super) queued: bool,
+    pub(super) no_output: bool,
+    /// When the saga must have ended.
+    deadline: Option<Time>,
+    /// The number after the last act.
+    pub(super) acted: u32,
+    pub(super) status: Status,
+    /// An operator said how an operation ended: the next fact says it too.
+    resolving: Option<(usize, Op)>,
+    /// The kept events that were taken.
+    taken: Vec<i64>,
+    pub(super) seen: Seen,
+}
+
+impl Checker {
+    pub(crate) fn new(definition: Arc<Definition>) -> Self {
+        let outline = definition.outline();
+        let book = |plan| Book { plan, ..Book::default() };
+        Self {
+            books: (0..outline.steps.len()).map(book).collect(),
+            turned: false,
+            paused: false,
+            queued: outline.locks > 0,
+            no_output: false,
+            deadline: None,
+            acted: 0,
+            resolving: None,
+            taken: Vec::new(),
+            status: Status::Running,
+            seen: Seen::new(),
+            definition,
+        }
+    }
+
+    pub(super) fn outline(&self) -> &Outline {
+        self.definition.outline()
+    }
+
+    /// The outline of the step, or of the list that it is an element of.
+    pub(super) fn plan(&self, at: usize) -> &StepOutline {
+        &self.definition.outline().steps[self.books[at].plan]
+    }
+
+    pub(super) fn name(&self, at: usize) -> String {
+        let list = &self.plan(at).name;
+        self.books[at].element.map_or_else(|| list.clone(), |n| format!("{list}.{n}"))
+    }
+
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        (0..self.books.len()).find(|at| self.name(*at) == name)
+    }
+
+    /// The steps that were asked for; a list when one of its elements was.
+    pub(super) fn asked(&self) -> impl Iterator<Item = String> + '_ {
+        let asked = (0..self.books.len()).filter(|at| self.books[*at].action.asked > 0);
+        asked.map(|at| self.plan(at).name.clone())
+    }
+
+    pub(crate) fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    /// A turn that is committed.
+    pub(crate) fn turn(&mut self, facts: &[Fact], state: &State) -> Kept {
+        for fact in facts {
+            let over = self.status == Status::Completed && fact.kind != Kind::Undo;
+            hold!(!over, Once, "a completed saga went on: {fact:?}");
+            self.saw(fact.kind.as_str());
+            self.happened(fact)?;
+            if let Some(status) = fact.next.status {
+                self.entered(status, fact, state)?;
+            }
+            for send in &fact.next.sends {
+                hold!(!self.paused, Operators, "sent while it is paused: {send:?}");
+                hold!(!self.queued, Plan, "sent without its locks: {send:?}");
+                match send.op {
+                    Op::Action => self.action_sent(fact, send)?,
+                    Op::Compensation => self.compensation_sent(fact.seq, send)?,
+                }
+            }
+        }
+        hold!(self.status == state.status, Fold, "the facts tell the status: {}", self.status);
+        self.stands(state)
+    }
+
+    fn happened(&mut self, fact: &Fact) -> Kept {
+        if fact.kind.is_act() {
+            self.acted(fact)?;
+        }
+        hold!((fact.kind == Kind::Started) == (fact.seq == 0), Once, "it started twice: {fact:?}");
+        let resolved = self.resolving.take();
+        let Some((at, op)) = fact.step.zip(fact.op) else {
+            hold!(resolved.is_none(), Operators, "an operator's word is lost");
+            return self.saga_happened(fact);
+        };
+        hold!(at < self.books.len(), Fold, "there is no step {at}: {fact:?}");
+        if fact.kind == Kind::Resolve {
+            self.resolving = Some((at, op));
+        }
+        if let Some(about) = resolved {
+            hold!(about == (at, op), Operators, "an operator spoke of something else: {fact:?}");
+            let ends = matches!(fact.kind, Kind::Done | Kind::Rejected);
+            hold!(ends, Operators, "an operator said how it ended, not {fact:?}");
+        }
+        self.allowed(fact, at, op, resolved.is_some())?;
+        self.notice(fact, at, op);
+        if let Some(event) = fact.next.event {
+            hold!(!self.taken.contains(&event), Again, "the event {event} is taken twice");
+            self.taken.push(event);
+        }
+        let plan = self.books[at].plan;
+        let definition = Arc::clone(&self.definition);
+        self.books[at].take(fact, op, &definition.outline().steps[plan]);
+        if fact.kind == Kind::Expanded { self.expanded(fact, at) } else { Ok(()) }
+    }
+
+    /// A fact about no step.
+    fn saga_happened(&mut self, fact: &Fact) -> Kept {
+        match fact.kind {
+            Kind::Started => {
+                let limit = self.outline().deadline_ms.map(Duration::from_millis);
+                self.deadline = limit.map(|limit| fact.at + limit);
+            }
+            Kind::Granted => {
+                hold!(self.queued, Plan, "it had its locks before");
+                self.queued = false;
+            }
+            Kind::Deadline => {
+                let over = self.deadline.take().is_some_and(|deadline| deadline <= fact.at);
+                hold!(over, Patience, "its deadline has not passed: {fact:?}");
+                if self.decided() {
+                    self.saw("deadline too late");
+                }
+            }
+            Kind::Undo => {
+                hold!(!self.turned && !self.decided(), Plan, "it cannot be undone: {fact:?}");
+                self.paused = false;
+            }
+            Kind::Unmappable => self.no_output = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the pivot is done, or being decided.
+    pub(super) fn decided(&self) -> bool {
+        (0..self.books.len()).any(|at| {
+            let book = &self.books[at];
+            self.plan(at).kind != StepKind::Compensatable && (book.action.asked > 0 || book.done)
+        })
+    }
+
+    /// A list is known.
+    fn expanded(&mut self, fact: &Fact, at: usize) -> Kept {
+        let inputs = fact.detail.as_ref().and_then(|inputs| inputs.read::<Vec<Json>>().ok());
+        hold!(inputs.is_some(), Fold, "a list without inputs: {fact:?}");
+        for (n, input) in inputs.unwrap_or_default().into_iter().enumerate() {
+            let (plan, element) = (self.books[at].plan, u32::try_from(n).ok());
+            self.books.push(Book { plan, element, input: Some(input), ..Book::default() });
+            self.saw("element");
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, fact: &Fact, at: usize, op: Op) {
+        let plan = self.plan(at);
+        let kind = plan.kind;
+        let gone = matches!(fact.kind, Kind::Broke | Kind::TimedOut | Kind::Pending);
+        let lost = gone && fact.next.due.is_none() && op == Op::Action;
+        let what = match (&plan.task, fact.kind) {
+            (Task::Event { .. }, Kind::Done) => Some("event"),
+            (Task::Event { .. }, Kind::TimedOut) => Some("event missed"),
+            (Task::Delay { .. } | Task::Until, Kind::Done) => Some("delay over"),
+            (Task::Saga { .. }, Kind::Done) if op == Op::Compensation => Some("child undone"),
+            (Task::Saga { .. }, Kind::Done) => Some("child completed"),
+            (Task::Saga { .. }, Kind::Rejected) => Some("child turned back"),
+            (Task::Saga { .. }, Kind::TimedOut) => Some("child too slow"),
+            (_, Kind::Late) if kind != StepKind::Compensatable => Some("late, not compensatable"),
+            (_, Kind::Late) if self.books[at].undo_skipped => Some("late, undoing skipped"),
+            _ if lost && kind == StepKind::Compensatable => Some("unknown"),
+            _ => None,
+        };
+        what.into_iter().for_each(|what| self.saw(what));
+    }
+
+    /// Whether this may be said of a step after what was said of it before.
+    fn allowed(&self, fact: &Fact, at: usize, op: Op, resolved: bool) -> Kept {
+        let (book, name) = (&self.books[at], self.name(at));
+        let again = book.done && op == Op::Action;
+        hold!(!again, Once, "{name} is done, and {:?} after it", fact.kind);
+        let skipped = if op == Op::Action { book.skipped } else { book.undo_skipped };
+        hold!(!skipped, Operators, "{name} is skipped, and {:?} after it", fact.kind);
+        let undone = book.undone && op == Op::Compensation;
+        hold!(!undone, Once, "{name} is undone, and {:?} after it", fact.kind);
+        let closed = book.omitted || book.spread;
+        hold!(!closed, Plan, "{name} is left out or a list, and {:?} after it", fact.kind);
+        let settles = matches!(fact.kind, Kind::Done | Kind::Rejected);
+        hold!(
+            op == Op::Action || !settles || fact.attempt >= book.undo_from || resolved,
+            Unknown,
+            "{name}: attempt {} at undoing may have run before the late success",
+            fact.attempt
+        );
+        match (fact.kind, fact.next.due) {
+            (Kind::Omitted | Kind::Expanded, _) => self.unfolds(fact, at),
+            (Kind::Broke | Kind::TimedOut, None) => self.gave_up(at, op, fact),
+            (Kind::Broke | Kind::TimedOut, Some(due)) => self.backs_off(at, op, fact, due),
+            _ => Ok(()),
+        }
+    }
+
+    /// A step is left out, or a list becomes its elements, when its turn has come.
+    fn unfolds(&self, fact: &Fact, at: usize) -> Kept {
+        let (plan, name) = (self.plan(at), self.name(at));
+        hold!(!self.turned, Plan, "{name}: {} after turning back", fact.kind.as_str());
+        let says =
+            if fact.kind == Kind::Omitted { plan.condition.is_some() } else { plan.each.is_some() };
+        hold!(says && self.books[at].element.is_none(), Plan, "{name} is {}", fact.kind.as_str());
+        hold!(self.books[at].action.asked == 0, Plan, "{name} was asked for before");
+        self.after_the_stages_before(at)
+    }
+
+    pub(super) fn after_the_stages_before(&self, at: usize) -> Kept {
+        let stage = self.plan(at).stage;
+        for earlier in 0..self.books.len() {
+            let before = self.plan(earlier).stage < stage && !self.books[earlier].settled();
+            let (step, other) = (|| self.name(at), || self.name(earlier));
+            hold!(!before, Plan, "{} begins before {} is done", step(), other());
+        }
+        Ok(())
+    }
+
+    fn acted(&mut self, fact: &Fact) -> Kept {
+        hold!(!self.status.ended(), Operators, "an operator moved what has ended");
+        self.acted = fact.seq + 1;
+        match fact.kind {
+            Kind::Pause => self.paused = true,
+            Kind::Unpause | Kind::Cancel => self.paused = false,
+            Kind::Retry => {
+                self.no_output = false;
+                let definition = Arc::clone(&self.definition);
+                for book in &mut self.books {
+                    book.fresh_patience(definition.outline().steps[book.plan].kind);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Patience ends with the last attempt that counts, with the time, or by turning back.
+    fn gave_up(&self, at: usize, op: Op, fact: &Fact) -> Kept {
+        let (plan, book) = (self.plan(at), &self.books[at]);
+        let (effort, most) = match op {
+            Op::Action => (&book.action, plan.retry.attempts()),
+            Op::Compensation => (&book.undo, plan.compensation_retry.attempts()),
+        };
+        let tries = fact.attempt.saturating_sub(effort.before);
+        let timed = op == Op::Action && (plan.within_ms.is_some() || self.turned);
+        let deferred = effort.stand == Stand::Accepted;
+        let limit = plan.within_ms.zip(effort.first_asked);
+        let over = limit.is_some_and(|(ms, first)| fact.at >= first + Duration::from_millis(ms));
+        let enough = if plan.task.is_call() { tries >= most || timed || deferred } else { over };
+        // An output that does not fit is no reason to go on trying.
+        let unreadable = fact.kind == Kind::Broke && !plan.task.is_call();
+        hold!(
+            enough || unreadable,
+            Patience,
+            "{} is given up after {tries} attempts",
+            self.name(at)
+        );
+        Ok(())
+    }
+
+    /// Delays double up to a cap, and are spread over their upper half.
+    fn backs_off(&self, at: usize, op: Op, fact: &Fact, due: Time) -> Kept {
+        let (plan, book) = (self.plan(at), &self.books[at]);
+        let (effort, retry) = match op {
+            Op::Action => (&book.action, plan.retry),
+            Op::Compensation => (&book.undo, plan.compensation_retry),
+        };
+        let tries = fact.attempt.saturating_sub(effort.before);
+        let (first, cap) = retry.first_and_cap_ms();
+        let full = (1..tries.min(40)).fold(first.min(cap), |ms, _| (ms * 2).min(cap)).max(1);
+        let delay = u64::try_from((due - fact.at).num_milliseconds()).unwrap_or(0);
+        let fits = (full - full / 2..=full).contains(&delay);
+        let name = || self.name(at);
+        hold!(fits, Patience, "{}: {delay} ms after attempt {tries}, of {full}", name());
+        Ok(())
+    }
+
+    fn entered(&mut self, status: Status, fact: &Fact, state: &State) -> Kept {
+        let error = fact.next.error.as_ref();
+        match status {
+            Status::Compensating | Status::Compensated => {
+                let told = self.turned || error.is_some();
+                hold!(told, Told, "it turned back without a reason");
+                self.turn_back();
+            }
+            Status::Paused if error.is_some() => {
+                let turns = self.paused && !self.turned;
+                hold!(turns, Told, "a pause needs no other reason than its act");
+                self.saw("turned back while paused");
+                self.turn_back();
+            }
+            Status::Stuck => {
+                let step = error.map(|error| error.step.as_str());
+                hold!(step.is_some(), Told, "a stuck saga says why");
+                let culprit = step.and_then(|step| self.position(step));
+                let given_up = culprit.map_or(state.no_output, |at| {
+                    let step = &state.steps[at];
+                    [step.action.phase, step.compensation.phase].contains(&Phase::GivenUp)
+                });
+                hold!(given_up, Told, "it is stuck for another reason than {error:?}");
+            }
+            Status::Completed => {
+                hold!(fact.next.output.is_some(), Told, "a completed saga answers");
+            }
+            _ => {}
+        }
+        if self.status == Status::Stuck {
+            self.saw("stuck was healed");
+        }
+        self.status = status;
+        Ok(())
+    }
+
+    /// What was between two attempts, or accepted, is not waited for any more.
+    fn turn_back(&mut self) {
+        if self.turned {
+            return;
+        }
+        (self.turned, self.queued, self.deadline) = (true, false, None);
+        for book in &mut self.books {
+            if book.action.stand != Stand::InFlight {
+                book.action.stand = Stand::Closed;
+            }
+        }
+    }
+
+    /// What must hold between turns.
+    fn stands(&self, state: &State) -> Kept {
+        hold!(self.resolving.is_none(), Operators, "an operator's word is lost");
+        hold!(self.paused == state.paused, Fold, "the facts tell whether it is paused");
+        hold!(self.queued == state.queued, Fold, "the facts tell whether it has its locks");
+        let held = matches!(state.status, Status::Stuck | Status::Paused | Status::Queued);
+        let sleeps = state.due().is_none() || !self.paused;
+        hold!(sleeps, Operators, "it would wake up in its pause");
+        let rests = state.status.ended() || held || self.is_waited_for();
+        hold!(rests || state.due().is_some(), Ends, "it would sleep for ever");
+        match state.status {
+            Status::Paused => hold!(self.paused, Operators, "nobody paused it"),
+            Status::Queued => hold!(self.queued, Plan, "it has all its locks"),
+            Status::Completed => {
+                let whole = |b: &Book| b.settled() && b.undo.asked == 0;
+                let all = self.books.iter().all(whole);
+                hold!(all, Once, "it ended before all was done");
+            }
+            Status::Compensated => {
+                let exposed = |at: &usize| self.books[*at].exposed(self.plan(*at));
+                let exposed = (0..self.books.len()).find(exposed);
+                let name = exposed.map_or_else(String::new, |at| self.name(at));
+                hold!(exposed.is_none(), Unknown, "it ended before {name} was undone");
+            }
+            Status::Running | Status::Compensating => {
+                hold!(!self.paused && !self.queued, Operators, "it is paused, or queued");
+            }
+            Status::Stuck => {}
+        }
+        Ok(())
+    }
+
+    /// Whether it waits for an event or for another saga, which wake it.
+    fn is_waited_for(&self) -> bool {
+        (0..self.books.len()).any(|at| {
+            let book = &self.books[at];
+            let waits = [book.action.stand, book.undo.stand].contains(&Stand::Accepted);
+            waits && matches!(self.plan(at).task, Task::Event { .. } | Task::Saga { .. })
+        })
+    }
+
+    /// The body of a compensation says what is known of its action.
+    pub(crate) fn command(&self, step: usize, op: Op, body: &str) -> Kept {
+        let output = self.books[step].output.as_ref().map_or("null", Json::as_str);
+        let told = op == Op::Action || body.ends_with(&format!(r#","output":{output}}}"#));
+        let name = || self.name(step);
+        hold!(told, Wire, "{} is undone without its output {output}: {body}", name());
+        Ok(())
+    }
+
+    /// A reply was taken, and will not be delivered again.
+    pub(crate) fn heard_ok(&mut self, step: &str, op: Op, attempt: u32) -> Kept {
+        let Some(at) = self.position(step) else { return Ok(()) };
+        let book = &self.books[at];
+        match op {
+            Op::Action => {
+                let noted = book.done || book.skipped;
+                hold!(noted, Unknown, "{step} was done, and nobody noted it");
+            }
+            Op::Compensation if book.undo_skipped => {}
+            Op::Compensation => {
+                let counts = attempt >= book.undo_from;
+                let noted = !counts || book.undone;
+                hold!(noted, Unknown, "{step} was undone, and nobody noted it");
+                if !counts {
+                    self.saw("reply too old");
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Operators in the simulated world: acts at random while accidents happen, and what only a person
+//! can end.
+
+use std::sync::Arc;
+
+use super::{
+    breach::{Kept, hold},
+    pipe::Message,
+    services::{Look, Meddling},
+    sim::Sim,
+};
+use crate::{
+    AttemptId, Definition, Json, Op, SagaId, StepKind,
+    machine::{Act, ActEvent, Decision, Event, Phase, State, Status},
+    preview,
+    wire::Reply,
+};
+
+/// A saga that they must get going more often than this does not end.
+const CLOSED_MAX: u32 = 100;
+
+/// A cancellation does what its preview said: it is refused or not, and undoes first what stands in
+/// the first round.
+pub(super) fn as_previewed(
+    definition: &Definition,
+    state: &State,
+    event: &Event,
+    decision: &Decision,
+) -> Kept {
+    let Event::Act(ActEvent { act: Act::Cancel, seen, .. }) = event else { return Ok(()) };
+    if state.acted > *seen {
+        return Ok(());
+    }
+    let plan = preview::cancel(definition.outline(), state);
+    match decision {
+        Decision::Turn(turn) => {
+            hold!(plan.refused.is_none(), Operators, "the preview refused: {plan:?}");
+            let sends = turn.facts.iter().flat_map(|fact| &fact.next.sends);
+            for send in sends.filter(|send| send.op == Op::Compensation) {
+                let name = turn.next.name(definition.outline(), send.step);
+                let round = plan.rounds.first();
+                let told = round.is_some_and(|round| round.iter().any(|undo| undo.step == name));
+                hold!(told, Operators, "{name} is undone first, and not in {plan:?}");
+            }
+        }
+        Decision::Refused(why) => {
+            hold!(plan.refused.is_some(), Operators, "refused ({why}), and not in {plan:?}");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+impl Sim<'_> {
+    /// Someone looks at a saga and acts; it arrives later, if at all in time.
+    pub(super) fn meddles(&mut self) {
+        let n = self.tape.pick(self.sagas.len());
+        let Some((id, saga)) = self.sagas.iter().nth(n) else { return };
+        let (id, state) = (*id, saga.store.state());
+        let look = Look { definition: &saga.definition, state };
+        let Some(meddling) = self.services.meddle(&mut self.tape, &look) else { return };
+        let seq = state.seq;
+        let act = match meddling {
+            Meddling::Act(act) => act,
+            Meddling::Resolve { step, op, yes } => {
+                let attempt = AttemptId { saga: id, step: step.as_str().into(), op, attempt: 1 };
+                Act::Resolve { step, outcome: self.by_hand(&attempt, yes) }
+            }
+        };
+        let ago = if self.tape.pick(6) == 5 { self.tape.pick(9) } else { 0 };
+        let seen = seq.saturating_sub(u32::try_from(ago).unwrap_or(0));
+        let event = self.signed(act, seen);
+        self.send(id, Message::Act(event));
+    }
+
+    fn signed(&mut self, act: Act, seen: u32) -> ActEvent {
+        let by = ["alice", "bob"][self.tape.pick(2)].to_owned();
+        ActEvent { act, by, reason: format!("looked at {seen} facts"), seen }
+    }
+
+    /// An operator cancels, now.
+    pub(super) fn cancels(&mut self, id: SagaId) {
+        let Some(saga) = self.sagas.get(&id) else { return };
+        let seen = saga.store.seq();
+        let event = self.signed(Act::Cancel, seen);
+        self.note(|| "       FAULT an operator cancels".to_owned());
+        self.post_now(id, Message::Act(event));
+    }
+
+    /// An operator does it, or sees to it that it is never done, and says so.
+    fn by_hand(&mut self, id: &AttemptId, yes: bool) -> Reply {
+        let naive = self.services.naive(id);
+        let deeds = self.ledger.of(id.saga, &id.step);
+        let action = AttemptId { op: Op::Action, ..id.clone() };
+        let remembered = self.barrier.remembered(&action).filter(|r| r.settles()).cloned();
+        let refused = matches!(remembered, Some(Reply::Rejected { .. }));
+        let never = || Reply::Rejected { code: "compensated".into(), message: "by hand".into() };
+        let reply = match (id.op, remembered) {
+            (Op::Compensation, _) if deeds.applied > deeds.undone => {
+                self.ledger.did(id);
+                Reply::Ok(Json::null())
+            }
+            (Op::Compensation, _) => {
+                if !refused {
+                    self.barrier.by_hand(&action, Some(never()));
+                }
+                Reply::Ok(Json::null())
+            }
+            (Op::Action, Some(reply)) if !naive => reply,
+            (Op::Action, _) if yes => {
+                self.ledger.did(id);
+                Reply::Ok(self.services.by_hand(id))
+            }
+            (Op::Action, _) => never(),
+        };
+        self.barrier.by_hand(id, Some(reply.clone()));
+        let deeds = self.ledger.entry(id);
+        (deeds.by_hand, deeds.naive) = (true, naive);
+        reply
+    }
+
+    /// Nothing will ever happen again by itself. False when nobody has anything to do.
+    pub(super) fn close(&mut self) -> Kept<bool> {
+        let waits = self.sagas.iter().filter(|(_, saga)| {
+            let state = saga.store.state();
+            state.paused || (state.status == Status::Stuck && self.heal)
+        });
+        // What others wait for comes first.
+        let next = waits.min_by_key(|(_, saga)| (saga.closed, saga.outer.is_none()));
+        let Some(id) = next.map(|(id, _)| *id) else { return Ok(false) };
+        let saga = self.saga(id)?;
+        saga.closed += 1;
+        hold!(saga.closed <= CLOSED_MAX, Ends, "nobody can end {id}");
+        let (paused, seq) = (saga.store.state().paused, saga.store.seq());
+        let act = if paused { Act::Resume } else { self.repair(id) };
+        let event = Event::Act(self.signed(act, seq));
+        self.note(|| format!("act     {event:?}"));
+        self.handle(id, &event)?;
+        Ok(true)
+    }
+
+    /// All services work again, and have forgotten what they accepted or refused although it must
+    /// be done. What to do with the saga.
+    fn repair(&mut self, id: SagaId) -> Act {
+        let Some(saga) = self.sagas.get_mut(&id) else { return Act::Retry };
+        let (outline, state) = (saga.definition.outline(), saga.store.state());
+        let mut last_resort = None;
+        self.plot.repair();
+        for (at, step) in state.steps.iter().enumerate() {
+            let (plan, name) = (&outline.steps[step.plan], state.name(outline, at));
+            for op in [Op::Action, Op::Compensation] {
+                let effect = AttemptId { saga: id, step: name.as_str().into(), op, attempt: 1 };
+                let must = op == Op::Compensation || plan.kind == StepKind::Retriable;
+                let forget = match self.barrier.remembered(&effect) {
+                    Some(Reply::Pending) => true,
+                    Some(Reply::Rejected { .. }) => must,
+                    _ => false,
+                };
+                if forget {
+                    self.barrier.by_hand(&effect, None);
+                }
+            }
+            // A pivot that was done after its no: nothing can undo it.
+            let late = step.compensation.phase == Phase::GivenUp;
+            if late && plan.kind != StepKind::Compensatable {
+                last_resort = Some(Act::Skip { step: name });
+            }
+        }
+        let repaired = self.services.repair(&Look { definition: &saga.definition, state });
+        if let Some(definition) = repaired.map(Arc::new) {
+            saga.store.deploy(Arc::clone(&definition));
+            saga.definition = definition;
+        }
+        last_resort.unwrap_or(Act::Retry)
+    }
+}

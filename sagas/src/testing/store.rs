@@ -1,0 +1,128 @@
+//! Facts as a store keeps them: words and JSON texts, read back by folding them.
+
+use std::sync::Arc;
+
+use super::breach::{Kept, hold};
+use crate::{
+    Definition, Json, NextRecord, Op, Record, SagaId,
+    machine::{Fact, State, Time},
+    planted::{Bug, planted},
+};
+
+#[derive(Clone)]
+struct Row {
+    seq: u32,
+    at: Time,
+    kind: &'static str,
+    step: Option<String>,
+    op: Option<&'static str>,
+    attempt: u32,
+    detail: Option<String>,
+    next: String,
+}
+
+impl Row {
+    fn of(record: Record) -> Option<Self> {
+        Some(Self {
+            seq: record.seq,
+            at: record.at,
+            kind: record.kind.as_str(),
+            step: record.step,
+            op: record.op.map(Op::as_str),
+            attempt: record.attempt,
+            detail: record.detail.map(|json| json.as_str().to_owned()),
+            next: serde_json::to_string(&record.next).ok()?,
+        })
+    }
+
+    fn record(&self) -> Option<Record> {
+        let next: NextRecord = serde_json::from_str(&self.next).ok()?;
+        Some(Record {
+            seq: self.seq,
+            at: self.at,
+            kind: self.kind.parse().ok()?,
+            step: self.step.clone(),
+            op: match self.op {
+                Some(op) => Some(op.parse().ok()?),
+                None => None,
+            },
+            attempt: self.attempt,
+            detail: self.detail.as_deref().map(Json::trusted),
+            next,
+        })
+    }
+}
+
+/// What was committed of one saga.
+pub(crate) struct Store {
+    definition: Arc<Definition>,
+    id: SagaId,
+    input: Json,
+    rows: Vec<Row>,
+    /// The fold of the rows, kept up with each commit.
+    folded: State,
+}
+
+impl Store {
+    pub(crate) fn new(definition: Arc<Definition>, id: SagaId, input: Json) -> Self {
+        let folded = State::new(definition.outline(), id, input.clone());
+        Self { definition, id, input, rows: Vec::new(), folded }
+    }
+
+    /// Another definition of the same outline.
+    pub(crate) fn deploy(&mut self, definition: Arc<Definition>) {
+        self.definition = definition;
+    }
+
+    pub(crate) fn seq(&self) -> u32 {
+        u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Adds facts, as they are written and read back.
+    pub(crate) fn commit(&mut self, facts: &[Fact], next: &State) -> Kept {
+        if planted(Bug::NoVersionCheck) {
+            // The last writer wins.
+            let first = facts.first().map_or(0, |fact| usize::try_from(fact.seq).unwrap_or(0));
+            self.rows.truncate(first);
+            self.folded = self.read()?;
+        }
+        for fact in facts {
+            hold!(fact.seq == self.seq(), Fold, "facts are numbered without gaps: {fact:?}");
+            let row = Row::of(Record::of(self.definition.outline(), next, fact));
+            hold!(row.is_some(), Fold, "a fact cannot be stored: {fact:?}");
+            self.rows.extend(row);
+            let stored = self.rows.last().and_then(|row| self.fact(row, &self.folded));
+            let Some(stored) = stored else {
+                hold!(false, Fold, "a stored fact cannot be read: {fact:?}");
+                continue;
+            };
+            self.folded.apply(self.definition.outline(), &stored);
+        }
+        Ok(())
+    }
+
+    fn fact(&self, row: &Row, before: &State) -> Option<Fact> {
+        row.record()?.into_fact(self.definition.outline(), before).ok()
+    }
+
+    /// The state as a turn loads it.
+    pub(crate) const fn state(&self) -> &State {
+        &self.folded
+    }
+
+    /// The state, from nothing but what is stored.
+    pub(crate) fn read(&self) -> Kept<State> {
+        let outline = self.definition.outline();
+        let mut state = State::new(outline, self.id, self.input.clone());
+        for row in &self.rows {
+            let fact = self.fact(row, &state);
+            hold!(fact.is_some(), Fold, "the stored fact {} cannot be read", row.seq);
+            fact.iter().for_each(|fact| state.apply(outline, fact));
+        }
+        Ok(state)
+    }
+
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.rows.iter().filter_map(Row::record).collect()
+    }
+}
