@@ -22,7 +22,9 @@ pub struct Wait {
 #[must_use]
 pub fn waits(definition: &Definition, state: &State) -> Vec<Wait> {
     let outline = definition.outline();
-    let waiting = state.steps.iter().filter(|step| step.action.phase == Phase::Pending);
+    // One that was given up behind the pivot is healed by an event that comes late.
+    let waits = |phase| matches!(phase, Phase::Pending | Phase::GivenUp);
+    let waiting = state.steps.iter().filter(|step| waits(step.action.phase));
     let wait = |step: &super::StepState| {
         let plan = outline.steps.get(step.plan)?;
         let Task::Event { .. } = plan.task else { return None };

@@ -120,11 +120,36 @@ impl Saga for Outer {
     }
 }
 
+/// Waits behind the pivot, and not for long.
+struct Receipt;
+
+impl Saga for Receipt {
+    const NAME: &'static str = "receipt";
+    const VERSION: u32 = 1;
+    type Input = Wanted;
+    type Output = u64;
+
+    fn trigger() -> Trigger<Wanted> {
+        Trigger::on("receipt.wanted").key(|w| w.id.clone())
+    }
+
+    fn plan(p: Plan<Compensating>, wanted: Given<Wanted>) -> Finished<u64> {
+        let (mut p, _) = p.pivot(Charge::with(wanted.map(|_| 1)));
+        let paid = Await::<Paid>::on("outer.paid")
+            .matching(|paid| paid.id.clone())
+            .within(Duration::from_secs(1));
+        let paid = p.step(paid);
+        p.finish(paid.map(|paid| paid.amount))
+    }
+}
+
 /// Rooms are named by their price; `full` is refused, `slow` is answered later. What was done and
 /// undone is counted.
 async fn stage(card: &'static str) -> (Stage, Arc<Mutex<BTreeMap<String, i64>>>) {
     let mut stage = Stage::set().await;
-    stage.enter("one", vec![Definition::of::<Outer>().unwrap()]).await;
+    let definitions =
+        vec![Definition::of::<Outer>().unwrap(), Definition::of::<Receipt>().unwrap()];
+    stage.enter("one", definitions).await;
     let rooms = Arc::new(Mutex::new(BTreeMap::new()));
     let booked = Arc::clone(&rooms);
     stage
@@ -253,6 +278,15 @@ async fn cancelling_a_saga_turns_its_nested_saga_back() {
     assert_eq!(inner["code"], "undone", "{inner}");
     // Whether the slow room was booked nobody knows: it was undone.
     assert_eq!(*rooms.lock().unwrap(), BTreeMap::from([("10".into(), 0), ("slow".into(), -1)]));
+}
+
+#[tokio::test]
+async fn an_event_that_comes_too_late_still_heals() {
+    let (stage, _) = stage("ok").await;
+    stage.publish("receipt.wanted", json!({"id": "a"})).await;
+    assert_eq!(stage.shop.fate("a").await, "stuck");
+    stage.publish("outer.paid", json!({"id": "a", "amount": 5})).await;
+    status(&stage, "a", "completed").await;
 }
 
 #[tokio::test]
