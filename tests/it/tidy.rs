@@ -45,13 +45,15 @@ const TOP: [&str; 23] = [
 
 /// Which packages of the workspace each may depend on: arrows only downwards, and orchestrator and
 /// workers do not know each other.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("amends", &[]),
     ("order", &["amends"]),
+    ("trip", &["amends"]),
     ("amends-orchestrator", &["amends"]),
     ("amends-workers", &["amends"]),
     ("order-services", &["amends", "amends-workers", "order"]),
-    ("amends-cli", &["amends", "amends-orchestrator", "amends-workers", "order", "order-services"]),
+    ("trip-services", &["amends", "amends-workers", "trip"]),
+    ("amends-cli", &["amends", "amends-orchestrator", "amends-workers", "order", "order-services", "trip", "trip-services"]),
     (
         "amends-tests",
         &[
@@ -61,6 +63,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
             "amends-workers",
             "order",
             "order-services",
+            "trip",
+            "trip-services",
         ],
     ),
 ];

@@ -1,0 +1,1 @@
+select exists (select from car.fleet where class = $1) as "known!"

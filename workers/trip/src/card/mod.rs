@@ -1,0 +1,31 @@
+//! Card: charges.
+
+use amends_workers::{Act, Attempt, Halt, Service, ServiceError, reject};
+use sqlx::PgPool;
+use trip::{CardDeclined, Charge, ChargeCard, Charged};
+
+/// The card that is always declined.
+pub const DECLINED: &str = "tok_declined";
+
+struct Card;
+
+pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
+    Service::new("card", pool, Card).forward::<ChargeCard>().build()
+}
+
+impl Act<ChargeCard> for Card {
+    async fn act(
+        &self,
+        cx: &mut Attempt<'_>,
+        wanted: Charge,
+    ) -> Result<Charged, Halt<CardDeclined>> {
+        if wanted.card == DECLINED {
+            return reject(CardDeclined);
+        }
+        let charge = cx.effect_id();
+        sqlx::query_file!("src/card/charge.sql", cx.id.saga.0, charge, wanted.amount)
+            .execute(&mut *cx.tx)
+            .await?;
+        Ok(Charged { charge })
+    }
+}

@@ -1,0 +1,1 @@
+select exists (select from hotel.house where name = $1) as "known!"

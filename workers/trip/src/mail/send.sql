@@ -1,0 +1,1 @@
+insert into mail.ledger (saga_id, effect, op) values ($1, $2, 'send')
