@@ -1,12 +1,16 @@
 //! What the example services' own ledgers say, beside what the orchestrator says: the judge of demo
 //! and tests.
 
+mod trip;
+
+pub use trip::TripAudit;
+
 use sqlx::PgPool;
 
-/// Findings of one look at all ledgers.
+/// Findings of one look at the ledgers of the order services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Sagas by status, in order of status.
+    /// Orders by status, in order of status.
     pub statuses: Vec<(String, i64)>,
     /// Units taken from the stock and not given back, according to the ledger.
     pub stock_reserved: i64,
@@ -30,7 +34,7 @@ impl Audit {
     /// How many sagas have this status.
     #[must_use]
     pub fn count(&self, status: &str) -> i64 {
-        self.statuses.iter().find(|(s, _)| s == status).map_or(0, |(_, n)| *n)
+        count(&self.statuses, status)
     }
 
     /// Reads all ledgers, of services that share the orchestrator's database.
@@ -38,11 +42,11 @@ impl Audit {
     /// # Errors
     /// The database's.
     pub async fn of(pool: &PgPool, seeded_units: i64) -> Result<Self, sqlx::Error> {
-        let statuses = sqlx::query_file!("src/sql/audit_statuses.sql").fetch_all(pool).await?;
+        let statuses = statuses(pool, "order").await?;
         let sums = sqlx::query_file!("src/sql/audit_sums.sql").fetch_one(pool).await?;
         let wrong = sqlx::query_file!("src/sql/audit_problems.sql").fetch_all(pool).await?;
         let mut audit = Self {
-            statuses: statuses.into_iter().map(|r| (r.status, r.sagas)).collect(),
+            statuses,
             stock_reserved: sums.reserved,
             stock_missing: seeded_units - sums.available,
             captured: sums.captured,
@@ -66,4 +70,17 @@ impl Audit {
         }
         Ok(audit)
     }
+}
+
+/// How many sagas of a definition have which status.
+pub(crate) async fn statuses(
+    pool: &PgPool,
+    definition: &str,
+) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    let rows = sqlx::query_file!("src/sql/audit_statuses.sql", definition).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|row| (row.status, row.sagas)).collect())
+}
+
+fn count(statuses: &[(String, i64)], status: &str) -> i64 {
+    statuses.iter().find(|(s, _)| s == status).map_or(0, |(_, n)| *n)
 }

@@ -16,6 +16,8 @@ pub(crate) use operate::{
     TopArgs, VersionArgs, WholeArgs,
 };
 
+use crate::demo::Example;
+
 /// Runs distributed transactions across services as sagas, over NATS JetStream and Postgres.
 #[derive(Debug, Parser)]
 #[command(name = "amends", version, after_help = help::AFTER)]
@@ -55,7 +57,8 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run 1,000 orders through private servers, kill parts of it on the way, and check the result
+    /// Run 1,000 orders or 300 trips through private servers, kill parts of it on the way, and check
+    /// the result
     Demo(DemoArgs),
     /// Keep private servers, orchestrator and example services running, with data in a folder
     Dev(DevArgs),
@@ -109,10 +112,13 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// How many orders to generate
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) orders: u32,
-    /// Publish these orders instead: JSON lines, - for standard input
+    /// Which example to run
+    #[arg(long, default_value = "order")]
+    pub(crate) example: Example,
+    /// How many to generate [default: 1000 orders, 300 trips]
+    #[arg(long, visible_alias = "trips", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) orders: Option<u32>,
+    /// Publish these orders or trips instead: JSON lines, - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "orders")]
     pub(crate) input: Option<PathBuf>,
     /// Keep the data in this folder, and the servers' logs
@@ -148,7 +154,7 @@ pub(crate) struct OrchestratorArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
-    /// inventory, payment, shipping, notification
+    /// inventory, payment, shipping, notification; hotel, car, insurance, card, mail
     #[arg(required = true, value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
     /// Stock for articles that `inventory` does not know yet: a JSON object, sku to quantity

@@ -14,6 +14,7 @@ use crate::{
     looks::print,
     probes,
     roles::{SERVICE_SESSION, definitions, stop_on_signal},
+    services,
 };
 
 /// Connections for the services together, and for the orchestrator.
@@ -57,8 +58,8 @@ async fn serve(
     let (Some(pool), Some(lanes), Some(client)) = (own, lanes, client) else { return Ok(()) };
     prepare(&pool).await?;
     let mut services = JoinSet::new();
-    for name in order_services::NAMES {
-        let service = order_services::service(name, pool.clone()).during("service")?;
+    for name in services::names() {
+        let service = services::service(name, pool.clone())?;
         services.spawn(service.serve(client.clone(), stop.clone()));
     }
     let orchestrator = tokio::spawn(amends_orchestrator::run(
@@ -84,8 +85,8 @@ async fn serve(
 /// Brings all schemas up to date and fills the shelves of a new shop.
 pub(crate) async fn prepare(pool: &sqlx::PgPool) -> Result<(), Failed> {
     amends_orchestrator::migrate(pool).await.during("the schema cannot be migrated")?;
-    for name in order_services::NAMES {
-        order_services::prepare(name, pool).await.during(&format!("service {name}"))?;
+    for name in services::names() {
+        services::prepare(name, pool).await?;
     }
     let seeded = order_services::inventory::seed_stock(pool, &stock()).await;
     seeded.during("the stock cannot be seeded")
@@ -115,6 +116,11 @@ Paste the two lines above into a second shell; then:
   amends show o-1001
 
 Other fates: "card":"tok_declined", "country":"AQ", "sku":"moon-lamp" with a large quantity.
+And a trip, which waits for its visa:
+
+  nats --server "$NATS_URL" pub trips.wanted '{{"trip_id":"t-1","traveller":"ada","card":"tok_visa","stays":[{{"hotel":"grand","nights":2}}],"car":{{"class":"compact","days":2,"age":40}},"visa":true}}'
+  nats --server "$NATS_URL" pub visas.granted '{{"trip_id":"t-1","visa":"v-1"}}'
+
 Ctrl-C stops everything; the data stays.
 "#
     )

@@ -30,6 +30,7 @@ mod many;
 mod plan;
 mod probes;
 mod roles;
+mod services;
 mod start;
 mod telemetry;
 mod top;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     During as _, Failed,
     cli::{MigrateArgs, OrchestratorArgs, Settings, WorkerArgs},
-    link, probes,
+    link, probes, services,
 };
 
 /// Connections of an orchestrator beside one for each lane, which has one statement under way at a
@@ -65,7 +65,12 @@ impl Settings {
 
 /// The sagas that this program runs.
 pub(crate) fn definitions() -> Result<Vec<Definition>, Failed> {
-    Ok(vec![Definition::of::<order::PlaceOrder>().during("definition")?])
+    let all = [
+        Definition::of::<order::PlaceOrder>(),
+        Definition::of::<trip::BookTrip>(),
+        Definition::of::<trip::RentCar>(),
+    ];
+    all.into_iter().collect::<Result<_, _>>().during("definition")
 }
 
 /// A token that SIGTERM and SIGINT cancel.
@@ -176,12 +181,11 @@ pub(crate) async fn worker(settings: &Settings, args: WorkerArgs) -> Result<(), 
         let connected =
             link::postgres(&url, SERVICE_CONNECTIONS, &SERVICE_SESSION, None, &stop).await?;
         let Some(pool) = connected else { return Ok(()) };
-        order_services::prepare(name, &pool).await.during(&format!("service {name}"))?;
+        services::prepare(name, &pool).await?;
         if let ("inventory", Some(file)) = (name, &args.seed_stock) {
             seed_stock(&pool, file).await?;
         }
-        let service = order_services::service(name, pool.clone()).during("service")?;
-        services.push((service, pool));
+        services.push((services::service(name, pool.clone())?, pool));
     }
     let watched = services.iter().map(|(s, _)| (s.name().to_owned(), s.health())).collect();
     let _ = healths.set(watched);
@@ -221,9 +225,7 @@ fn services_ready(healths: Option<&Vec<Watched>>) -> Result<(), String> {
 fn distinct(services: &[String]) -> Result<Vec<&str>, Failed> {
     let mut names: Vec<&str> = Vec::new();
     for name in services {
-        if !order_services::NAMES.contains(&name.as_str()) {
-            return Err(Failed(order_services::Error::Unknown(name.clone()).to_string()));
-        }
+        services::check(name)?;
         if !names.contains(&name.as_str()) {
             names.push(name);
         }

@@ -53,7 +53,18 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("amends-workers", &["amends"]),
     ("order-services", &["amends", "amends-workers", "order"]),
     ("trip-services", &["amends", "amends-workers", "trip"]),
-    ("amends-cli", &["amends", "amends-orchestrator", "amends-workers", "order", "order-services", "trip", "trip-services"]),
+    (
+        "amends-cli",
+        &[
+            "amends",
+            "amends-orchestrator",
+            "amends-workers",
+            "order",
+            "order-services",
+            "trip",
+            "trip-services",
+        ],
+    ),
     (
         "amends-tests",
         &[

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use crate::{During as _, Failed, local::Local};
+use crate::{During as _, Failed, local::Local, services};
 
 /// Processes by role.
 pub(super) struct Crew {
@@ -41,7 +41,7 @@ impl Crew {
             .env("NATS_URL", &self.nats_url)
             .env_remove("NATS_CREDS")
             .env_remove("AMENDS_HTTP")
-            .envs(order_services::NAMES.map(|n| (format!("{}_DATABASE_URL", n.to_uppercase()), "")))
+            .envs(services::names().map(|n| (format!("{}_DATABASE_URL", n.to_uppercase()), "")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

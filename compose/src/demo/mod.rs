@@ -1,10 +1,12 @@
-//! `amends demo`: orders through real servers, with parts killed on the way, judged by the services'
-//! own ledgers.
+//! `amends demo`: orders or trips through real servers, with parts killed on the way, judged by the
+//! services' own ledgers.
 
 mod crew;
+mod example;
 mod orders;
 mod progress;
 mod report;
+mod trips;
 
 use std::{
     io::BufRead as _,
@@ -14,17 +16,20 @@ use std::{
 
 use amends::wire;
 use async_nats::jetstream::{self, consumer::PullConsumer};
-use bytes::Bytes;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use self::{crew::Crew, progress::Progress};
+pub(crate) use self::example::Example;
+use self::{
+    crew::Crew,
+    example::{Findings, Message},
+    progress::Progress,
+};
 use crate::{
-    During as _, Failed, audit::Audit, cli::DemoArgs, dev, link, local::Local,
-    roles::stop_on_signal,
+    During as _, Failed, audit, cli::DemoArgs, dev, link, local::Local, roles::stop_on_signal,
 };
 
-/// How long publishing takes, whatever the number of orders, so that there is something to break.
+/// How long publishing takes, however much there is, so that there is something to break.
 const PUBLISHING: Duration = Duration::from_secs(6);
 
 /// The longest that anything may be quiet before the demo gives up: redelivery takes 30 s.
@@ -35,13 +40,12 @@ const LINES_MAX: usize = 1_000_000;
 
 /// Runs the demo.
 pub(crate) async fn run(args: DemoArgs) -> Result<(), Failed> {
-    let orders = match &args.input {
-        Some(file) => read(file)?,
-        None => (0..args.orders)
-            .map(|n| serde_json::to_vec(&orders::generate(n)).map(Bytes::from))
-            .collect::<Result<_, _>>()
-            .during("the orders")?,
+    let example = args.example;
+    let messages = match &args.input {
+        Some(file) => read(example, file)?,
+        None => example.generate(args.orders.unwrap_or(example.usual()))?,
     };
+    let sagas = messages.iter().filter(|message| message.subject == example.subject()).count();
     let stop = stop_on_signal()?;
     let temporary = match &args.data {
         Some(_) => None,
@@ -52,16 +56,17 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failed> {
         (None, Some(folder)) => folder.path().to_owned(),
         (None, None) => return Err(Failed("no folder for the data".into())),
     };
-    let mut progress = Progress::new(orders.len() as u64);
+    let mut progress = Progress::new(sagas as u64, example.noun());
     progress.say("starting a private Postgres and nats-server …");
     let local = Local::start(&data).await.during("the private servers cannot be started")?;
-    let shown = show(&local, &data, &orders, &mut progress, &stop).await;
+    let play = Play { example, sagas, messages: &messages };
+    let shown = show(&local, &data, play, &mut progress, &stop).await;
     progress.done();
     let stopped = local.stop().await.during("the private servers cannot be stopped");
     let ended = shown?;
     stopped?;
     crate::looks::print(&report::text(&ended, args.data.as_deref()))?;
-    if ended.problems.is_empty() {
+    if ended.findings.problems.is_empty() {
         Ok(())
     } else {
         Err(Failed("the demo found problems, see above".into()))
@@ -70,44 +75,51 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failed> {
 
 /// What a demo found.
 pub(crate) struct Ended {
-    audit: Audit,
+    example: Example,
+    findings: Findings,
     published: usize,
     dead_letters: i64,
     took: Duration,
     transcript: Option<String>,
-    problems: Vec<String>,
 }
 
-fn read(file: &Path) -> Result<Vec<Bytes>, Failed> {
-    let what = format!("the orders in {}", file.display());
+/// What is published.
+#[derive(Clone, Copy)]
+struct Play<'a> {
+    example: Example,
+    /// How many sagas begin by it.
+    sagas: usize,
+    messages: &'a [Message],
+}
+
+fn read(example: Example, file: &Path) -> Result<Vec<Message>, Failed> {
+    let what = format!("the {} in {}", example.noun(), file.display());
     let reader: Box<dyn std::io::Read> = if file == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
         Box::new(std::fs::File::open(file).during(&what)?)
     };
-    let mut orders = Vec::new();
+    let mut messages = Vec::new();
     for line in std::io::BufReader::new(reader).split(b'\n') {
         let line = line.during(&what)?;
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        if orders.len() == LINES_MAX {
+        if messages.len() == LINES_MAX {
             return Err(Failed(format!("{what} have more than {LINES_MAX} lines")));
         }
-        orders.push(line.into());
+        messages.push(Message { subject: example.subject(), body: line.into() });
     }
-    if orders.is_empty() {
-        return Err(Failed(format!(
-            "{what}: there is no order, one JSON object a line is expected"
-        )));
+    if messages.is_empty() {
+        return Err(Failed(format!("{what}: there are none, one JSON object a line is expected")));
     }
-    Ok(orders)
+    Ok(messages)
 }
 
 async fn show(
     local: &Local,
     data: &Path,
-    orders: &[Bytes],
+    play: Play<'_>,
     progress: &mut Progress,
     stop: &CancellationToken,
 ) -> Result<Ended, Failed> {
@@ -121,10 +133,10 @@ async fn show(
     std::fs::create_dir_all(&logs).during("the folder for logs")?;
     let mut crew = Crew::new(local, &logs)?;
     crew.start(&["orchestrator"])?;
-    for name in order_services::NAMES {
+    for name in play.example.services() {
         crew.start(&["worker", name])?;
     }
-    let run = Run { pool: &pool, jetstream, orders, progress, stop };
+    let run = Run { pool: &pool, jetstream, play, progress, stop };
     let ended = run.play(&mut crew).await;
     crew.stop().await;
     pool.close().await;
@@ -147,7 +159,7 @@ fn last_words(logs: &Path) -> String {
 struct Run<'a> {
     pool: &'a PgPool,
     jetstream: jetstream::Context,
-    orders: &'a [Bytes],
+    play: Play<'a>,
     progress: &'a mut Progress,
     stop: &'a CancellationToken,
 }
@@ -156,14 +168,16 @@ impl Run<'_> {
     async fn play(mut self, crew: &mut Crew) -> Result<Ended, Failed> {
         let consumer = self.consumer(crew).await?;
         let began = Instant::now();
-        self.progress.say(&format!("publishing {} orders to orders.placed", self.orders.len()));
-        let third = self.orders.len() / 3;
-        self.publish(0..third).await?;
-        self.kill(crew, &["worker", "inventory"]).await?;
-        self.publish(third..2 * third).await?;
-        self.revive(crew, &["worker", "inventory"])?;
+        let Play { example, sagas, messages } = self.play;
+        let (noun, subject) = (example.noun(), example.subject());
+        self.progress.say(&format!("publishing {sagas} {noun} to {subject}"));
+        let (third, victim) = (messages.len() / 3, ["worker", example.victim()]);
+        self.publish(&messages[..third]).await?;
+        self.kill(crew, &victim).await?;
+        self.publish(&messages[third..2 * third]).await?;
+        self.revive(crew, &victim)?;
         self.kill(crew, &["orchestrator"]).await?;
-        self.publish(2 * third..self.orders.len()).await?;
+        self.publish(&messages[2 * third..]).await?;
         self.revive(crew, &["orchestrator"])?;
         self.wait(crew, consumer).await?;
         self.judge(began.elapsed()).await
@@ -172,7 +186,7 @@ impl Run<'_> {
     /// The consumer of triggers; it is there when the orchestrator is ready.
     async fn consumer(&self, crew: &mut Crew) -> Result<PullConsumer, Failed> {
         loop {
-            let name = format!("amends-{}", <order::PlaceOrder as amends::Saga>::NAME);
+            let name = format!("amends-{}", self.play.example.definition());
             let found = self.jetstream.get_consumer_from_stream(name, wire::EVENTS_STREAM).await;
             if let Ok(consumer) = found {
                 return Ok(consumer);
@@ -191,39 +205,39 @@ impl Run<'_> {
         }
     }
 
-    async fn publish(&mut self, range: std::ops::Range<usize>) -> Result<(), Failed> {
-        let total = u32::try_from(self.orders.len()).unwrap_or(u32::MAX).max(1);
+    async fn publish(&mut self, messages: &[Message]) -> Result<(), Failed> {
+        let total = u32::try_from(self.play.messages.len()).unwrap_or(u32::MAX).max(1);
         let mut beat = tokio::time::interval(
             PUBLISHING.div_f64(f64::from(total)).max(Duration::from_nanos(1)),
         );
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-        let mut acks = Vec::with_capacity(range.len());
-        for order in &self.orders[range] {
+        let mut acks = Vec::with_capacity(messages.len());
+        for message in messages {
             tokio::select! {
                 _ = beat.tick() => {}
                 () = self.stop.cancelled() => return Err(Failed("interrupted".into())),
             }
-            let published = self.jetstream.publish("orders.placed", order.clone()).await;
-            acks.push(published.during("an order cannot be published")?);
+            let published = self.jetstream.publish(message.subject, message.body.clone()).await;
+            acks.push(published.during("a message cannot be published")?);
             if acks.len().is_multiple_of(100) {
                 self.look().await?;
             }
         }
         for ack in acks {
-            ack.await.during("an order was not stored")?;
+            ack.await.during("a message was not stored")?;
         }
         Ok(())
     }
 
-    /// Shows how far the orders are; returns how many have ended, and how many have not.
+    /// Shows how far the sagas are; returns how many have ended, and how many have not.
     async fn look(&mut self) -> Result<(i64, i64), Failed> {
-        let statuses = sqlx::query_file!("src/sql/audit_statuses.sql").fetch_all(self.pool).await;
+        let statuses = audit::statuses(self.pool, self.play.example.definition()).await;
         let (mut ended, mut open) = (0, 0);
         let mut words = Vec::new();
-        for row in statuses.during("the sagas cannot be counted")? {
-            let over = matches!(row.status.as_str(), "completed" | "compensated" | "stuck");
-            *(if over { &mut ended } else { &mut open }) += row.sagas;
-            words.push(format!("{} {}", row.sagas, row.status));
+        for (status, sagas) in statuses.during("the sagas cannot be counted")? {
+            let over = matches!(status.as_str(), "completed" | "compensated" | "stuck");
+            *(if over { &mut ended } else { &mut open }) += sagas;
+            words.push(format!("{sagas} {status}"));
         }
         self.progress.set(ended.unsigned_abs(), words.join(", "));
         Ok((ended, open))
@@ -232,7 +246,8 @@ impl Run<'_> {
     async fn kill(&mut self, crew: &mut Crew, role: &[&str]) -> Result<(), Failed> {
         let (_, open) = self.look().await?;
         crew.kill(role).await?;
-        self.progress.say(&format!("SIGKILL to {}, with {open} orders in flight", role.join(" ")));
+        let noun = self.play.example.noun();
+        self.progress.say(&format!("SIGKILL to {}, with {open} {noun} in flight", role.join(" ")));
         Ok(())
     }
 
@@ -256,8 +271,9 @@ impl Run<'_> {
             }
             if moved.elapsed() > QUIET_MAX {
                 return Err(Failed(format!(
-                    "{} orders do not end, {waiting} were not taken",
-                    seen.1
+                    "{} {} do not end, {waiting} were not taken",
+                    seen.1,
+                    self.play.example.noun()
                 )));
             }
             self.pause(Duration::from_millis(100), crew).await?;
@@ -265,25 +281,26 @@ impl Run<'_> {
     }
 
     async fn judge(&self, took: Duration) -> Result<Ended, Failed> {
-        let seeded = dev::stock().values().sum();
-        let audit = Audit::of(self.pool, seeded).await.during("the ledgers cannot be read")?;
-        let counts = sqlx::query_file!("src/sql/demo_counts.sql").fetch_one(self.pool).await;
+        let Play { example, sagas, .. } = self.play;
+        let mut findings = example.judge(self.pool).await?;
+        let counts = sqlx::query_file!("src/sql/demo_counts.sql", example.definition());
+        let counts = counts.fetch_one(self.pool).await;
         let counts = counts.during("the dead letters cannot be counted")?;
-        let mut problems = audit.problems.clone();
-        if audit.count("stuck") > 0 {
-            problems.push(format!("{} sagas are stuck", audit.count("stuck")));
+        let stuck = findings.statuses.iter().find(|(status, _)| status == "stuck");
+        if let Some((_, stuck)) = stuck {
+            findings.problems.push(format!("{stuck} sagas are stuck"));
         }
         let transcript = match counts.compensated {
             Some(id) => Some(crate::looks::transcript(self.pool, &id.to_string()).await?),
             None => None,
         };
         Ok(Ended {
-            published: self.orders.len(),
+            example,
+            findings,
+            published: sagas,
             dead_letters: counts.dead_letters,
             took,
             transcript,
-            problems,
-            audit,
         })
     }
 }

@@ -13,18 +13,19 @@ const LINES: Duration = Duration::from_secs(3);
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     total: u64,
+    noun: &'static str,
     last: Instant,
 }
 
 impl Progress {
-    pub(super) fn new(total: u64) -> Self {
+    pub(super) fn new(total: u64, noun: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = "{bar:40} {pos}/{len} orders ended  {msg}";
-            let style = ProgressStyle::with_template(style)
+            let style = format!("{{bar:40}} {{pos}}/{{len}} {noun} ended  {{msg}}");
+            let style = ProgressStyle::with_template(&style)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total).with_style(style)
         });
-        Self { bar, total, last: Instant::now() }
+        Self { bar, total, noun, last: Instant::now() }
     }
 
     pub(super) fn set(&mut self, ended: u64, message: String) {
@@ -35,7 +36,7 @@ impl Progress {
             }
             None if self.last.elapsed() >= LINES => {
                 self.last = Instant::now();
-                self.say(&format!("{ended}/{} orders ended  {message}", self.total));
+                self.say(&format!("{ended}/{} {} ended  {message}", self.total, self.noun));
             }
             None => {}
         }

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use super::Ended;
+use crate::audit::{Audit, TripAudit};
 
 pub(super) fn text(ended: &Ended, data: Option<&Path>) -> String {
     let mut out = String::new();
@@ -12,14 +13,10 @@ pub(super) fn text(ended: &Ended, data: Option<&Path>) -> String {
 }
 
 fn write(out: &mut String, ended: &Ended, data: Option<&Path>) -> std::fmt::Result {
-    let audit = &ended.audit;
-    let seconds = ended.took.as_secs_f64();
-    writeln!(
-        out,
-        "\n{} orders published, all settled {seconds:.1} s after the first",
-        ended.published
-    )?;
-    for (status, count) in &audit.statuses {
+    let Ended { example, findings, published, .. } = ended;
+    let (noun, seconds) = (example.noun(), ended.took.as_secs_f64());
+    writeln!(out, "\n{published} {noun} published, all settled {seconds:.1} s after the first")?;
+    for (status, count) in &findings.statuses {
         writeln!(out, "{count:>8} {status}")?;
     }
     if ended.dead_letters > 0 {
@@ -28,31 +25,21 @@ fn write(out: &mut String, ended: &Ended, data: Option<&Path>) -> std::fmt::Resu
     if let Some(transcript) = &ended.transcript {
         writeln!(
             out,
-            "\nOne order that was compensated (seconds since its start):\n\n{transcript}"
+            "\nOne of the {noun} that were compensated (seconds since its start):\n\n{transcript}"
         )?;
     }
     writeln!(out, "The services' own ledgers:")?;
-    writeln!(
-        out,
-        "  stock  {} units are missing from the shelves, {} are reserved by completed orders",
-        audit.stock_missing, audit.stock_reserved
-    )?;
-    writeln!(
-        out,
-        "  money  {} EUR was captured, completed orders cost {} EUR",
-        euros(audit.captured),
-        euros(audit.owed)
-    )?;
-    if ended.problems.is_empty() {
-        writeln!(out, "  every effect was applied once, or undone once")?;
+    out.push_str(&findings.ledgers);
+    if findings.problems.is_empty() {
+        writeln!(out, "  {}", example.all_well())?;
     }
-    for problem in &ended.problems {
+    for problem in &findings.problems {
         writeln!(out, "  PROBLEM {problem}")?;
     }
-    look_further(out, data)
+    look_further(out, example.further(), data)
 }
 
-fn look_further(out: &mut String, data: Option<&Path>) -> std::fmt::Result {
+fn look_further(out: &mut String, further: &str, data: Option<&Path>) -> std::fmt::Result {
     writeln!(out, "\nTo look further:")?;
     match data {
         Some(data) => {
@@ -66,15 +53,40 @@ fn look_further(out: &mut String, data: Option<&Path>) -> std::fmt::Result {
             )?;
         }
     }
-    writeln!(
-        out,
-        r#"  nats --server "$NATS_URL" pub orders.placed '{{"order_id":"o-1","customer":"c-1","currency":"EUR","items":[{{"sku":"tea","quantity":2,"unit_price":450}}],"card":"tok_visa","country":"DE"}}'
-  psql "$DATABASE_URL" -c 'select id, key, status, step, error from amends.sagas order by id desc limit 10'
-  amends list --status compensated
-  amends show o-1"#
-    )
+    writeln!(out, "{further}")
 }
 
 fn euros(cents: i64) -> String {
     format!("{}.{:02}", cents / 100, (cents % 100).abs())
+}
+
+/// What the ledgers of the order services say.
+pub(super) fn shop(audit: &Audit) -> String {
+    format!(
+        "  stock  {} units are missing from the shelves, {} are reserved by completed orders
+  money  {} EUR was captured, completed orders cost {} EUR
+",
+        audit.stock_missing,
+        audit.stock_reserved,
+        euros(audit.captured),
+        euros(audit.owed)
+    )
+}
+
+/// What the ledgers of the trip services say.
+pub(super) fn agency(audit: &TripAudit) -> String {
+    format!(
+        "  rooms  {} are taken, {} are booked by completed trips
+  cars   {} are out, {} are reserved by completed trips
+  money  {} EUR was charged, completed trips cost {} EUR
+  turns  {} travellers wanted several trips at once
+",
+        audit.rooms_taken,
+        audit.rooms_booked,
+        audit.cars_out,
+        audit.cars_reserved,
+        euros(audit.charged),
+        euros(audit.owed),
+        audit.busy_travellers
+    )
 }

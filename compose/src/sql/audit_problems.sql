@@ -16,7 +16,7 @@ with effects as (
     from amends.saga s,
          (values ('inventory', 'reserve'), ('payment', 'authorize'), ('payment', 'capture'),
                  ('shipping', 'book'), ('notification', 'send')) as p (service, op)
-    where s.status = 'completed'
+    where s.definition = 'order' and s.status = 'completed'
 ), problems as (
     select e.saga_id, format('%s %s %s was applied %s times', e.service, e.op, e.what, e.times) as problem
     from effects e where e.times > 1

@@ -1,1 +1,5 @@
-select status as "status!", count(*) as "sagas!" from amends.saga group by status order by status
+select status as "status!", count(*) as "sagas!"
+from amends.saga
+where definition = $1
+group by status
+order by status

@@ -5,4 +5,4 @@ select
     coalesce((select sum(amount) from payment.ledger where op = 'capture'), 0)::bigint as "captured!",
     coalesce((select sum((i ->> 'quantity')::bigint * (i ->> 'unit_price')::bigint)
               from amends.saga s, json_array_elements(s.input -> 'items') i
-              where s.status = 'completed'), 0)::bigint as "owed!"
+              where s.definition = 'order' and s.status = 'completed'), 0)::bigint as "owed!"

@@ -39,7 +39,8 @@ impl Saga for BookTrip {
     fn plan(mut p: Plan<Compensating>, trip: Given<TripWanted>) -> Finished<Itinerary> {
         let rooms = p.step(BookHotel::each(trip.map(Booking::all)).at_once(2));
         let (car, policy) = p.together((
-            RentCar::nested(trip.map(RentalWanted::of)).only_if(trip.map(|trip| trip.car.is_some())),
+            RentCar::nested(trip.map(RentalWanted::of))
+                .only_if(trip.map(|trip| trip.car.is_some())),
             TakeInsurance::with(trip.map(Cover::of)).only_if(trip.map(|trip| trip.insured)),
         ));
         let granted = Await::<VisaGranted>::on("visas.granted")
@@ -48,7 +49,8 @@ impl Saga for BookTrip {
         let visa = p.step(granted.only_if(trip.map(|trip| trip.visa)));
         p.step(Delay::of("cooling-off", COOLING_OFF));
         let price = (rooms.clone(), car.clone(), policy.clone()).map(price);
-        let (mut p, paid) = p.pivot(ChargeCard::with((trip.clone(), price.clone()).map(Charge::of)));
+        let (mut p, paid) =
+            p.pivot(ChargeCard::with((trip.clone(), price.clone()).map(Charge::of)));
         let itinerary = (trip.clone(), rooms, car, policy, visa, paid, price).map(Itinerary::of);
         p.step(MailTickets::with((trip, itinerary.clone()).map(Tickets::of)));
         p.finish(itinerary)
