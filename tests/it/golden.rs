@@ -1,10 +1,12 @@
-//! What people read, pinned: the order saga's plan and its transcripts. A difference shows both
+//! What people read, pinned: the examples' plans and their transcripts. A difference shows both
 //! sides; `UPDATE_GOLDEN=1` takes the new one.
+
+mod trip;
 
 use std::{path::Path, time::Duration};
 
 use amends::{
-    Definition, Json, Op,
+    Definition, Json, Op, Saga,
     machine::{Act, Status},
     wire::Reply,
 };
@@ -42,11 +44,17 @@ fn transcript(name: &str, script: &Script) {
 /// Fails when the plan changes: a changed plan needs a new version.
 #[test]
 fn the_plan() {
-    let definition = Definition::of::<PlaceOrder>().unwrap();
+    plan::<PlaceOrder>("plan");
+}
+
+#[track_caller]
+fn plan<S: Saga>(name: &str) {
+    let definition = Definition::of::<S>().unwrap();
     let (outline, digest) = (definition.outline(), definition.digest());
-    golden("plan.txt", &format!("{outline}digest {digest}\n"));
-    golden("plan.mmd", &amends::mermaid(outline));
-    golden("plan.svg", &amends::svg(outline));
+    golden(&format!("{name}.txt"), &format!("{outline}digest {digest}
+"));
+    golden(&format!("{name}.mmd"), &amends::mermaid(outline));
+    golden(&format!("{name}.svg"), &amends::svg(outline));
 }
 
 #[test]

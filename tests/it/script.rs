@@ -4,10 +4,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use amends::{
-    Definition, Json, Op, Record, Saga, SagaId,
+    Definition, Json, Op, Record, Saga, SagaId, StepOutline,
     machine::{
-        Act, ActEvent, Command, Decision, Event, Kind, ReplyEvent, State, Status, Time, Turn,
-        command, decide, start,
+        Act, ActEvent, Arrival, ChildEnd, ChildOrder, Command, Decision, Event, Kind, ReplyEvent,
+        State, Status, Time, Turn, Wait, child, command, decide, start, waits,
     },
     transcript::Transcript,
     wire::Reply,
@@ -20,6 +20,10 @@ pub(crate) struct Script {
     records: Vec<Record>,
     now: Time,
     asked: VecDeque<Command>,
+    /// Nested sagas that are to start, or to be undone, by their steps.
+    nested: VecDeque<(String, Op)>,
+    /// Events that have arrived.
+    arrived: i64,
     input: Json,
 }
 
@@ -36,8 +40,8 @@ impl Script {
         let id = SagaId::from_message("order", "AMENDS_EVENTS", 1, now);
         let turn = start(&definition, id, input.clone(), now);
         let state = State::new(definition.outline(), id, input.clone());
-        let (records, asked) = (Vec::new(), VecDeque::new());
-        let mut script = Self { definition, state, records, now, asked, input };
+        let (records, asked, nested) = (Vec::new(), VecDeque::new(), VecDeque::new());
+        let mut script = Self { definition, state, records, now, asked, nested, arrived: 0, input };
         script.take(turn);
         script
     }
@@ -47,6 +51,14 @@ impl Script {
             self.records.push(Record::of(self.definition.outline(), &turn.next, fact));
             for send in &fact.next.sends {
                 self.asked.extend(command(&self.definition, &turn.next, send));
+                let order = child(&self.definition, &turn.next, send);
+                self.nested.extend(order.map(|order| {
+                    let op = match order {
+                        ChildOrder::Start { .. } => Op::Action,
+                        ChildOrder::Undo { .. } => Op::Compensation,
+                    };
+                    (turn.next.name(self.definition.outline(), send.step), op)
+                }));
             }
         }
         self.state = turn.next;
@@ -67,7 +79,11 @@ impl Script {
     }
 
     fn position(&self, step: &str) -> usize {
-        self.definition.outline().position(step).expect("the plan has this step")
+        self.state.position(self.definition.outline(), step).expect("the saga has this step")
+    }
+
+    fn plan(&self, at: usize) -> &StepOutline {
+        &self.definition.outline().steps[self.state.steps[at].plan]
     }
 
     /// The next command is the action of `step`.
@@ -107,6 +123,7 @@ impl Script {
     #[track_caller]
     pub(crate) fn nothing_else(self) -> Self {
         assert!(self.asked.is_empty(), "{:?} is asked for\n{self}", self.asked);
+        assert!(self.nested.is_empty(), "{:?} is asked for\n{self}", self.nested);
         self
     }
 
@@ -191,7 +208,10 @@ impl Script {
             panic!("{event:?} is new twice\n{self}");
         };
         let sent = self.records.last().unwrap().next.sends.iter();
-        let sent: Vec<_> = sent.map(|s| (self.position(&s.step), s.op, s.attempt)).collect();
+        let sent = sent.map(|s| (self.position(&s.step), s.op, s.attempt));
+        // Waits and nested sagas are not sent to anybody.
+        let called = |at: usize| self.plan(at).task.is_call();
+        let sent: Vec<_> = sent.filter(|(at, ..)| called(*at)).collect();
         let again: Vec<_> = again.iter().map(|s| (s.step, s.op, s.attempt)).collect();
         // What a second fact of the turn has sent is left to its timer.
         if !again.is_empty() || self.records.last().unwrap().kind != Kind::Unmappable {
@@ -200,7 +220,7 @@ impl Script {
     }
 
     fn event(&self, step: &str, op: Op, attempt: u32, reply: Reply) -> Event {
-        let service = self.definition.outline().steps[self.position(step)].service.clone();
+        let service = self.plan(self.position(step)).service.clone();
         Event::Reply(ReplyEvent { step: step.into(), op, attempt, service, reply })
     }
 
@@ -210,6 +230,61 @@ impl Script {
         let event = self.event(step, op, attempt, reply);
         let decision = self.decide(&event);
         assert!(matches!(decision, Decision::Known(_)), "{event:?} is {decision:?}\n{self}");
+        self
+    }
+
+    /// The saga has its locks.
+    #[track_caller]
+    pub(crate) fn granted(self) -> Self {
+        self.happens(Event::Granted)
+    }
+
+    /// The nested saga of `step` starts.
+    #[track_caller]
+    pub(crate) fn starts(self, step: &str) -> Self {
+        self.expect_nested(step, Op::Action)
+    }
+
+    /// The nested saga of `step` is undone.
+    #[track_caller]
+    pub(crate) fn undoes(self, step: &str) -> Self {
+        self.expect_nested(step, Op::Compensation)
+    }
+
+    #[track_caller]
+    fn expect_nested(mut self, step: &str, op: Op) -> Self {
+        let next = self.nested.pop_front();
+        assert_eq!(next, Some((step.to_owned(), op)), "which nested saga is asked for\n{self}");
+        self
+    }
+
+    /// The nested saga of `step` has ended.
+    #[track_caller]
+    pub(crate) fn child_ends(self, step: &str, status: Status, output: Option<&str>) -> Self {
+        let output = output.map(json);
+        self.happens(Event::Child(ChildEnd { step: step.into(), status, output, error: None }))
+    }
+
+    /// `step` waits for an event with this key, and one comes.
+    #[track_caller]
+    pub(crate) fn arrives(mut self, step: &str, key: &str, body: &str) -> Self {
+        let wait = Wait { step: step.to_owned(), key: key.to_owned() };
+        let all = waits(&self.definition, &self.state);
+        assert!(all.contains(&wait), "it waits for {all:?}\n{self}");
+        self.arrived += 1;
+        let arrival = Arrival { step: step.into(), event: self.arrived, body: json(body) };
+        self.happens(Event::Arrived(arrival))
+    }
+
+    /// Something happens, and then once more to no effect.
+    #[track_caller]
+    fn happens(mut self, event: Event) -> Self {
+        self.now += Duration::from_millis(12);
+        match self.decide(&event) {
+            Decision::Turn(turn) => self.take(*turn),
+            other => panic!("{event:?} is {other:?}\n{self}"),
+        }
+        assert_eq!(self.decide(&event), Decision::Known(Vec::new()), "{event:?} twice\n{self}");
         self
     }
 

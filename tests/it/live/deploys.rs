@@ -38,7 +38,7 @@ async fn a_changed_plan_under_an_old_version_refuses_to_start() {
     let mut shop = Shop::open(&[]).await;
     shop.says("orchestrator", "orchestrator runs").await;
     assert_eq!(shop.terminate("orchestrator").await, Some(0));
-    sqlx::query("update amends.definition set digest = 'another'")
+    sqlx::query("update amends.definition set digest = 'another' where name = 'order'")
         .execute(&shop.pool)
         .await
         .unwrap();

@@ -21,5 +21,7 @@ mod top;
 mod traces;
 mod transport;
 mod triggers;
+mod trip;
+mod trip_crashes;
 mod versions;
 mod waiting;

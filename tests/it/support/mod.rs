@@ -1,5 +1,6 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
+mod agency;
 mod shop;
 mod stage;
 mod wait;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use amends_cli::local::{Local, Postgres};
 use tempfile::TempDir;
 
+pub(crate) use agency::{Agency, trip};
 pub(crate) use shop::{SERVICES, Shop, order};
 pub(crate) use stage::Stage;
 pub(crate) use wait::eventually;

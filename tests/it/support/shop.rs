@@ -166,6 +166,16 @@ impl Shop {
         .await;
     }
 
+    /// As [`Self::publish`], on another subject.
+    pub(crate) async fn publish_on(&self, subject: &'static str, body: impl Into<bytes::Bytes>) {
+        let body = body.into();
+        eventually("the publication of an event", async || {
+            let ack = self.jetstream.publish(subject, body.clone());
+            ack.await.ok()?.await.ok()
+        })
+        .await;
+    }
+
     pub(crate) async fn publish_order(&self, order: &Value) {
         self.publish(order.to_string()).await;
     }
