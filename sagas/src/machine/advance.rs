@@ -7,6 +7,7 @@ use crate::{
     Definition, ELEMENTS_MAX, Json, JsonError, MapError, Op, Outline, StepKind, StepOutline, Task,
     planted::{Bug, planted},
 };
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// A turn being decided: facts so far, and the state after them.
@@ -383,6 +384,8 @@ impl<'a> Draft<'a> {
             let stage = if planted(Bug::UndoneInForwardOrder) { last - stage } else { stage };
             let mut open = self.members(stage);
             open.retain(|at| self.needs_undo(*at));
+            // The last of a list first: one that runs one at a time is undone in reverse.
+            open.sort_by_key(|at| self.state.steps[*at].element.map(Reverse));
             for at in self.startable(&open, Op::Compensation) {
                 self.send(at, Op::Compensation, None);
             }
