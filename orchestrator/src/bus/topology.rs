@@ -118,11 +118,17 @@ impl Topology {
             return Ok(());
         }
         let mut consumers = stream.consumers();
-        let mut done = u64::MAX;
+        let (mut done, mut read) = (info.state.last_sequence, false);
         while let Some(consumer) = consumers.next().await {
-            done = done.min(consumer.map_err(unavailable)?.ack_floor.stream_sequence);
+            let consumer = consumer.map_err(unavailable)?;
+            read = true;
+            // One that has nothing to do has seen all that was there before it was asked; its floor
+            // stands at the last message on its own subject, perhaps at none.
+            if consumer.num_pending > 0 || consumer.num_ack_pending > 0 {
+                done = done.min(consumer.ack_floor.stream_sequence);
+            }
         }
-        if (1..u64::MAX).contains(&done) {
+        if read && done > 0 {
             let purged = stream.purge().sequence(done + 1).await.map_err(unavailable)?.purged;
             tracing::info!(purged, "consumed triggers were removed from {}", wire::EVENTS_STREAM);
         }
