@@ -2,7 +2,7 @@
 //! that or nothing.
 
 use amends::{
-    Json, Outline, SagaId,
+    Json, SagaId,
     machine::State,
     preview::{self, CancelPlan},
     transcript::printable,
@@ -103,13 +103,7 @@ async fn apply(
 
 /// The plan for a saga as it is now, folded from its facts.
 async fn plan(pool: &PgPool, found: &Found) -> Result<CancelPlan, Failed> {
-    const WHAT: &str = "the saga's definition cannot be read";
-    let row = sqlx::query_file!("src/sql/outline.sql", found.definition, found.version)
-        .fetch_one(pool)
-        .await
-        .during(WHAT)?;
-    let outline = row.outline.ok_or_else(|| Failed(format!("{WHAT}: it is not registered")))?;
-    let outline: Outline = serde_json::from_str(&outline).during(WHAT)?;
+    let outline = looks::outline(pool, &found.definition, found.version).await?;
     let mut state = State::new(&outline, SagaId(found.id), Json::trusted(&found.input));
     for record in looks::records(pool, found.id).await? {
         let fact = record.into_fact(&outline, &state).during("the history cannot be read")?;

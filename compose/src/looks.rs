@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write};
 
-use amends::{Json, Record, SagaId, machine::Time, transcript::Transcript};
+use amends::{Json, Outline, Record, SagaId, machine::Time, transcript::Transcript};
 use serde::Serialize;
 use sqlx::{PgPool, types::Uuid};
 
@@ -80,10 +80,26 @@ pub(crate) async fn show(settings: &Settings, args: ShowArgs) -> Result<(), Fail
     print(&transcript(&pool, &args.saga).await?)
 }
 
+/// A definition's plan as data.
+pub(crate) async fn outline(
+    pool: &PgPool,
+    definition: &str,
+    version: i32,
+) -> Result<Outline, Failed> {
+    const WHAT: &str = "the saga's definition cannot be read";
+    let row = sqlx::query_file!("src/sql/outline.sql", definition, version)
+        .fetch_one(pool)
+        .await
+        .during(WHAT)?;
+    let outline = row.outline.ok_or_else(|| Failed(format!("{WHAT}: it is not registered")))?;
+    serde_json::from_str(&outline).during(WHAT)
+}
+
 /// The transcript of a saga, found by id or business key.
 pub(crate) async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Failed> {
     let shown = read(pool, saga).await?;
     let facts = shown.history.into_iter().map(ShownFact::record).collect::<Result<Vec<_>, _>>()?;
+    let outline = outline(pool, &shown.definition, shown.version).await?;
     let transcript = Transcript {
         id: SagaId(shown.id),
         definition: &shown.definition,
@@ -92,7 +108,7 @@ pub(crate) async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Fail
         status: shown.status.parse().during("the status cannot be read")?,
         input: &shown.input,
         facts: &facts,
-        outline: None,
+        outline: Some(&outline),
     };
     Ok(transcript.to_string())
 }

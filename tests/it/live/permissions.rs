@@ -7,7 +7,7 @@ use async_nats::jetstream;
 use tokio::process::{Child, Command};
 
 use super::transport::publish_raw;
-use crate::support::{SERVICES, Shop, eventually, order, repository};
+use crate::support::{Agency, SERVICES, Shop, eventually, order, repository, trip};
 
 const LETTERS: &str = "select count(*) from amends.dead_letters";
 
@@ -35,7 +35,8 @@ impl Guarded {
         let file = folder.join("nats.conf");
         std::fs::write(&file, conf).unwrap();
         let log = std::fs::File::create(folder.join("server.log")).unwrap();
-        let passwords = SERVICES.iter().chain(&["orchestrator", "shop", "admin"]);
+        let users = ["orchestrator", "shop", "agency", "admin"];
+        let passwords = SERVICES.iter().chain(&Agency::SERVICES).chain(&users);
         let server = Command::new(amends_cli::local::nats_server().await.unwrap())
             .arg("-c")
             .arg(&file)
@@ -63,25 +64,26 @@ impl Guarded {
     fn url(&self, user: &str) -> String {
         format!("nats://{user}:secret_{user}@{}", self.address)
     }
+
+    async fn login(&self, user: &str) -> jetstream::Context {
+        let options = async_nats::ConnectOptions::new()
+            .user_and_password(user.to_owned(), format!("secret_{user}"));
+        jetstream::new(options.connect(&self.address).await.unwrap())
+    }
 }
 
-/// Each role as its own user: orders run, an unreadable message is buried and removed, and a stream
+/// Each role as its own user: orders and a trip run, an unreadable message is buried and removed, and a stream
 /// of triggers that fills gets room again.
 #[tokio::test]
 async fn everybody_works_with_the_permissions_that_are_shipped() {
     let mut shop = Shop::closed().await;
     let guarded = Guarded::start(&shop).await;
-    let admin = async_nats::ConnectOptions::new()
-        .user_and_password("admin".into(), "secret_admin".into())
-        .connect(&guarded.address)
-        .await
-        .unwrap();
     // What the shop publishes and looks at from now on is on the guarded server.
-    shop.jetstream = jetstream::new(admin);
+    shop.jetstream = guarded.login("admin").await;
     let url = guarded.url("orchestrator");
     let small = ["orchestrator", "--nats-url", &url, "--stream-bytes-max", "1048576"];
     shop.start("orchestrator", &small);
-    for service in SERVICES {
+    for service in SERVICES.into_iter().chain(Agency::SERVICES) {
         let stock = shop.folder.path().join("stock.json");
         let (stock, url) = (stock.to_str().unwrap().to_owned(), guarded.url(service));
         shop.start(service, &["worker", service, "--nats-url", &url, "--seed-stock", &stock]);
@@ -92,6 +94,16 @@ async fn everybody_works_with_the_permissions_that_are_shipped() {
     publish_raw(&guarded.url("payment"), b"amends.reply.payment", b"no colon", b"{}").await;
     shop.publish_order(&order("o-1")).await;
     assert_eq!(shop.fate("o-1").await, "completed");
+    let agency = guarded.login("agency").await;
+    let mut wanted = trip("t-1", "ada");
+    wanted["visa"] = true.into();
+    for (subject, body) in [
+        ("visas.granted", serde_json::json!({"trip_id": "t-1", "visa": "v-1"})),
+        ("trips.wanted", wanted),
+    ] {
+        agency.publish(subject, body.to_string().into()).await.unwrap().await.unwrap();
+    }
+    assert_eq!(shop.fate("t-1").await, "completed");
     shop.at_least(LETTERS, 2).await;
     eventually("an end to redelivery", async || {
         let replies = shop.jetstream.get_stream(wire::REPLIES_STREAM).await.ok()?;
