@@ -48,8 +48,8 @@ async fn started_by_hand() {
         let wrong = refused(&shop, &["start", "order", "--input", input]).await;
         assert!(wrong.contains(words), "{wrong}");
     }
-    let wrong = refused(&shop, &["start", "trip", "--input", "{}"]).await;
-    assert!(wrong.contains("there is no definition trip"), "{wrong}");
+    let wrong = refused(&shop, &["start", "voyage", "--input", "{}"]).await;
+    assert!(wrong.contains("there is no definition voyage"), "{wrong}");
     shop.audit().await;
 }
 

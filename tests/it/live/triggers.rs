@@ -66,7 +66,7 @@ async fn an_existing_stream_keeps_its_triggers() {
     let mut shop = Shop::closed().await;
     let own = async_nats::jetstream::stream::Config {
         name: "SHOP".into(),
-        subjects: vec!["orders.>".into()],
+        subjects: ["orders.>", "trips.>", "rentals.>", "visas.>"].map(Into::into).into(),
         ..Default::default()
     };
     shop.jetstream.create_stream(own).await.unwrap();
