@@ -6,11 +6,11 @@ use amends::{Finding, Outline, Severity};
 use serde::Serialize;
 
 use crate::{
-    During as _, Failed,
+    Failed,
     cli::CheckArgs,
     known::known,
     looks::{print, print_json},
-    roles,
+    roles, services,
 };
 
 #[derive(Debug, Serialize)]
@@ -29,7 +29,7 @@ struct Checked {
 /// `amends check`.
 pub(crate) fn run(args: CheckArgs) -> Result<(), Failed> {
     let definitions = roles::definitions()?;
-    let handlers = order_services::handlers().during("the services")?;
+    let handlers = services::handlers()?;
     let findings = amends::check(&definitions, &handlers);
     let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
     let checked =

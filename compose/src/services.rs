@@ -1,5 +1,6 @@
 //! The services of both examples, by name.
 
+use amends::Handler;
 use amends_workers::Service;
 use sqlx::PgPool;
 
@@ -17,6 +18,13 @@ pub(crate) fn check(name: &str) -> Result<(), Failed> {
     }
     let all = names().collect::<Vec<_>>().join(", ");
     Err(Failed(format!("there is no service `{name}`: the services are {all}")))
+}
+
+/// What all of them handle.
+pub(crate) fn handlers() -> Result<Vec<Handler>, Failed> {
+    let mut handlers = order_services::handlers().during("the services")?;
+    handlers.extend(trip_services::handlers().during("the services")?);
+    Ok(handlers)
 }
 
 /// Brings a service's database up to date.

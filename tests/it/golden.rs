@@ -51,8 +51,13 @@ fn the_plan() {
 fn plan<S: Saga>(name: &str) {
     let definition = Definition::of::<S>().unwrap();
     let (outline, digest) = (definition.outline(), definition.digest());
-    golden(&format!("{name}.txt"), &format!("{outline}digest {digest}
-"));
+    golden(
+        &format!("{name}.txt"),
+        &format!(
+            "{outline}digest {digest}
+"
+        ),
+    );
     golden(&format!("{name}.mmd"), &amends::mermaid(outline));
     golden(&format!("{name}.svg"), &amends::svg(outline));
 }
