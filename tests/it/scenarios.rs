@@ -2,6 +2,7 @@
 
 mod acts;
 mod limits;
+mod lists;
 mod patience;
 mod trouble;
 

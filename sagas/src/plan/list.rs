@@ -38,7 +38,8 @@ impl<S: Step> Each<S> {
         Self { inputs, at_once: AT_ONCE, name: None, policy: Policy::default() }
     }
 
-    /// How many elements are asked for, or undone, at once; 0 counts as 1. Default 16.
+    /// How many elements are asked for, or undone, at once; 0 counts as 1. They are asked for in the
+    /// order of the list, and undone from its end. Default 16.
     pub fn at_once(mut self, elements: u32) -> Self {
         self.at_once = elements.max(1);
         self
