@@ -1,11 +1,12 @@
 //! Publishes triggers, and watches the sagas end by their changes of status.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use amends::{Saga as _, wire};
+use amends::{Saga as _, SagaId, wire};
 use async_nats::jetstream::{self, Context};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -137,6 +138,7 @@ struct Change {
 
 #[derive(Deserialize)]
 struct Data {
+    saga: SagaId,
     output: Option<Job>,
     error: Option<Why>,
 }
@@ -147,25 +149,29 @@ struct Why {
 }
 
 async fn watch(mut changes: async_nats::Subscriber, flight: Arc<Flight>) {
+    // Which saga is which is told when it turns back, not when all is undone.
+    let mut turned = HashMap::new();
     while let Some(message) = changes.next().await {
         let status = message.subject.rsplit('.').next().unwrap_or_default();
-        if !matches!(status, "completed" | "compensated" | "stuck") {
-            continue;
-        }
-        let change: Change = match serde_json::from_slice(&message.payload) {
-            Ok(change) => change,
+        let Data { saga, output, error } = match serde_json::from_slice(&message.payload) {
+            Ok(Change { data }) => data,
             Err(error) => return flight.fail(error),
         };
-        match (change.data.output, change.data.error) {
-            (Some(job), _) => flight.end(job.n),
-            (None, Some(why)) if status == "compensated" => {
-                if let Ok(n) = why.message.parse() {
+        match (status, output, error) {
+            ("completed", Some(job), _) => flight.end(job.n),
+            ("compensating", _, Some(Why { message })) => {
+                if let Ok(n) = message.parse::<u64>() {
+                    turned.insert(saga, n);
+                }
+            }
+            ("compensated", ..) => {
+                if let Some(n) = turned.remove(&saga) {
                     flight.end(n);
                 }
             }
-            (_, why) => {
+            (_, _, why) => {
                 let why = why.map(|why| why.message).unwrap_or_default();
-                return flight.fail(format!("a saga is {status}: {why}"));
+                return flight.fail(format!("saga {saga} is {status}: {why}"));
             }
         }
     }
