@@ -182,6 +182,9 @@ pub(crate) struct BenchArgs {
     /// Repeat everything with so many finished sagas in the tables
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub(crate) stored: Option<u32>,
+    /// Only these runs
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', value_parser = ["happy", "compensated", "one", "open"])]
+    pub(crate) only: Vec<String>,
     /// Only workers with the SQL barrier
     #[arg(long, conflicts_with = "no_barrier")]
     pub(crate) barrier: bool,

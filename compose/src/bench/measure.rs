@@ -127,20 +127,16 @@ fn process(pid: u32) -> Option<Process> {
     Some(Process { pid, parent: fields.get(1)?.parse().ok()?, ticks, own_ticks })
 }
 
-/// A process and its children: Postgres is one for each connection.
+/// A process and its children: Postgres has one for each connection. This program's are counted for
+/// themselves.
 fn family(processes: &[Process], root: u32) -> impl Iterator<Item = &Process> {
-    processes.iter().filter(move |p| p.pid == root || p.parent == root)
+    let own = root == std::process::id();
+    processes.iter().filter(move |p| p.pid == root || (p.parent == root && !own))
 }
 
 fn cpu_s(processes: &[Process], root: u32) -> f64 {
-    let own = root == std::process::id();
-    let ticks = family(processes, root).map(|p| match (own, p.pid == root) {
-        // This program's children are counted for themselves.
-        (true, true) => p.own_ticks,
-        (true, false) => 0,
-        _ => p.ticks,
-    });
-    ticks.sum::<u64>() as f64 / TICKS_PER_S
+    let ticks = |p: &Process| if root == std::process::id() { p.own_ticks } else { p.ticks };
+    family(processes, root).map(ticks).sum::<u64>() as f64 / TICKS_PER_S
 }
 
 fn resident_kib(pid: u32) -> u64 {

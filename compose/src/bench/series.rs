@@ -315,6 +315,7 @@ fn kinds(args: &BenchArgs, barrier: bool, stored: u32) -> Vec<Kind> {
         kinds.push(kind("one", Shape::Closed(1), false));
         kinds.push(kind("open", Shape::Open(args.rate), false));
     }
+    kinds.retain(|kind| args.only.is_empty() || args.only.iter().any(|only| only == kind.name));
     kinds
 }
 

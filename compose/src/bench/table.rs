@@ -1,6 +1,9 @@
 //! What a benchmark found, for people.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use super::report::{Raw, Report, Run};
 
@@ -77,23 +80,12 @@ fn speed(runs: &[Run]) -> String {
 }
 
 fn cost(runs: &[Run]) -> String {
-    let mut rows = vec![
-        [
-            "",
-            "barrier",
-            "in flight",
-            "WAL bytes",
-            "HOT",
-            "statements",
-            "messages",
-            "CPU-s/1000",
-            "MiB",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    ];
+    let processes: BTreeSet<_> = runs.iter().flat_map(|run| run.rss_mib.keys().copied()).collect();
+    let head = ["", "barrier", "in flight", "WAL bytes", "HOT", "statements", "messages"];
+    let head = head.into_iter().chain(processes.iter().copied());
+    let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
     for run in runs {
-        rows.push(vec![
+        let mut row = vec![
             run.name.to_owned(),
             yes(run.barrier),
             run.in_flight.map_or_else(|| "open".to_owned(), |n| whole(n as f64)),
@@ -101,11 +93,18 @@ fn cost(runs: &[Run]) -> String {
             run.hot_share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0)),
             format!("{:.2}", run.statements_per_saga),
             format!("{:.1}", run.messages_per_saga),
-            parts(&run.cpu_s_per_1000, 3),
-            parts(&run.rss_mib, 0),
-        ]);
+        ];
+        let figure = |of: &BTreeMap<&str, f64>, name: &str| of.get(name).copied().unwrap_or(0.0);
+        row.extend(processes.iter().map(|name| {
+            let (cpu, mib) = (figure(&run.cpu_s_per_1000, name), figure(&run.rss_mib, name));
+            format!("{cpu:.3} s {mib:>4.0} MiB")
+        }));
+        rows.push(row);
     }
-    format!("each saga costs\n{}", columns(&rows))
+    format!(
+        "what a saga costs, and by process: CPU seconds per 1,000 sagas, and resident memory\n{}",
+        columns(&rows)
+    )
 }
 
 fn ratio(run: &Run) -> String {
@@ -119,11 +118,6 @@ fn ratio(run: &Run) -> String {
 fn unsteady(run: &Run) -> bool {
     let (before, after) = (run.raw_before, run.raw_after);
     (before - after).abs() / before.max(after) > STEADY
-}
-
-fn parts(parts: &BTreeMap<&str, f64>, digits: usize) -> String {
-    let part = |(name, figure): (&&str, &f64)| format!("{name} {figure:.digits$}");
-    parts.iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
 fn yes(is: bool) -> String {
@@ -143,7 +137,7 @@ fn whole(number: f64) -> String {
     text
 }
 
-/// The first column to the left, the last, too, the others to the right.
+/// The first column to the left, the others to the right.
 fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |at: usize| {
@@ -155,13 +149,10 @@ fn columns(rows: &[Vec<String>]) -> String {
     for row in rows {
         let mut line = String::new();
         for (at, cell) in row.iter().enumerate() {
-            let (width, gap) = (widths[at], if at == 0 { "" } else { "  " });
-            // Long lists of parts.
-            let is_left = at == 0 || widths[at] > 24;
-            let _ = if is_left {
-                write!(line, "{gap}{cell:<width$}")
-            } else {
-                write!(line, "{gap}{cell:>width$}")
+            let width = widths[at];
+            let _ = match at {
+                0 => write!(line, "{cell:<width$}"),
+                _ => write!(line, "  {cell:>width$}"),
             };
         }
         text += line.trim_end();
