@@ -89,7 +89,7 @@ pub(super) async fn run(
     let interrupted = || Failed("interrupted".into());
     let (url, creds) = (settings.nats()?, settings.nats_creds.as_deref());
     let client = link::nats(url, creds, stop).await?.ok_or_else(interrupted)?;
-    let pool = link::postgres(settings.database()?, 2, &[], stop).await?;
+    let pool = link::postgres(settings.database()?, 2, &[], None, stop).await?;
     let pool = pool.ok_or_else(interrupted)?;
     amends_orchestrator::migrate(&pool).await.during("the schema cannot be migrated")?;
     alone(&pool).await?;
@@ -250,8 +250,8 @@ impl Series<'_> {
         let load = Load::start(self.client.clone(), kind.shape, kind.refuse, self.next).await?;
         load.flight.pass(self.plan.run.warm, None).await?;
         let pids = self.pids();
-        let (from, before) = (load.flight.ended(), self.meter.read(&pids).await?);
-        let began = Instant::now();
+        let before = self.meter.read(&pids).await?;
+        let (from, began) = (load.flight.ended(), Instant::now());
         load.flight.pass(self.plan.run.measured, self.plan.run.sagas).await?;
         let window = load.flight.window(from, began.elapsed());
         let cost = self.meter.read(&pids).await?.since(&before, load.flight.ended() - from);

@@ -73,7 +73,7 @@ async fn with_barrier(
     stop: &CancellationToken,
 ) -> Result<Option<Service>, Failed> {
     let (url, connections) = (settings.database()?, SERVICE_CONNECTIONS);
-    let pool = link::postgres(url, connections, &SERVICE_SESSION, stop).await?;
+    let pool = link::postgres(url, connections, &SERVICE_SESSION, None, stop).await?;
     let Some(pool) = pool else { return Ok(None) };
     amends_workers::migrate(&pool).await.during("the barrier cannot be installed")?;
     let service = Service::new(SERVICES[at], pool, Nothing);
