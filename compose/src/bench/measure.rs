@@ -11,6 +11,29 @@ use crate::{During as _, Failed};
 /// How the kernel counts processor time, on every Linux.
 const TICKS_PER_S: f64 = 100.0;
 
+/// WAL, updates and heap-only updates.
+macro_rules! counted {
+    ($statements:literal) => {
+        concat!(
+            "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
+                (select coalesce(sum(n_tup_upd), 0)::bigint
+                 from pg_stat_user_tables where schemaname = 'amends'),
+                (select coalesce(sum(n_tup_hot_upd), 0)::bigint
+                 from pg_stat_user_tables where schemaname = 'amends'),",
+            $statements
+        )
+    };
+}
+
+const COMMITS: &str =
+    counted!("(select xact_commit from pg_stat_database where datname = current_database())");
+
+const STATEMENTS: &str = counted!(
+    "(select coalesce(sum(s.calls), 0)::bigint
+      from pg_stat_statements s join pg_database d on d.oid = s.dbid
+      where d.datname = current_database())"
+);
+
 /// Counters that only grow, at one time.
 #[derive(Default)]
 pub(super) struct Counters {
@@ -43,11 +66,7 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) async fn read(&self, pids: &[(&'static str, u32)]) -> Result<Counters, Failed> {
-        let sql = if self.counts_statements {
-            include_str!("counted_statements.sql")
-        } else {
-            include_str!("counted_commits.sql")
-        };
+        let sql = if self.counts_statements { STATEMENTS } else { COMMITS };
         let row = sqlx::query(sql).fetch_one(&self.pool).await.during("Postgres' counters")?;
         let count = |at: usize| row.try_get(at).during("Postgres' counters");
         let mut counters = Counters {

@@ -17,6 +17,7 @@ mod raw;
 mod report;
 pub(crate) mod saga;
 mod series;
+mod store;
 mod table;
 pub(crate) mod workers;
 

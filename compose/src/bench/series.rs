@@ -17,6 +17,7 @@ use super::{
     measure::{Meter, memory},
     raw::{self, Limit},
     report::{Machine, Raw, Report, Run, median},
+    store::store,
 };
 use crate::{During as _, Failed, cli::BenchArgs, link};
 
@@ -328,15 +329,6 @@ async fn alone(pool: &PgPool) -> Result<(), Failed> {
             "there are sagas of others in this database: measure with servers of your own".into(),
         )),
     }
-}
-
-async fn store(pool: &PgPool, sagas: u32) -> Result<(), Failed> {
-    let stored = sqlx::query(include_str!("stored.sql")).bind(i64::from(sagas)).execute(pool);
-    stored.await.during("sagas cannot be stored")?;
-    for sql in ["vacuum (analyze) amends.saga", "vacuum (analyze) amends.fact", "checkpoint"] {
-        super::execute(pool, sql).await?;
-    }
-    Ok(())
 }
 
 async fn machine(pool: &PgPool, client: &async_nats::Client) -> Result<Machine, Failed> {

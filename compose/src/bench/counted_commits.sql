@@ -1,4 +1,0 @@
-select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint,
-       (select coalesce(sum(n_tup_upd), 0)::bigint from pg_stat_user_tables where schemaname = 'amends'),
-       (select coalesce(sum(n_tup_hot_upd), 0)::bigint from pg_stat_user_tables where schemaname = 'amends'),
-       (select xact_commit from pg_stat_database where datname = current_database())
