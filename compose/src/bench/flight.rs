@@ -40,6 +40,8 @@ pub(super) struct Pace {
 /// What ended in the measured time.
 pub(super) struct Window {
     pub(super) sagas: usize,
+    /// With those that ended before it.
+    pub(super) all: usize,
     pub(super) per_s: f64,
     /// Sorted.
     took: Vec<Duration>,
@@ -115,9 +117,10 @@ impl Flight {
 
     /// What ended since `from` had, which was `time` ago.
     pub(super) fn window(&self, from: usize, time: Duration) -> Window {
-        let mut took = locked(&self.took)[from..].to_vec();
+        let all = locked(&self.took);
+        let (all, mut took) = (all.len(), all[from..].to_vec());
         took.sort_unstable();
-        Window { sagas: took.len(), per_s: took.len() as f64 / time.as_secs_f64(), took }
+        Window { sagas: took.len(), all, per_s: took.len() as f64 / time.as_secs_f64(), took }
     }
 
     /// Lets no more begin.

@@ -82,10 +82,7 @@ impl Meter {
             let stream = self.jetstream.get_stream(name).await.during("a stream")?;
             counters.messages += stream.cached_info().state.last_sequence;
         }
-        let processes = processes();
-        for (name, pid) in pids {
-            *counters.cpu_s.entry(name).or_default() += cpu_s(&processes, *pid);
-        }
+        counters.cpu_s = processors(pids);
         Ok(counters)
     }
 }
@@ -108,6 +105,16 @@ impl Counters {
             cpu_s_per_1000: self.cpu_s.iter().map(cpu).collect(),
         }
     }
+}
+
+/// Processor time by process, in seconds.
+pub(super) fn processors(pids: &[(&'static str, u32)]) -> BTreeMap<&'static str, f64> {
+    let processes = processes();
+    let mut found = BTreeMap::new();
+    for (name, pid) in pids {
+        *found.entry(*name).or_default() += cpu_s(&processes, *pid);
+    }
+    found
 }
 
 /// Resident memory by process, in MiB. Memory that several share is counted once.

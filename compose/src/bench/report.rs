@@ -27,6 +27,9 @@ pub(super) struct Raw {
     pub(super) jetstream_per_s: f64,
     /// The lowest and the highest, as the machine is not the same every minute.
     pub(super) jetstream_per_s_range: (f64, f64),
+    /// Seconds of processor time for 1,000 sagas, of all processes: where others use the machine too,
+    /// this tells more than how many a second go through.
+    pub(super) jetstream_cpu_s_per_1000: f64,
     /// One chain of six messages at a time.
     pub(super) jetstream_p50_ms: f64,
     pub(super) commit_p50_ms: f64,

@@ -14,7 +14,7 @@ use super::{
     crew::Crew,
     flight::Pace,
     load::{Load, Shape},
-    measure::{Meter, memory},
+    measure::{Meter, memory, processors},
     raw::{self, Limit},
     report::{Machine, Raw, Report, Run, median},
     store::store,
@@ -68,6 +68,8 @@ struct Kind {
 #[derive(Clone, Copy, Default)]
 struct Limits {
     jetstream_per_s: Option<f64>,
+    /// Of all processes, as nothing else runs then.
+    jetstream_cpu_s_per_1000: Option<f64>,
     jetstream_p50_ms: Option<f64>,
     commit_p50_ms: Option<f64>,
 }
@@ -231,8 +233,13 @@ impl Series<'_> {
                 .say(&format!("raw, one at a time: {chain:.2} ms, a commit {commit:.2} ms"));
             chain + TURNS * commit
         } else {
-            let per_s = self.jetstream.measure(RAW_IN_FLIGHT, self.plan.limit).await?.per_s;
+            let pids = self.pids();
+            let used = || processors(&pids).values().sum::<f64>();
+            let before = used();
+            let window = self.jetstream.measure(RAW_IN_FLIGHT, self.plan.limit).await?;
+            let (per_s, all) = (window.per_s, window.all as f64);
             limits.jetstream_per_s = Some(per_s);
+            limits.jetstream_cpu_s_per_1000 = Some((used() - before) / all * 1000.0);
             self.progress.say(&format!("raw JetStream: {per_s:.0} sagas/s"));
             per_s
         };
@@ -355,6 +362,7 @@ fn raw(limits: &[Limits], writes: &[Limit]) -> Result<Raw, Failed> {
     Ok(Raw {
         jetstream_per_s: middle(|l| l.jetstream_per_s),
         jetstream_per_s_range: (lowest, highest),
+        jetstream_cpu_s_per_1000: middle(|l| l.jetstream_cpu_s_per_1000),
         jetstream_p50_ms: middle(|l| l.jetstream_p50_ms),
         commit_p50_ms: middle(|l| l.commit_p50_ms),
         postgres_per_s: write.sagas_per_s,

@@ -30,13 +30,14 @@ fn limits(report: &Report) -> String {
     };
     format!(
         "{} cores (load before: {:.1}), Postgres {}, nats-server {}\n\
-         raw JetStream, the 6 messages of a saga, 256 in flight: {}/s{range}; one at a time: p50 {jetstream_p50_ms:.2} ms\n\
+         raw JetStream, the 6 messages of a saga, 256 in flight: {}/s{range}, {:.3} CPU-s per 1,000; one at a time: p50 {jetstream_p50_ms:.2} ms\n\
          raw Postgres, what a saga must write, 128 × 4: {}/s, {} bytes of WAL; one commit: p50 {commit_p50_ms:.2} ms\n",
         machine.cores,
         machine.load_before,
         machine.postgres,
         machine.nats,
         whole(*jetstream_per_s),
+        raw.jetstream_cpu_s_per_1000,
         whole(*postgres_per_s),
         whole(raw.postgres_wal_bytes_per_saga),
     )
