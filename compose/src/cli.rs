@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+mod bench;
 mod deploy;
 mod help;
 mod operate;
@@ -8,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use bench::{BenchArgs, BenchWorkersArgs};
 pub(crate) use deploy::{CheckArgs, GraphArgs, GraphFormat, PlanArgs};
 pub(crate) use help::parse;
 pub(crate) use operate::{
@@ -66,6 +68,12 @@ pub(crate) enum Command {
     Orchestrator(OrchestratorArgs),
     /// Run one or several of the example services in one process
     Worker(WorkerArgs),
+    /// Measure how many sagas go through, beside the limits of JetStream and Postgres
+    Bench(BenchArgs),
+    #[command(hide = true)]
+    BenchOrchestrator(OrchestratorArgs),
+    #[command(hide = true)]
+    BenchWorkers(BenchWorkersArgs),
     /// Create or update the schema `amends`, or a participant's `amends_barrier`
     Migrate(MigrateArgs),
     /// Check that the definitions are sound and every step has a handler; print their plans

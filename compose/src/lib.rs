@@ -8,11 +8,13 @@
 //! | a private Postgres and nats-server | [`local`] |
 //! | what operators do | `acts`, `many`, `cancel`, `start`, `letters`, `house`, `list`, `looks`, `top` |
 //! | what is checked before a deploy | `check`, `plan`, `graph` |
+//! | what is measured, and how | `bench` |
 //! | what the demo does and checks | `demo`, [`audit`] |
 
 mod acts;
 mod age;
 pub mod audit;
+mod bench;
 mod cancel;
 mod check;
 mod cli;
@@ -70,11 +72,20 @@ async fn run(cli: cli::Cli) -> Result<(), Failed> {
         }
         Command::Orchestrator(args) => {
             telemetry::log(settings.log_format);
-            roles::orchestrator(&settings, args).await
+            roles::orchestrator(&settings, args, roles::definitions()?).await
         }
         Command::Worker(args) => {
             telemetry::log(settings.log_format);
             roles::worker(&settings, args).await
+        }
+        Command::Bench(args) => bench::run(&settings, args).await,
+        Command::BenchOrchestrator(args) => {
+            telemetry::log(settings.log_format);
+            roles::orchestrator(&settings, args, bench::saga::definitions()?).await
+        }
+        Command::BenchWorkers(args) => {
+            telemetry::log(settings.log_format);
+            bench::workers::run(&settings, args).await
         }
         Command::Migrate(args) => {
             telemetry::log(settings.log_format);

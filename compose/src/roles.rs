@@ -24,7 +24,7 @@ fn orchestrator_connections(lanes: u16) -> u32 {
 }
 
 /// Connections of a service: as many attempts run side by side.
-const SERVICE_CONNECTIONS: u32 = 16;
+pub(crate) const SERVICE_CONNECTIONS: u32 = 16;
 
 /// A handler that hangs is never cancelled; its session is ended, so that it blocks nobody for long.
 pub(crate) const SERVICE_SESSION: [(&str, &str); 2] =
@@ -93,6 +93,7 @@ pub(crate) fn stop_on_signal() -> Result<CancellationToken, Failed> {
 pub(crate) async fn orchestrator(
     settings: &Settings,
     args: OrchestratorArgs,
+    definitions: Vec<Definition>,
 ) -> Result<(), Failed> {
     let (database, nats) = (settings.database()?, settings.nats()?);
     let stop = stop_on_signal()?;
@@ -119,7 +120,7 @@ pub(crate) async fn orchestrator(
         config,
         pool.clone(),
         client.clone(),
-        definitions()?,
+        definitions,
         health,
         stop.clone(),
     );

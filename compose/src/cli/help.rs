@@ -14,16 +14,16 @@ pub(super) const AFTER: &str = "Environment:
   <SERVICE>_DATABASE_URL   worker: the database of one service, e.g. INVENTORY_DATABASE_URL; default
                            DATABASE_URL
   AMENDS_DATA              dev: where the data is kept
-  AMENDS_POSTGRES_BIN      demo and dev: the folder of the postgres and initdb programs to use
-  AMENDS_NATS_SERVER       demo and dev: the nats-server program to use
-  AMENDS_CACHE             demo and dev: where servers are installed that the machine does not have
+  AMENDS_POSTGRES_BIN      demo, dev, bench: the folder of the postgres and initdb programs to use
+  AMENDS_NATS_SERVER       demo, dev, bench: the nats-server program to use
+  AMENDS_CACHE             demo, dev, bench: where servers are installed that the machine does not have
   RUST_LOG                 which log lines to print, e.g. info,amends_orchestrator=debug
 
 Exit status: 0 done, 1 failed, 2 wrong command line.";
 
 /// Each command stands in one of them.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Try it", &["demo", "dev"]),
+    ("Try it", &["demo", "dev", "bench"]),
     ("Run it", &["orchestrator", "worker", "migrate"]),
     ("Before a deploy", &["check", "graph", "plan"]),
     ("Look", &["list", "show", "top"]),
@@ -75,7 +75,8 @@ mod tests {
         let mut grouped: Vec<_> =
             GROUPS.into_iter().flat_map(|(_, names)| names).copied().collect();
         let command = Cli::command();
-        let mut all: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        let mut all: Vec<_> = shown.map(clap::Command::get_name).collect();
         grouped.sort_unstable();
         all.sort_unstable();
         assert_eq!(grouped, all);

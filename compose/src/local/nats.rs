@@ -41,6 +41,12 @@ impl Nats {
         &self.url
     }
 
+    /// The server's process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
     /// Ends it by SIGKILL, as a crash would; it is gone when this returns.
     pub async fn kill(&mut self) -> Result<(), LocalError> {
         self.server.kill().await

@@ -77,6 +77,12 @@ impl Postgres {
         &self.url
     }
 
+    /// The postmaster's process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
     /// Ends the postmaster by SIGKILL, as a crash would; it and its backends are gone when this
     /// returns.
     pub async fn kill(&mut self) -> Result<(), LocalError> {

@@ -104,6 +104,10 @@ impl<R: Recipe> Server<R> {
         self.port
     }
 
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.pid)
+    }
+
     /// Ends it by SIGKILL; its processes are gone when this returns.
     pub(super) async fn kill(&mut self) -> Result<(), LocalError> {
         let Some(mut running) = self.running.take() else { return Ok(()) };

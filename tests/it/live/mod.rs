@@ -1,6 +1,7 @@
 //! Live tests: the real binary, a real Postgres, a real nats-server.
 
 mod bad_input;
+mod bench;
 mod command_line;
 mod crashes;
 mod demo;

@@ -1,0 +1,178 @@
+//! Publishes triggers, and watches the sagas end by their changes of status.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use amends::{Saga as _, SagaId, wire};
+use async_nats::jetstream::{self, Context};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{
+    flight::Flight,
+    saga::{Bench, Job, TRIGGER},
+};
+use crate::{During as _, Failed};
+
+/// How triggers come.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    /// One as soon as another saga has ended, so that so many are in flight.
+    Closed(usize),
+    /// So many a second, whatever becomes of them.
+    Open(u32),
+}
+
+/// A load that runs.
+pub(super) struct Load {
+    pub(super) flight: Arc<Flight>,
+    watching: JoinHandle<()>,
+    publishing: JoinHandle<()>,
+}
+
+impl Load {
+    /// Begins. Saga numbers count from `first`.
+    pub(super) async fn start(
+        client: async_nats::Client,
+        shape: Shape,
+        refuse: bool,
+        first: u64,
+    ) -> Result<Self, Failed> {
+        let places = match shape {
+            Shape::Closed(in_flight) => in_flight,
+            Shape::Open(_) => 1,
+        };
+        let flight = Arc::new(Flight::new(first, places));
+        let subject = wire::status_subject(Bench::NAME, "*");
+        let changes = client.subscribe(subject).await.during("changes of status")?;
+        let watching = tokio::spawn(watch(changes, Arc::clone(&flight)));
+        let publisher = Publisher {
+            jetstream: jetstream::new(client),
+            subject: TRIGGER.to_owned(),
+            refuse,
+            flight: Arc::clone(&flight),
+        };
+        let publishing = match shape {
+            Shape::Closed(_) => tokio::spawn(publisher.keep_full()),
+            Shape::Open(rate) => tokio::spawn(publisher.keep_pace(rate)),
+        };
+        Ok(Self { flight, watching, publishing })
+    }
+
+    /// Publishes no more, and waits until all sagas have ended; returns the number after the last.
+    pub(super) async fn stop(self) -> Result<u64, Failed> {
+        self.flight.close();
+        self.publishing.await.during("the load")?;
+        let landed = self.flight.land().await;
+        self.watching.abort();
+        landed.map(|()| self.flight.next())
+    }
+}
+
+#[derive(Clone)]
+struct Publisher {
+    jetstream: Context,
+    subject: String,
+    refuse: bool,
+    flight: Arc<Flight>,
+}
+
+impl Publisher {
+    async fn keep_full(self) {
+        while let Some(n) = self.flight.begin().await {
+            self.publish(n).await;
+        }
+    }
+
+    async fn keep_pace(self, rate: u32) {
+        let (beat, mut due) = mpsc::unbounded_channel();
+        let flight = Arc::clone(&self.flight);
+        // A thread of its own: the runtime's timers are whole milliseconds.
+        std::thread::spawn(move || pace(rate, &flight, &beat));
+        while let Some(due) = due.recv().await {
+            self.publish(self.flight.begin_at(due)).await;
+        }
+    }
+
+    /// Sends a trigger; waits elsewhere until it is stored.
+    async fn publish(&self, n: u64) {
+        let body = match Job::body(n, self.refuse) {
+            Ok(body) => body,
+            Err(error) => return self.flight.fail(error),
+        };
+        match self.jetstream.publish(self.subject.clone(), body).await {
+            Ok(stored) => {
+                let flight = Arc::clone(&self.flight);
+                tokio::spawn(async move {
+                    if let Err(error) = stored.await {
+                        flight.fail(format!("a trigger was not stored: {error}"));
+                    }
+                });
+            }
+            Err(error) => self.flight.fail(format!("a trigger cannot be published: {error}")),
+        }
+    }
+}
+
+/// Says when each trigger is due, at that time.
+fn pace(rate: u32, flight: &Flight, beat: &mpsc::UnboundedSender<Instant>) {
+    let began = Instant::now();
+    for n in 0_u32.. {
+        let due = began + Duration::from_secs_f64(f64::from(n) / f64::from(rate));
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if flight.is_closed() || beat.send(due).is_err() {
+            return;
+        }
+    }
+}
+
+/// What is needed of the CloudEvent that tells a change of status.
+#[derive(Deserialize)]
+struct Change {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    saga: SagaId,
+    output: Option<Job>,
+    error: Option<Why>,
+}
+
+#[derive(Deserialize)]
+struct Why {
+    message: String,
+}
+
+async fn watch(mut changes: async_nats::Subscriber, flight: Arc<Flight>) {
+    // Which saga is which is told when it turns back, not when all is undone.
+    let mut turned = HashMap::new();
+    while let Some(message) = changes.next().await {
+        let status = message.subject.rsplit('.').next().unwrap_or_default();
+        let Data { saga, output, error } = match serde_json::from_slice(&message.payload) {
+            Ok(Change { data }) => data,
+            Err(error) => return flight.fail(error),
+        };
+        match (status, output, error) {
+            ("completed", Some(job), _) => flight.end(job.n),
+            ("compensating", _, Some(Why { message })) => {
+                if let Ok(n) = message.parse::<u64>() {
+                    turned.insert(saga, n);
+                }
+            }
+            ("compensated", ..) => {
+                if let Some(n) = turned.remove(&saga) {
+                    flight.end(n);
+                }
+            }
+            (_, _, why) => {
+                let why = why.map(|why| why.message).unwrap_or_default();
+                return flight.fail(format!("saga {saga} is {status}: {why}"));
+            }
+        }
+    }
+}

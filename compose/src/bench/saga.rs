@@ -1,0 +1,93 @@
+//! The plain saga that is measured: three steps at three services, each of which passes on what it
+//! was given.
+
+use amends::{
+    Compensatable, Compensating, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{During as _, Failed};
+
+/// The services, in the plan's order.
+pub(super) const SERVICES: [&str; 3] = ["bench-one", "bench-two", "bench-three"];
+
+const STEPS: [&str; 3] = ["bench-one.work", "bench-two.work", "bench-three.work"];
+
+/// Where triggers are published.
+pub(super) const TRIGGER: &str = "bench.wanted";
+
+/// Makes each payload about 200 bytes long.
+const NOTE_BYTES: usize = 150;
+
+/// What goes through all steps.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Job {
+    /// Which saga it is.
+    pub(super) n: u64,
+    /// Whether the last step is to refuse.
+    pub(super) refuse: bool,
+    note: String,
+}
+
+impl Job {
+    pub(super) fn body(n: u64, refuse: bool) -> Result<Bytes, serde_json::Error> {
+        let note = "n".repeat(NOTE_BYTES);
+        serde_json::to_vec(&Self { n, refuse, note }).map(Bytes::from)
+    }
+
+    /// A plan's mapping reads and writes values, so this one does, too.
+    fn on(self) -> Self {
+        self
+    }
+}
+
+/// The step at the service of this position.
+pub(super) struct Work<const AT: usize>;
+
+impl<const AT: usize> Step for Work<AT> {
+    const NAME: &'static str = STEPS[AT];
+    type Input = Job;
+    type Output = Job;
+    type Rejection = Refused;
+}
+
+impl<const AT: usize> Compensatable for Work<AT> {}
+
+/// The last step's no; its message says which saga it is.
+pub(super) struct Refused(pub(super) u64);
+
+impl Rejection for Refused {
+    fn code(&self) -> &'static str {
+        "refused"
+    }
+
+    fn message(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+pub(super) struct Bench;
+
+impl Saga for Bench {
+    const NAME: &'static str = "bench";
+    const VERSION: u32 = 1;
+    type Input = Job;
+    type Output = Job;
+
+    fn trigger() -> Trigger<Job> {
+        Trigger::on(TRIGGER)
+    }
+
+    fn plan(mut p: Plan<Compensating>, job: Given<Job>) -> Finished<Job> {
+        let first = p.step(Work::<0>::with(job.map(Job::on)));
+        let second = p.step(Work::<1>::with(first.map(Job::on)));
+        let (p, third) = p.pivot(Work::<2>::with(second.map(Job::on)));
+        p.finish(third)
+    }
+}
+
+/// What the orchestrator of a benchmark runs.
+pub(crate) fn definitions() -> Result<Vec<Definition>, Failed> {
+    Ok(vec![Definition::of::<Bench>().during("definition")?])
+}
