@@ -6,7 +6,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt::{self, Write as _};
+use std::{
+    cmp::Reverse,
+    fmt::{self, Write as _},
+};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -104,12 +107,14 @@ fn refusal(outline: &Outline, state: &State) -> Option<String> {
     })
 }
 
-/// The last stage first, as the machine goes back.
+/// The last stage first, and of a list its last element, as the machine goes back.
 fn rounds(outline: &Outline, state: &State) -> Vec<Vec<Undo>> {
     let stages = outline.steps.last().map_or(0, |s| s.stage + 1);
     let of_stage = |stage| {
-        let there = steps(outline, state).filter(move |(_, plan, _)| plan.stage == stage);
-        let undos = there.filter_map(|(at, plan, step)| {
+        let mut there: Vec<_> =
+            steps(outline, state).filter(|(_, plan, _)| plan.stage == stage).collect();
+        there.sort_by_key(|(_, _, step)| step.element.map(Reverse));
+        let undos = there.into_iter().filter_map(|(at, plan, step)| {
             let (service, operation) = (plan.service.clone(), plan.operation.clone());
             let action = standing(plan, step)?;
             Some(Undo { step: state.name(outline, at), service, operation, action })
