@@ -149,7 +149,9 @@ impl Definition {
     }
 
     pub(crate) fn step_input(&self, step: usize, state: &State) -> Result<Json, MapError> {
-        match &self.code[step].input {
+        // An element's input comes with its list.
+        let code = self.code.get(step).ok_or_else(MapError::no_element)?;
+        match &code.input {
             Input::Eval(eval) => with_env(state, |env| evaluate(eval, env)),
             Input::Nothing => Ok(Json::null()),
             Input::Key => {

@@ -31,6 +31,10 @@ impl MapError {
         Self("the saga has no business key".to_owned())
     }
 
+    pub(crate) fn no_element() -> Self {
+        Self("the element has no input".to_owned())
+    }
+
     pub(crate) fn of_list(message: String) -> Self {
         Self(message)
     }
