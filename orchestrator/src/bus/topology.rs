@@ -14,6 +14,10 @@ use tokio::sync::Mutex;
 /// The durable consumer of replies, shared by all replicas.
 pub(crate) const REPLIES_CONSUMER: &str = "orchestrator";
 
+/// How long a replica may hold a trigger, an event or a reply before it is given to another: it needs
+/// a commit and a publication for it. What a killed replica held waits for so long.
+const OWN_ACK_WAIT: Duration = Duration::from_secs(10);
+
 /// Unacked messages of one consumer, over all its replicas: more than the batches of several
 /// replicas under way at once.
 const ACK_PENDING_MAX: i64 = 20_000;
@@ -94,12 +98,14 @@ impl Topology {
         self.inner.stream(self.inner.status_stream()).await?;
         for service in &self.inner.services {
             let filter = format!("amends.command.{service}.*");
-            self.inner.consumer(wire::COMMANDS_STREAM, service, &filter).await?;
+            self.inner.consumer(wire::COMMANDS_STREAM, service, &filter, wire::ACK_WAIT).await?;
         }
-        self.inner.consumer(wire::REPLIES_STREAM, REPLIES_CONSUMER, "amends.reply.*").await?;
+        self.inner
+            .consumer(wire::REPLIES_STREAM, REPLIES_CONSUMER, "amends.reply.*", OWN_ACK_WAIT)
+            .await?;
         for (consumer, subject) in &self.inner.events {
             let stream = self.inner.event_stream(subject).await?;
-            self.inner.consumer(&stream, consumer, subject).await?;
+            self.inner.consumer(&stream, consumer, subject, OWN_ACK_WAIT).await?;
         }
         Ok(())
     }
@@ -253,13 +259,19 @@ impl Inner {
         Ok(())
     }
 
-    async fn consumer(&self, stream: &str, name: &str, filter: &str) -> Result<(), TopologyError> {
+    async fn consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        filter: &str,
+        ack_wait: Duration,
+    ) -> Result<(), TopologyError> {
         let needed = pull::Config {
             durable_name: Some(name.to_owned()),
             filter_subject: filter.to_owned(),
             deliver_policy: DeliverPolicy::All,
             ack_policy: AckPolicy::Explicit,
-            ack_wait: wire::ACK_WAIT,
+            ack_wait,
             max_ack_pending: ACK_PENDING_MAX,
             ..Default::default()
         };
