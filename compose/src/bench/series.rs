@@ -118,6 +118,7 @@ pub(super) async fn run(
         writes: Vec::new(),
         found: Vec::new(),
     };
+    // What is cut off then is used by nobody any more: the process ends.
     let played = tokio::select! {
         played = series.play(args) => played,
         () = stop.cancelled() => Err(interrupted()),
