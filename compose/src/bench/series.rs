@@ -24,6 +24,9 @@ use crate::{During as _, Failed, cli::BenchArgs, link};
 /// In flight when the limit of JetStream is measured.
 const RAW_IN_FLIGHT: usize = 256;
 
+/// How long servers may take to answer: nobody waits to measure what is not there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How many turns a saga of three steps has, each with a commit.
 const TURNS: f64 = 4.0;
 
@@ -91,8 +94,9 @@ pub(super) async fn run(
     let settings = &servers.settings;
     let interrupted = || Failed("interrupted".into());
     let (url, creds) = (settings.nats()?, settings.nats_creds.as_deref());
-    let client = link::nats(url, creds, stop).await?.ok_or_else(interrupted)?;
-    let pool = link::postgres(settings.database()?, 2, &[], None, stop).await?;
+    let client = tokio::time::timeout(PATIENCE, link::nats(url, creds, stop)).await;
+    let client = client.during("NATS does not answer")??.ok_or_else(interrupted)?;
+    let pool = link::postgres(settings.database()?, 2, &[], Some(PATIENCE), stop).await?;
     let pool = pool.ok_or_else(interrupted)?;
     amends_orchestrator::migrate(&pool).await.during("the schema cannot be migrated")?;
     alone(&pool).await?;
@@ -118,6 +122,7 @@ pub(super) async fn run(
         writes: Vec::new(),
         found: Vec::new(),
     };
+    // What is cut off then is used by nobody any more: the process ends.
     let played = tokio::select! {
         played = series.play(args) => played,
         () = stop.cancelled() => Err(interrupted()),
