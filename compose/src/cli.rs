@@ -5,8 +5,9 @@ mod deploy;
 mod help;
 mod operate;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use amends_orchestrator::RETAIN_MIN;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::{BenchArgs, BenchWorkersArgs};
@@ -142,6 +143,9 @@ pub(crate) struct DevArgs {
     /// Serve /livez, /readyz and /metrics here
     #[arg(long, value_name = "ADDR", env = "AMENDS_HTTP")]
     pub(crate) http: Option<SocketAddr>,
+    /// Drop sagas that have ended so long after they began, e.g. 30d [default: keep them for ever]
+    #[arg(long, value_name = "AGE", env = "AMENDS_RETAIN", value_parser = retain)]
+    pub(crate) retain: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +162,20 @@ pub(crate) struct OrchestratorArgs {
     /// Replicas of each stream that is created: 3 in a NATS cluster
     #[arg(long, env = "AMENDS_STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub(crate) stream_replicas: u8,
+    /// Drop sagas that have ended so long after they began, e.g. 30d [default: keep them for ever]
+    #[arg(long, value_name = "AGE", env = "AMENDS_RETAIN", value_parser = retain)]
+    pub(crate) retain: Option<Duration>,
+}
+
+/// Longer than any message waits, shorter than a slip of the hand.
+fn retain(text: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+    let age = operate::age(text)?;
+    if (RETAIN_MIN..=MAX).contains(&age) {
+        Ok(age)
+    } else {
+        Err("sagas can be kept for 1m to 36500d".to_owned())
+    }
 }
 
 #[derive(Debug, Args)]

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failed> {
         None => default_data()?,
     };
     let local = Local::start(&data).await.during("the private servers cannot be started")?;
-    let ended = serve(&local, args.http, &stop).await;
+    let ended = serve(&local, args.http, args.retain, &stop).await;
     let stopped = local.stop().await.during("the private servers cannot be stopped");
     ended.and(stopped)
 }
@@ -43,6 +43,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failed> {
 async fn serve(
     local: &Local,
     http: Option<std::net::SocketAddr>,
+    retain: Option<std::time::Duration>,
     stop: &CancellationToken,
 ) -> Result<(), Failed> {
     let health = Arc::new(Health::default());
@@ -63,7 +64,7 @@ async fn serve(
         services.spawn(service.serve(client.clone(), stop.clone()));
     }
     let orchestrator = tokio::spawn(amends_orchestrator::run(
-        Config::default(),
+        Config { retain, ..Config::default() },
         lanes.clone(),
         client,
         definitions()?,

@@ -115,6 +115,7 @@ pub(crate) async fn orchestrator(
         lanes: usize::from(args.lanes),
         stream_bytes_max: args.stream_bytes_max,
         stream_replicas: usize::from(args.stream_replicas),
+        retain: args.retain,
     };
     let run = amends_orchestrator::run(
         config,

@@ -17,7 +17,7 @@ use crate::{
     health::Health,
     lane::{Incoming, Item, Lanes},
     registry::Registry,
-    store::{CommitError, Store},
+    store::{CommitError, Store, in_use},
 };
 
 /// Timers taken at once.
@@ -32,6 +32,9 @@ const VERSIONS: Duration = Duration::from_secs(2);
 
 /// Between two looks for kept events that are too old.
 const EVENTS: Duration = Duration::from_secs(600);
+
+/// Between two looks at partitions; oftener when sagas are kept for a short time.
+const PERIODS: Duration = Duration::from_secs(600);
 
 /// Timers that other replicas set are seen at least this often; one's own wake the clock at once.
 const LOOK: Duration = Duration::from_millis(500);
@@ -87,6 +90,7 @@ impl Alarm {
 struct Chores {
     versions_at: Instant,
     events_at: Instant,
+    periods_at: Instant,
 }
 
 pub(crate) struct Clock {
@@ -96,6 +100,8 @@ pub(crate) struct Clock {
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) now: Arc<Now>,
     pub(crate) health: Arc<Health>,
+    /// How long sagas are kept.
+    pub(crate) retain: Option<Duration>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -103,7 +109,8 @@ impl Clock {
     /// Runs until stopped.
     pub(crate) async fn run(self) {
         let mut failures = 0;
-        let mut chores = Chores { versions_at: Instant::now(), events_at: Instant::now() };
+        let now = Instant::now();
+        let mut chores = Chores { versions_at: now, events_at: now, periods_at: now };
         while !self.stop.is_cancelled() {
             match self.tick(&mut chores).await {
                 Ok(pause) => {
@@ -165,6 +172,31 @@ impl Clock {
                 );
             }
             chores.events_at = now + EVENTS;
+        }
+        if chores.periods_at <= now {
+            self.look_after_periods().await?;
+            chores.periods_at =
+                now + self.retain.map_or(PERIODS, |retain| PERIODS.min(retain / 32));
+        }
+        Ok(())
+    }
+
+    /// Makes and drops partitions. One that is in use is left for the next time.
+    async fn look_after_periods(&self) -> Result<(), CommitError> {
+        let made = self.store.make_periods(self.retain).await;
+        let dropped = match self.retain {
+            Some(retain) => self.store.drop_periods(retain).await,
+            None => Ok(()),
+        };
+        for done in [made, dropped] {
+            match done {
+                Err(error) if in_use(&error) => {
+                    tracing::warn!(
+                        "a statement that takes long keeps partitions from being made or dropped"
+                    );
+                }
+                done => done?,
+            }
         }
         Ok(())
     }

@@ -28,13 +28,15 @@ use crate::{
 /// Session settings that an orchestrator's connections need. Its statements touch rows by key; with
 /// the statistics of an empty table Postgres would choose plans that read all of it, and keep them
 /// while it grows. What waits longer than this for a lock waits for a client that hangs.
-pub const SESSION: [(&str, &str); 6] = [
+pub const SESSION: [(&str, &str); 7] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "60s"),
+    // Its statements note business keys themselves.
+    ("amends.keys", "noted"),
 ];
 
 /// Events that may wait before they are kept; then their listener waits.
@@ -51,11 +53,22 @@ pub struct Config {
     pub stream_bytes_max: i64,
     /// Replicas of each stream that is created: 1, or 3 in a cluster. Default 1.
     pub stream_replicas: usize,
+    /// How long sagas are kept after they began, if they have ended; longer than any message may wait
+    /// in a stream. At least [`RETAIN_MIN`]. All replicas should say the same. Default `None`: for ever.
+    pub retain: Option<Duration>,
 }
+
+/// The shortest time that sagas can be kept.
+pub const RETAIN_MIN: Duration = Duration::from_secs(60);
 
 impl Default for Config {
     fn default() -> Self {
-        Self { lanes: 2, stream_bytes_max: 2 * 1024 * 1024 * 1024, stream_replicas: 1 }
+        Self {
+            lanes: 2,
+            stream_bytes_max: 2 * 1024 * 1024 * 1024,
+            stream_replicas: 1,
+            retain: None,
+        }
     }
 }
 
@@ -114,7 +127,8 @@ pub async fn run(
         config.stream_bytes_max,
         config.stream_replicas,
     );
-    if !prepare(&store, &registry, &topology, &stop).await? {
+    let retain = config.retain.map(|retain| retain.max(RETAIN_MIN));
+    if !prepare(&store, &registry, &topology, retain, &stop).await? {
         return Ok(());
     }
     health.set_postgres(true);
@@ -173,7 +187,7 @@ pub async fn run(
     listening.spawn(caretaker.run());
     listening.spawn(replays.run());
     let health_of_clock = Arc::clone(&health);
-    let clock = Clock { store, lanes, registry, alarm, now, health: health_of_clock, stop };
+    let clock = Clock { store, lanes, registry, alarm, now, health: health_of_clock, retain, stop };
     listening.spawn(clock.run());
 
     // Each part ends when the one before it has: listeners by the token, lanes when nobody can send
@@ -217,11 +231,12 @@ async fn prepare(
     store: &Store,
     registry: &Registry,
     topology: &Topology,
+    retain: Option<Duration>,
     stop: &CancellationToken,
 ) -> Result<bool, RunError> {
     let mut attempt = 0;
     loop {
-        let missing = match try_prepare(store, registry, topology).await {
+        let missing = match try_prepare(store, registry, topology, retain).await {
             Ok(()) => return Ok(true),
             Err(RunError::Definition(error @ RegisterError::Changed { .. })) => {
                 return Err(error.into());
@@ -245,8 +260,13 @@ async fn try_prepare(
     store: &Store,
     registry: &Registry,
     topology: &Topology,
+    retain: Option<Duration>,
 ) -> Result<(), RunError> {
     store.check_schema().await?;
+    // Before the first saga; but for lack of them none has to wait.
+    if let Err(error) = store.make_periods(retain).await {
+        tracing::warn!(%error, "partitions are made later");
+    }
     for definition in registry.all() {
         store.register(definition).await?;
     }

@@ -7,6 +7,7 @@ use serde::{
     de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 /// Largest payload in bytes. A NATS server closes the connection above its `max_payload` (1 MiB by
 /// default), and a compensation carries two payloads and headers.
@@ -74,23 +75,27 @@ impl Json {
         &self.0
     }
 
-    /// Whether two texts differ at most in white space between tokens. Numbers are compared by
-    /// their digits, never through a float; the order of keys counts.
+    /// What two texts have in common that differ at most in white space between tokens: 128 bits of
+    /// SHA-256. Numbers count by their digits, never through a float; the order of keys counts.
     #[must_use]
-    pub fn same(&self, other: &Self) -> bool {
-        self.0 == other.0 || tokens(&self.0).eq(tokens(&other.0))
+    pub fn digest(&self) -> [u8; 16] {
+        let mut tokens = Vec::with_capacity(self.0.len());
+        tokens.extend(without_spaces(&self.0));
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&Sha256::digest(&tokens)[..16]);
+        digest
     }
 }
 
-/// The characters of a JSON text without white space outside strings.
-fn tokens(text: &str) -> impl Iterator<Item = char> + '_ {
+/// The bytes of a JSON text without white space outside strings.
+fn without_spaces(text: &str) -> impl Iterator<Item = u8> + '_ {
     let (mut in_string, mut escaped) = (false, false);
-    text.chars().filter(move |c| {
+    text.bytes().filter(move |c| {
         if in_string {
-            (in_string, escaped) = (*c != '"' || escaped, *c == '\\' && !escaped);
+            (in_string, escaped) = (*c != b'"' || escaped, *c == b'\\' && !escaped);
             return true;
         }
-        in_string = *c == '"';
+        in_string = *c == b'"';
         !c.is_ascii_whitespace()
     })
 }
@@ -262,10 +267,10 @@ mod tests {
 
     #[test]
     fn only_white_space_between_tokens_is_ignored() {
-        let json = |t: &str| Json::parse(t.as_bytes()).unwrap();
-        assert!(json(r#"{"a": [1, 2]}"#).same(&json(r#"{"a":[1,2]}"#)));
-        assert!(!json(r#"{"a":"x y"}"#).same(&json(r#"{"a":"xy"}"#)));
-        assert!(!json(r#"{"a":"\" b"}"#).same(&json(r#"{"a":"\"b"}"#)));
-        assert!(!json("123456789012345678901").same(&json("123456789012345678902")));
+        let digest = |t: &str| Json::parse(t.as_bytes()).unwrap().digest();
+        assert_eq!(digest(r#"{"a": [1, 2]}"#), digest(r#"{"a":[1,2]}"#));
+        assert_ne!(digest(r#"{"a":"x y"}"#), digest(r#"{"a":"xy"}"#));
+        assert_ne!(digest(r#"{"a":"\" b"}"#), digest(r#"{"a":"\"b"}"#));
+        assert_ne!(digest("123456789012345678901"), digest("123456789012345678902"));
     }
 }

@@ -11,6 +11,7 @@ pub(super) const AFTER: &str = "Environment:
   AMENDS_LANES             orchestrator: batches that are committed side by side; default 2
   AMENDS_STREAM_BYTES_MAX  orchestrator: largest size of each stream that is created; default 2 GiB
   AMENDS_STREAM_REPLICAS   orchestrator: replicas of each stream that is created; default 1
+  AMENDS_RETAIN            orchestrator, dev: how long sagas are kept, e.g. 30d; default for ever
   <SERVICE>_DATABASE_URL   worker: the database of one service, e.g. INVENTORY_DATABASE_URL; default
                            DATABASE_URL
   AMENDS_DATA              dev: where the data is kept

@@ -296,7 +296,7 @@ pub(crate) struct VersionArgs {
 }
 
 /// A whole number and a unit.
-fn age(text: &str) -> Result<Duration, String> {
+pub(super) fn age(text: &str) -> Result<Duration, String> {
     let form = || "an age is a number and s, m, h or d, e.g. 10m".to_owned();
     let at = text.len().saturating_sub(1);
     let (number, unit) = text.split_at_checked(at).ok_or_else(form)?;

@@ -2,6 +2,6 @@ select id as "id!", definition as "definition!", version as "version!", key, sta
        input::text as "input!", output::text, error::text, started_at as "started_at!", updated_at,
        finished_at
 from amends.sagas
-where id = $1 or key = $2
+where id in (select $1::uuid union all select k.saga_id from amends.keys k where k.key = $2)
 order by id desc
 limit 2

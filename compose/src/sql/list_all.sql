@@ -5,7 +5,7 @@ select id as "id!", definition as "definition!", version as "version!", key, sta
 from amends.sagas s
 where ($1::text is null or status = $1)
   and ($2::text is null or definition = $2)
-  and ($3::text is null or key = $3)
+  and ($3::text is null or id = any(array(select k.saga_id from amends.keys k where k.key = $3)))
   and ($4::text is null or error ->> 'code' like $4 or error ->> 'message' like $4)
   and ($5::timestamptz is null or (started_at < $5 and id < $6::uuid))
 order by id desc

@@ -1,2 +1,5 @@
 -- A saga that was there already under the key: the start named it, or the input did.
-select id as "id!" from amends.sagas where key = $2 and definition = $1
+select s.id as "id!"
+from amends.keys k
+join amends.sagas s on s.id = k.saga_id
+where k.key = $2 and k.definition = $1

@@ -93,7 +93,7 @@ impl Draft {
             match self.keys.entry((outline.name.clone(), key.clone())) {
                 Slot::Occupied(held) => return same_key(held.get(), start, key),
                 Slot::Vacant(free) => {
-                    free.insert(Found { id, input: start.input.clone() });
+                    free.insert(Found { id, digest: start.input.digest() });
                 }
             }
         }
@@ -270,7 +270,7 @@ impl Draft {
 }
 
 fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
-    if held.input.same(&start.input) {
+    if held.digest == start.input.digest() {
         return Verdict::Publish(Vec::new());
     }
     let name = &start.definition.outline().name;

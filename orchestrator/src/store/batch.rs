@@ -86,6 +86,8 @@ struct Starts {
     key: Vec<Option<String>>,
     trace: Vec<Option<String>>,
     input: Vec<String>,
+    /// Of the input, where there is a key.
+    digest: Vec<Vec<u8>>,
     started_at: Vec<Time>,
     status: Vec<&'static str>,
     error: Vec<Option<String>>,
@@ -206,6 +208,7 @@ impl Starts {
         self.id.push(id.0);
         self.definition.push(new.definition);
         self.version.push(int(new.version));
+        self.digest.push(new.key.as_ref().map_or_else(Vec::new, |_| new.input.digest().to_vec()));
         self.key.push(new.key);
         self.trace.push(new.trace);
         self.input.push(new.input.as_str().to_owned());
@@ -268,7 +271,8 @@ impl Store {
                 &s.parent as &[Option<Uuid>],
                 &s.parent_step as &[Option<String>],
                 &t.id,
-                &t.due_at as &[Option<Time>]
+                &t.due_at as &[Option<Time>],
+                &s.digest
             ),
             (false, true) => run!(
                 "src/store/sql/changes.sql",
@@ -322,7 +326,8 @@ impl Store {
                 &l.undone.reason,
                 &l.requests.saga,
                 &l.requests.accepted,
-                &l.requests.answer as &[Option<String>]
+                &l.requests.answer as &[Option<String>],
+                &s.digest
             ),
         }?;
         Ok(())

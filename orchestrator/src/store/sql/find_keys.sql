@@ -1,3 +1,3 @@
-select s.id as "id!", s.definition as "definition!", s.key as "key!", s.input::text as "input!"
+select h.saga_id as "id!", h.definition as "definition!", h.key as "key!", h.digest as "digest!"
 from unnest($1::text[], $2::text[]) as k (definition, key)
-join amends.saga s on s.definition = k.definition and s.key = k.key
+join amends.business_key h on h.definition = k.definition and h.key = k.key

@@ -1,4 +1,5 @@
-select saga_id, seq, attempt, at, kind, step, op, detail::text, next::text
-from amends.fact
-where saga_id = any($1::uuid[])
-order by saga_id, seq
+-- A join looks into the partition of each saga; `any` would look into all.
+select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::text, f.next::text
+from unnest($1::uuid[]) as u (saga_id)
+join amends.fact f on f.saga_id = u.saga_id
+order by f.saga_id, f.seq

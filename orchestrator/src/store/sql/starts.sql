@@ -9,6 +9,11 @@ with started as (
                 $21::text[])
         as s (id, definition, version, key, trace, input, started_at, status, error, finished_at,
               parent, parent_step)
+), keyed as (
+    insert into amends.business_key (saga_id, digest, key, definition)
+    select s.id, s.digest, s.key, s.definition
+    from unnest($10::uuid[], $24::bytea[], $13::text[], $11::text[]) as s (id, digest, key, definition)
+    where s.key is not null
 ), armed as (
     insert into amends.timer (saga_id, due_at)
     select t.saga_id, coalesce(t.due_at, 'infinity')

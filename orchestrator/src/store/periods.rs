@@ -1,0 +1,79 @@
+//! Partitions by the time in the saga's id: made ahead of time, dropped whole when they are old.
+
+use std::time::Duration;
+
+use super::Store;
+
+/// How many partitions lie within the time that sagas are kept. Postgres locks each partition for
+/// each statement that looks for a saga, so there are few.
+const WITHIN: u32 = 4;
+
+/// The length of a partition of sagas that are kept for ever.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long a partition is.
+fn width(retain: Option<Duration>) -> Duration {
+    retain.map_or(LONGEST, |retain| (retain / WITHIN).min(LONGEST))
+}
+
+impl Store {
+    /// Makes the partitions that are needed now and next.
+    ///
+    /// # Errors
+    /// Postgres refuses or is not there; also when somebody holds a lock for long, see [`in_use`].
+    pub(crate) async fn make_periods(&self, retain: Option<Duration>) -> Result<(), sqlx::Error> {
+        let width = width(retain).as_secs_f64();
+        let made = sqlx::query_file_scalar!("src/store/sql/make_periods.sql", width)
+            .fetch_one(&self.pool)
+            .await?;
+        if made > 0 {
+            tracing::debug!(made, "partitions were made");
+        }
+        Ok(())
+    }
+
+    /// Drops the partitions of sagas that began longer ago than `retain`, if all of them have ended,
+    /// and some of what is left of them elsewhere.
+    ///
+    /// # Errors
+    /// As [`Store::make_periods`].
+    pub(crate) async fn drop_periods(&self, retain: Duration) -> Result<(), sqlx::Error> {
+        let retain = retain.as_secs_f64();
+        let mut dropped = 0;
+        while sqlx::query_file_scalar!("src/store/sql/drop_period.sql", retain)
+            .fetch_one(&self.pool)
+            .await?
+            > 0
+        {
+            dropped += 1;
+        }
+        let rows = sqlx::query_file_scalar!("src/store/sql/forget.sql", retain)
+            .fetch_one(&self.pool)
+            .await?;
+        if dropped > 0 || rows > 0 {
+            tracing::info!(partitions = dropped, rows, "old sagas were dropped");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a partition could not be made or dropped because a statement that takes long reads it.
+pub(crate) fn in_use(error: &sqlx::Error) -> bool {
+    // lock not available, deadlock detected
+    let code = error.as_database_error().and_then(|e| e.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_partitions_hold_what_is_kept() {
+        let days = |n: u64| Duration::from_secs(n * 24 * 3600);
+        assert_eq!(width(None), days(30));
+        assert_eq!(width(Some(days(28))), days(7));
+        assert_eq!(width(Some(days(400))), days(30));
+        assert_eq!(width(Some(Duration::from_secs(60))), Duration::from_secs(15));
+    }
+}

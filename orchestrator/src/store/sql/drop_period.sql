@@ -1,0 +1,1 @@
+select amends.drop_period(make_interval(secs => $1)) as "dropped!"

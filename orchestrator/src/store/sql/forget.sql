@@ -1,0 +1,1 @@
+select amends.forget(make_interval(secs => $1)) as "rows!"
