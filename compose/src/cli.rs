@@ -7,7 +7,6 @@ mod operate;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use amends_orchestrator::RETAIN_MIN;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::{BenchArgs, BenchWorkersArgs};
@@ -169,9 +168,10 @@ pub(crate) struct OrchestratorArgs {
 
 /// Longer than any message waits, shorter than a slip of the hand.
 fn retain(text: &str) -> Result<Duration, String> {
+    const MIN: Duration = Duration::from_secs(60);
     const MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
     let age = operate::age(text)?;
-    if (RETAIN_MIN..=MAX).contains(&age) {
+    if (MIN..=MAX).contains(&age) {
         Ok(age)
     } else {
         Err("sagas can be kept for 1m to 36500d".to_owned())
@@ -206,4 +206,14 @@ pub(crate) struct ShowArgs {
     /// One JSON object with the saga, its steps and its history
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sagas_are_kept_for_a_while() {
+        for (text, sound) in [("1m", true), ("30d", true), ("59s", false), ("36501d", false)] {
+            assert_eq!(super::retain(text).is_ok(), sound, "{text}");
+        }
+    }
 }

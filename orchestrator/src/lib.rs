@@ -21,5 +21,5 @@ mod store;
 
 pub use bus::TopologyError;
 pub use health::Health;
-pub use run::{Config, RETAIN_MIN, RunError, SESSION, run};
+pub use run::{Config, RunError, SESSION, run};
 pub use store::{RegisterError, SchemaError, is_not_migrated, migrate};

@@ -54,12 +54,9 @@ pub struct Config {
     /// Replicas of each stream that is created: 1, or 3 in a cluster. Default 1.
     pub stream_replicas: usize,
     /// How long sagas are kept after they began, if they have ended; longer than any message may wait
-    /// in a stream. At least [`RETAIN_MIN`]. All replicas should say the same. Default `None`: for ever.
+    /// in a stream. All replicas should say the same. Default `None`: for ever.
     pub retain: Option<Duration>,
 }
-
-/// The shortest time that sagas can be kept.
-pub const RETAIN_MIN: Duration = Duration::from_secs(60);
 
 impl Default for Config {
     fn default() -> Self {
@@ -127,8 +124,7 @@ pub async fn run(
         config.stream_bytes_max,
         config.stream_replicas,
     );
-    let retain = config.retain.map(|retain| retain.max(RETAIN_MIN));
-    if !prepare(&store, &registry, &topology, retain, &stop).await? {
+    if !prepare(&store, &registry, &topology, config.retain, &stop).await? {
         return Ok(());
     }
     health.set_postgres(true);
@@ -187,7 +183,16 @@ pub async fn run(
     listening.spawn(caretaker.run());
     listening.spawn(replays.run());
     let health_of_clock = Arc::clone(&health);
-    let clock = Clock { store, lanes, registry, alarm, now, health: health_of_clock, retain, stop };
+    let clock = Clock {
+        store,
+        lanes,
+        registry,
+        alarm,
+        now,
+        health: health_of_clock,
+        retain: config.retain,
+        stop,
+    };
     listening.spawn(clock.run());
 
     // Each part ends when the one before it has: listeners by the token, lanes when nobody can send

@@ -11,9 +11,10 @@ const WITHIN: u32 = 4;
 /// The length of a partition of sagas that are kept for ever.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How long a partition is.
+/// How long a partition is: its name is of whole seconds.
 fn width(retain: Option<Duration>) -> Duration {
-    retain.map_or(LONGEST, |retain| (retain / WITHIN).min(LONGEST))
+    let width = retain.map_or(LONGEST, |retain| (retain / WITHIN).min(LONGEST));
+    Duration::from_secs(width.as_secs().max(1))
 }
 
 impl Store {
@@ -74,6 +75,7 @@ mod tests {
         assert_eq!(width(None), days(30));
         assert_eq!(width(Some(days(28))), days(7));
         assert_eq!(width(Some(days(400))), days(30));
-        assert_eq!(width(Some(Duration::from_secs(60))), Duration::from_secs(15));
+        assert_eq!(width(Some(Duration::from_secs(61))), Duration::from_secs(15));
+        assert_eq!(width(Some(Duration::ZERO)), Duration::from_secs(1));
     }
 }

@@ -16,6 +16,7 @@ mod plan;
 mod pressure;
 mod raw_worker;
 mod replays;
+mod retention;
 mod starts;
 mod status;
 mod top;

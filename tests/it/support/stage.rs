@@ -28,9 +28,19 @@ impl Stage {
 
     /// Starts an orchestrator, and waits until it is ready.
     pub(crate) async fn enter(&mut self, name: &'static str, definitions: Vec<Definition>) {
+        self.enter_with(name, Config::default(), definitions).await;
+    }
+
+    /// Starts an orchestrator with settings of its own, and waits until it is ready.
+    pub(crate) async fn enter_with(
+        &mut self,
+        name: &'static str,
+        config: Config,
+        definitions: Vec<Definition>,
+    ) {
         let (stop, health) = (CancellationToken::new(), Arc::new(Health::default()));
         let running = tokio::spawn(amends_orchestrator::run(
-            Config::default(),
+            config,
             self.shop.pool.clone(),
             self.shop.jetstream.client(),
             definitions,
