@@ -1,6 +1,9 @@
--- Sagas and their facts lie in partitions by the time in the saga's id, which is dropped whole when it
+-- Sagas and their facts lie in partitions by the time in the saga's id, each dropped whole when it
 -- is old enough: no row is deleted, and the disk stays flat. Business keys outlive the sagas that held
 -- them.
+
+-- Programs that run meanwhile wait: a saga that began between two of these statements would be missed.
+lock table amends.saga, amends.fact in access exclusive mode;
 
 -- The smallest id of a saga that starts at this time: ids are UUIDv7.
 create function amends.first_id(at timestamptz) returns uuid
@@ -180,7 +183,7 @@ begin
 end
 $$;
 
--- Makes the partitions that are needed now and next, each for so long; returns how many. A statement
+-- Makes the partitions that are needed now and soon, each for so long; returns how many. A statement
 -- that holds a lock for long is not waited for, because others would wait behind: then it fails with
 -- lock_not_available, and is tried again later. Meanwhile the default partitions take the sagas.
 create function amends.make_periods(width interval) returns integer
@@ -191,8 +194,7 @@ create function amends.make_periods(width interval) returns integer
 as $$
 declare
     origin constant timestamptz := '2001-01-01 00:00:00+00';
-    now_at timestamptz := clock_timestamp();
-    from_at timestamptz := date_bin(width, now_at, origin);
+    needed timestamptz;
     first uuid;
     until uuid;
     made integer := 0;
@@ -200,9 +202,9 @@ begin
     if not pg_try_advisory_xact_lock(hashtextextended('amends.period', 0)) then
         return 0;
     end if;
-    for n in 0 .. 1 loop
-        first := amends.first_id(from_at + n * width);
-        until := amends.first_id(from_at + (n + 1) * width);
+    foreach needed in array array[clock_timestamp(), clock_timestamp() + least(width, '1 day')] loop
+        first := amends.first_id(date_bin(width, needed, origin));
+        until := amends.first_id(date_bin(width, needed, origin) + width);
         -- Whatever period covers the beginning of this one, it goes on where that one ends.
         first := greatest(first, (select p.until from amends.period p order by p.first desc limit 1));
         if first < until then

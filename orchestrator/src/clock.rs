@@ -36,6 +36,9 @@ const EVENTS: Duration = Duration::from_secs(600);
 /// Between two looks at partitions; oftener when sagas are kept for a short time.
 const PERIODS: Duration = Duration::from_secs(600);
 
+/// The same, while more is left to delete than a short statement may.
+const PERIODS_MORE: Duration = Duration::from_secs(1);
+
 /// Timers that other replicas set are seen at least this often; one's own wake the clock at once.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -174,20 +177,22 @@ impl Clock {
             chores.events_at = now + EVENTS;
         }
         if chores.periods_at <= now {
-            self.look_after_periods().await?;
-            chores.periods_at =
-                now + self.retain.map_or(PERIODS, |retain| PERIODS.min(retain / 32));
+            let more = self.look_after_periods().await?;
+            let often = if more { PERIODS_MORE } else { PERIODS };
+            chores.periods_at = now + self.retain.map_or(often, |retain| often.min(retain / 32));
         }
         Ok(())
     }
 
-    /// Makes and drops partitions. One that is in use is left for the next time.
-    async fn look_after_periods(&self) -> Result<(), CommitError> {
-        let made = self.store.make_periods(self.retain).await;
+    /// Makes and drops partitions; returns whether there is more to do. One that is in use is left for
+    /// the next time.
+    async fn look_after_periods(&self) -> Result<bool, CommitError> {
+        let made = self.store.make_periods(self.retain).await.map(|()| false);
         let dropped = match self.retain {
             Some(retain) => self.store.drop_periods(retain).await,
-            None => Ok(()),
+            None => Ok(false),
         };
+        let mut more = false;
         for done in [made, dropped] {
             match done {
                 Err(error) if in_use(&error) => {
@@ -195,10 +200,10 @@ impl Clock {
                         "a statement that takes long keeps partitions from being made or dropped"
                     );
                 }
-                done => done?,
+                done => more |= done?,
             }
         }
-        Ok(())
+        Ok(more)
     }
 
     async fn sleep(&self, pause: Duration) {

@@ -9,16 +9,19 @@ use super::Store;
 const WITHIN: u32 = 4;
 
 /// The length of a partition of sagas that are kept for ever.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+const FOR_EVER: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// As many rows are deleted at once.
+const FORGOTTEN: i64 = 1000;
 
 /// How long a partition is: its name is of whole seconds.
 fn width(retain: Option<Duration>) -> Duration {
-    let width = retain.map_or(LONGEST, |retain| (retain / WITHIN).min(LONGEST));
+    let width = retain.map_or(FOR_EVER, |retain| retain / WITHIN);
     Duration::from_secs(width.as_secs().max(1))
 }
 
 impl Store {
-    /// Makes the partitions that are needed now and next.
+    /// Makes the partitions that are needed now and soon.
     ///
     /// # Errors
     /// Postgres refuses or is not there; also when somebody holds a lock for long, see [`in_use`].
@@ -34,11 +37,11 @@ impl Store {
     }
 
     /// Drops the partitions of sagas that began longer ago than `retain`, if all of them have ended,
-    /// and some of what is left of them elsewhere.
+    /// and some of what is left of them elsewhere; returns whether more is left.
     ///
     /// # Errors
     /// As [`Store::make_periods`].
-    pub(crate) async fn drop_periods(&self, retain: Duration) -> Result<(), sqlx::Error> {
+    pub(crate) async fn drop_periods(&self, retain: Duration) -> Result<bool, sqlx::Error> {
         let retain = retain.as_secs_f64();
         let mut dropped = 0;
         while sqlx::query_file_scalar!("src/store/sql/drop_period.sql", retain)
@@ -54,7 +57,7 @@ impl Store {
         if dropped > 0 || rows > 0 {
             tracing::info!(partitions = dropped, rows, "old sagas were dropped");
         }
-        Ok(())
+        Ok(rows >= FORGOTTEN)
     }
 }
 
@@ -72,9 +75,9 @@ mod tests {
     #[test]
     fn few_partitions_hold_what_is_kept() {
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);
-        assert_eq!(width(None), days(30));
+        assert_eq!(width(None), days(90));
         assert_eq!(width(Some(days(28))), days(7));
-        assert_eq!(width(Some(days(400))), days(30));
+        assert_eq!(width(Some(days(400))), days(100));
         assert_eq!(width(Some(Duration::from_secs(61))), Duration::from_secs(15));
         assert_eq!(width(Some(Duration::ZERO)), Duration::from_secs(1));
     }
