@@ -286,6 +286,27 @@ async fn a_dropped_saga_keeps_its_key_and_an_old_message_still_works() {
     reaches(&stage, "a", "completed").await;
 }
 
+/// Whoever reads for long keeps partitions from being made, and nobody from going on.
+#[tokio::test]
+async fn a_long_query_holds_up_no_saga() {
+    let (stage, _) = stage().await;
+    let mut reader = stage.shop.pool.begin().await.unwrap();
+    sqlx::query("select count(*) from amends.sagas").fetch_one(&mut *reader).await.unwrap();
+    let elsewhere = "select count(*) from amends.saga_default";
+    let mut sagas = 0;
+    while stage.shop.number(elsewhere).await == 0 {
+        let id = format!("j-{sagas}");
+        stage.publish("jobs.wanted", job(&id)).await;
+        reaches(&stage, &id, "completed").await;
+        sagas += 1;
+    }
+    assert_eq!(stage.shop.number("select count(*) from amends.saga").await, sagas);
+    reader.commit().await.unwrap();
+    stage.shop.at_least(DROPPED, sagas).await;
+    assert_eq!(stage.shop.number(elsewhere).await, 0);
+    assert_eq!(stage.shop.number(LETTERS).await, 0);
+}
+
 /// The schema as it was before there were partitions, with the rows that the one of today has.
 async fn step_back(shop: &Shop) {
     let mut sql = "alter schema amends rename to later; create schema amends;".to_owned();
