@@ -194,6 +194,8 @@ async fn history(pool: &PgPool, id: Uuid) -> Result<Vec<ShownFact>, Failed> {
     const WHAT: &str = "the history cannot be read";
     let rows = sqlx::query_file!("src/sql/facts.sql", id).fetch_all(pool).await.during(WHAT)?;
     let fact = rows.into_iter().map(|r| {
+        let detail = r.detail.map(|text| Json::trusted(&text));
+        let next = amends::NextRecord::from_text(r.next.as_deref(), detail.as_ref());
         Ok(ShownFact {
             seq: r.seq.unsigned_abs(),
             at: r.at,
@@ -201,11 +203,8 @@ async fn history(pool: &PgPool, id: Uuid) -> Result<Vec<ShownFact>, Failed> {
             step: r.step,
             op: r.op.map(|op| op.parse()).transpose().during(WHAT)?,
             attempt: r.attempt.unsigned_abs(),
-            detail: r.detail.map(|text| Json::trusted(&text)),
-            next: r
-                .next
-                .map_or_else(|| Ok(amends::NextRecord::default()), |n| serde_json::from_str(&n))
-                .during(WHAT)?,
+            detail,
+            next: next.during(WHAT)?,
         })
     });
     fact.collect()

@@ -1,5 +1,25 @@
 -- The views, with waits, lists, nested sagas, locks and versions.
 
+-- What is usual is not written: the action, its first attempt; an output that is the fact's detail.
+comment on column amends.fact.next is
+    'What followed: {"sends": [{"step", "op", "attempt", "due", "input"}], "due", "status", "error", "output" or "echo", "event"}; "op" is action and "attempt" 1 unless said; "due" in microseconds since 1970; "echo" says that the output is the detail';
+
+create or replace view amends.sends as
+select f.saga_id, f.seq, f.at,
+       s ->> 'step' as step,
+       coalesce(s ->> 'op', 'action') as op,
+       coalesce((s ->> 'attempt')::integer, 1) as attempt,
+       s -> 'input' as input
+from amends.fact f, json_array_elements(f.next -> 'sends') s;
+
+create or replace view amends.history as
+select f.saga_id, f.seq, f.at, f.kind, f.step, f.op, f.attempt, f.detail,
+       f.next ->> 'status' as status,
+       (select json_agg(json_build_object('step', s.step, 'op', s.op, 'attempt', s.attempt, 'input', s.input))
+        from amends.sends s
+        where s.saga_id = f.saga_id and s.seq = f.seq) as sends
+from amends.fact f;
+
 create or replace view amends.steps as
 select a.saga_id, a.step, d.service, d.operation,
        case
@@ -102,7 +122,8 @@ select s.id, s.definition, s.version, s.key, s.status,
        ) end as step,
        s.input,
        case when s.status = 'completed' then (
-           select f.next -> 'output' from amends.fact f
+           select case when f.next -> 'echo' is null then f.next -> 'output' else f.detail end
+           from amends.fact f
            where f.saga_id = s.id and f.next ->> 'status' = 'completed' order by f.seq desc limit 1
        ) end as output,
        s.error, s.started_at,

@@ -100,6 +100,8 @@ end
 $$;
 
 create index saga_parent on amends.saga (parent) where parent is not null;
+-- That a key is held once is the other table's to say; this one is for people who look for a saga.
+create index saga_key on amends.saga (key) where key is not null;
 create trigger note_stuck after update on amends.saga for each row
     when (new.status = 'stuck' or old.status = 'stuck')
     execute function amends.note_stuck();

@@ -1,5 +1,7 @@
 //! Facts as they are stored and read: steps by name, so that they stay readable without the code.
 
+mod stored;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
@@ -28,7 +30,7 @@ pub struct Record {
     pub next: NextRecord,
 }
 
-/// What followed from a fact: the JSON object in the column `next`.
+/// What followed from a fact.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextRecord {
     /// Attempts that were sent.

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use amends::{
-    Definition, Json, Op, Record, Saga, SagaId, StepOutline,
+    Definition, Json, NextRecord, Op, Record, Saga, SagaId, StepOutline,
     machine::{
         Act, ActEvent, Arrival, ChildEnd, ChildOrder, Command, Decision, Event, Kind, ReplyEvent,
         State, Status, Time, Turn, Wait, child, command, decide, start, waits,
@@ -70,8 +70,10 @@ impl Script {
         let outline = self.definition.outline();
         let mut state = State::new(outline, self.state.id, self.input.clone());
         for record in &self.records {
-            let next = serde_json::to_string(&record.next).unwrap();
-            let record = Record { next: serde_json::from_str(&next).unwrap(), ..record.clone() };
+            let detail = record.detail.as_ref();
+            let next = record.next.clone().into_text(detail);
+            let next = NextRecord::from_text(next.as_deref(), detail).unwrap();
+            let record = Record { next, ..record.clone() };
             let fact = record.into_fact(outline, &state).unwrap();
             state.apply(outline, &fact);
         }

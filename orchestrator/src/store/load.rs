@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use amends::{Json, Record, SagaId, machine::Time};
+use amends::{Json, NextRecord, Record, SagaId, machine::Time};
 use sqlx::types::Uuid;
 
 use super::{CommitError, LEASE, Store};
@@ -120,6 +120,8 @@ struct FactRow {
 impl FactRow {
     fn read(self) -> Result<Record, String> {
         let wrong = |e: String| format!("a stored fact is not readable: {e}");
+        let detail = self.detail.map(|d| Json::trusted(&d));
+        let next = NextRecord::from_text(self.next.as_deref(), detail.as_ref());
         Ok(Record {
             seq: unsigned(self.seq),
             at: self.at,
@@ -127,11 +129,8 @@ impl FactRow {
             step: self.step,
             op: self.op.map(|op| op.parse()).transpose().map_err(|e| wrong(format!("{e}")))?,
             attempt: unsigned(self.attempt),
-            detail: self.detail.map(|d| Json::trusted(&d)),
-            next: match self.next {
-                Some(next) => serde_json::from_str(&next).map_err(|e| wrong(e.to_string()))?,
-                None => amends::NextRecord::default(),
-            },
+            detail,
+            next: next.map_err(|e| wrong(e.to_string()))?,
         })
     }
 }

@@ -18,11 +18,12 @@ struct Row {
     op: Option<&'static str>,
     attempt: u32,
     detail: Option<String>,
-    next: String,
+    next: Option<String>,
 }
 
 impl Row {
     fn of(record: Record) -> Option<Self> {
+        let next = record.next.into_text(record.detail.as_ref());
         Some(Self {
             seq: record.seq,
             at: record.at,
@@ -31,12 +32,13 @@ impl Row {
             op: record.op.map(Op::as_str),
             attempt: record.attempt,
             detail: record.detail.map(|json| json.as_str().to_owned()),
-            next: serde_json::to_string(&record.next).ok()?,
+            next,
         })
     }
 
     fn record(&self) -> Option<Record> {
-        let next: NextRecord = serde_json::from_str(&self.next).ok()?;
+        let detail = self.detail.as_deref().map(Json::trusted);
+        let next = NextRecord::from_text(self.next.as_deref(), detail.as_ref()).ok()?;
         Some(Record {
             seq: self.seq,
             at: self.at,
@@ -47,7 +49,7 @@ impl Row {
                 None => None,
             },
             attempt: self.attempt,
-            detail: self.detail.as_deref().map(Json::trusted),
+            detail,
             next,
         })
     }
