@@ -28,6 +28,7 @@ create table amends.event (
 comment on column amends.event.matcher is '<definition>/<step>';
 comment on column amends.event.source is '<stream>:<sequence>@<stored at, µs> <key>: a redelivery is kept once';
 create index event_key on amends.event (matcher, key, id);
+create index event_at on amends.event (at);
 
 -- Steps that wait for an event now.
 create table amends.wait (

@@ -376,7 +376,7 @@ declare
 begin
     foreach role in array array['amends_viewer', 'amends_operator', 'amends_orchestrator'] loop
         if to_regrole(role) is null then
-            raise warning 'the role % is not there: create it, and grant what 0003 and 0006 grant it', role;
+            raise warning 'the role % is not there: create it, and grant what 0003 to 0007 grant it', role;
             continue;
         end if;
         execute format('grant usage on schema amends to %I', role);

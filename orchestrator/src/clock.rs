@@ -1,6 +1,7 @@
 //! Timers that are due become events. Replicas share them; an idle saga costs nothing.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -32,6 +33,12 @@ const VERSIONS: Duration = Duration::from_secs(2);
 
 /// Between two looks for kept events that are too old.
 const EVENTS: Duration = Duration::from_secs(600);
+
+/// The same while there are more than are forgotten at once.
+const EVENTS_MORE: Duration = Duration::from_secs(1);
+
+/// Kept events forgotten at once.
+const FORGOTTEN_MAX: u64 = 10_000;
 
 /// Between two looks at partitions; oftener when sagas are kept for a short time.
 const PERIODS: Duration = Duration::from_secs(600);
@@ -94,6 +101,21 @@ struct Chores {
     versions_at: Instant,
     events_at: Instant,
     periods_at: Instant,
+    /// What failed when it was tried last.
+    failing: HashSet<&'static str>,
+}
+
+impl Chores {
+    /// Says what went wrong, once for as long as it goes wrong.
+    fn tell(&mut self, chore: &'static str, done: Result<(), CommitError>) {
+        match done {
+            Ok(()) => drop(self.failing.remove(chore)),
+            Err(error) if self.failing.insert(chore) => {
+                tracing::warn!(chore, ?error, "a chore failed; it is tried again at its next time");
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 pub(crate) struct Clock {
@@ -113,7 +135,8 @@ impl Clock {
     pub(crate) async fn run(self) {
         let mut failures = 0;
         let now = Instant::now();
-        let mut chores = Chores { versions_at: now, events_at: now, periods_at: now };
+        let failing = HashSet::new();
+        let mut chores = Chores { versions_at: now, events_at: now, periods_at: now, failing };
         while !self.stop.is_cancelled() {
             match self.tick(&mut chores).await {
                 Ok(pause) => {
@@ -140,7 +163,7 @@ impl Clock {
 
     /// Takes what is due; returns how long to sleep.
     async fn tick(&self, chores: &mut Chores) -> Result<Duration, CommitError> {
-        self.look_after(chores).await?;
+        self.look_after(chores).await;
         let due = self.store.claim(CLAIM_MAX, &self.registry.foreign()).await?;
         metrics::counter!("amends_timers_fired_total").increment(due.len() as u64);
         let full = i64::try_from(due.len()).is_ok_and(|n| n == CLAIM_MAX);
@@ -159,29 +182,31 @@ impl Clock {
         Ok(if not_ours { NOT_OURS } else { wait.unwrap_or(LOOK).min(LOOK) })
     }
 
-    async fn look_after(&self, chores: &mut Chores) -> Result<(), CommitError> {
+    /// Does the chores that are due. One that fails is told and tried again at its next time: it must
+    /// not hold up the timers.
+    async fn look_after(&self, chores: &mut Chores) {
         let now = Instant::now();
         if chores.versions_at <= now {
-            self.registry.retire(self.store.retired().await?);
-            self.store.wake_acts().await?;
             chores.versions_at = now + VERSIONS;
+            chores.tell("versions and acts", self.look_after_versions().await);
         }
         if chores.events_at <= now {
-            let forgotten = self.store.forget_events().await?;
-            if forgotten > 0 {
-                tracing::info!(
-                    forgotten,
-                    "events that no saga can ask for any more were forgotten"
-                );
-            }
-            chores.events_at = now + EVENTS;
+            let forgotten = self.store.forget_events().await;
+            let more = forgotten.as_ref().is_ok_and(|forgotten| *forgotten >= FORGOTTEN_MAX);
+            chores.events_at = now + if more { EVENTS_MORE } else { EVENTS };
+            chores.tell("kept events", forgotten.map(drop));
         }
         if chores.periods_at <= now {
-            let more = self.look_after_periods().await?;
-            let often = if more { PERIODS_MORE } else { PERIODS };
+            let looked = self.look_after_periods().await;
+            let often = if matches!(looked, Ok(true)) { PERIODS_MORE } else { PERIODS };
             chores.periods_at = now + self.retain.map_or(often, |retain| often.min(retain / 32));
+            chores.tell("partitions", looked.map(drop));
         }
-        Ok(())
+    }
+
+    async fn look_after_versions(&self) -> Result<(), CommitError> {
+        self.registry.retire(self.store.retired().await?);
+        self.store.wake_acts().await
     }
 
     /// Makes and drops partitions; returns whether there is more to do. One that is in use is left for

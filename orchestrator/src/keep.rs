@@ -1,7 +1,14 @@
 //! Events that steps wait for are kept before they are acked, whether a saga asks for them by now or
 //! not; then the sagas that do are woken.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use amends::{Retry, event_data};
 use tokio::sync::mpsc;
@@ -28,6 +35,8 @@ pub(crate) struct Keeper {
     pub(crate) publisher: Publisher,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) health: Arc<Health>,
+    /// Whether it was said that events are left to another program.
+    pub(crate) told: AtomicBool,
 }
 
 impl Keeper {
@@ -65,23 +74,19 @@ impl Keeper {
         let mut failures = 0;
         loop {
             match self.store.keep(&self.definition, &versions, &self.subject, kept).await {
-                Ok(Some(woken)) => {
+                Ok((woken, known_elsewhere)) => {
                     self.health.set_postgres(true);
                     if woken > 0 {
                         self.alarm.set(Duration::ZERO);
                     }
+                    // Not acked: delivered again, until somebody knows the version.
+                    if known_elsewhere {
+                        self.tell();
+                        return Vec::new();
+                    }
                     let done =
                         |delivery| Job { publish: Vec::new(), bury: None, ack: Some(delivery) };
                     return deliveries.into_iter().map(done).collect();
-                }
-                // Not acked: delivered again, to whoever knows the version.
-                Ok(None) => {
-                    tracing::debug!(
-                        definition = self.definition,
-                        subject = self.subject,
-                        "events are left to a newer version"
-                    );
-                    return Vec::new();
                 }
                 Err(CommitError::Poison(reason)) => {
                     let bury = |d: Delivery| Job {
@@ -105,6 +110,17 @@ impl Keeper {
                     tokio::time::sleep(retry.delay(failures, "keeper")).await;
                 }
             }
+        }
+    }
+
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let (definition, subject) = (&self.definition, &self.subject);
+            tracing::warn!(
+                definition,
+                subject,
+                "a version that this program does not know waits for these events too: they stay in the stream until a program that knows it reads them; if there is none any more, retire the version (`amends retire`)"
+            );
         }
     }
 

@@ -68,6 +68,11 @@ impl Registry {
         versions.iter().rev().find(|definition| !retired.contains(&version_of(definition)))
     }
 
+    /// Whether a definition is known here, and no trigger starts it.
+    pub(crate) fn is_nested_only(&self, name: &str) -> bool {
+        !self.starting.contains_key(name) && self.by_version.keys().any(|(known, _)| known == name)
+    }
+
     /// Takes what the database says about retired versions.
     pub(crate) fn retire(&self, versions: Vec<Version>) {
         let versions: BTreeSet<_> = versions.into_iter().collect();

@@ -174,6 +174,7 @@ pub async fn run(
             publisher: publisher.clone(),
             alarm: Arc::clone(&alarm),
             health: Arc::clone(&health),
+            told: false.into(),
         };
         deciding.spawn(keeper.run(deliveries));
         listening.spawn(listen_to_events(pull, inbox));

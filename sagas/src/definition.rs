@@ -191,6 +191,14 @@ fn caught<T>(f: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).ok()
 }
 
+/// A business key that can be used.
+///
+/// # Errors
+/// [`InputError::Key`] when it is empty, longer than [`KEY_BYTES_MAX`], or holds control characters.
+pub fn usable_key(key: String) -> Result<String, InputError> {
+    usable(key).ok_or(InputError::Key)
+}
+
 fn usable(name: String) -> Option<String> {
     let fits = (1..=KEY_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
     fits.then_some(name)

@@ -122,7 +122,7 @@ pub mod wire;
 pub use cloudevent::event_data;
 pub use definition::{
     Admitted, Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX,
-    LOCKS_MAX, STEPS_MAX,
+    LOCKS_MAX, STEPS_MAX, usable_key,
 };
 pub use diff::{Difference, DifferenceKind, diff};
 pub use graph::{mermaid, svg};

@@ -37,6 +37,8 @@ pub(super) struct Draft {
     pub(super) links: Links,
     /// Timers that fired, of sagas that went on.
     pub(super) woken: HashMap<SagaId, Due>,
+    /// What was due in sagas that went on, before this batch.
+    due_before: HashMap<SagaId, Option<Time>>,
     /// Sagas that must look for something right after the commit.
     look: HashSet<SagaId>,
     /// Other sagas that wait for what happens in this batch.
@@ -61,6 +63,7 @@ impl Draft {
             changes: HashMap::new(),
             links: Links::default(),
             woken: HashMap::new(),
+            due_before: HashMap::new(),
             look: HashSet::new(),
             wake: HashSet::new(),
             told: Vec::new(),
@@ -176,6 +179,7 @@ impl Draft {
             sends.extend(fact.next.sends);
         }
         let before = std::mem::replace(&mut entry.state, turn.next);
+        self.due_before.entry(id).or_insert_with(|| before.due());
         let changes = entry.changes[told..].iter();
         let mut publish: Vec<_> = changes.map(|change| announce(id, entry, change)).collect();
         publish.extend(commands(entry, &sends));
@@ -239,8 +243,10 @@ impl Draft {
         for (id, mut change) in std::mem::take(&mut self.changes) {
             if let Some(entry) = self.entries.get_mut(&id) {
                 let fired = self.looked.remove(&id).or_else(|| self.woken.get(&id).copied());
-                let look = self.look.contains(&id) || self.wake.remove(&id);
-                change.timer = timer(entry, self.now, fired, look);
+                let woken = self.wake.remove(&id);
+                let look = woken || self.look.contains(&id);
+                let stood = self.due_before.get(&id).copied().flatten();
+                change.timer = timer(entry, self.now, fired, look, stood);
                 if let Timer::Set(due) | Timer::Rearm(due, _) = change.timer {
                     entry.timer_at = due;
                     alarms.extend(due);
@@ -282,7 +288,8 @@ fn same_key(held: &Found, start: &Start, key: &str) -> Verdict {
 
 /// A timer is written only when the one that stands would fire too late: an early one fires, finds
 /// nothing due, and is set again. `look`: something may be there that the saga does not know of yet.
-fn timer(entry: &Entry, now: Time, fired: Option<Due>, look: bool) -> Timer {
+/// `stood`: what was due before this batch; another replica may have set the timer to just that.
+fn timer(entry: &Entry, now: Time, fired: Option<Due>, look: bool, stood: Option<Time>) -> Timer {
     let due = if look { Some(now) } else { entry.state.due() };
     let ended = entry.state.status.ended() && !look;
     if let Some(fired) = fired {
@@ -295,7 +302,11 @@ fn timer(entry: &Entry, now: Time, fired: Option<Due>, look: bool) -> Timer {
     }
     match (due, entry.timer_at) {
         _ if ended => Timer::Delete,
-        (Some(due), Some(at)) if at <= due && at > now + TIMER_SLACK => Timer::Keep,
+        (Some(due), Some(at))
+            if at <= due && at > now + TIMER_SLACK && stood.is_some_and(|stood| stood <= due) =>
+        {
+            Timer::Keep
+        }
         (due, _) => Timer::Set(due),
     }
 }

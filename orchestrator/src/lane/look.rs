@@ -40,12 +40,20 @@ impl Lane {
     async fn look_for_requests(&self, draft: &mut Draft, ids: &[Uuid]) -> Result<(), CommitError> {
         let (mut definitions, mut keys) = (Vec::new(), Vec::new());
         for (id, request) in self.store.requests(ids).await? {
-            // Of a definition that starts nothing here it is left to the timer, and to others.
-            let Some(definition) = self.registry.starting(&request.definition) else {
-                draft.foreign.insert(id);
-                continue;
+            let start = match self.registry.starting(&request.definition) {
+                Some(definition) => requested(Arc::clone(definition), request),
+                None if self.registry.is_nested_only(&request.definition) => {
+                    Err(format!("`{}` begins as a step of another saga only", request.definition))
+                }
+                None if request.expired => {
+                    Err(format!("no program started `{}` within an hour", request.definition))
+                }
+                // Another program may know it: it is left to the timer.
+                None => {
+                    draft.foreign.insert(id);
+                    continue;
+                }
             };
-            let start = requested(Arc::clone(definition), request);
             if let Ok(Start { definition, key: Some(key), .. }) = &start {
                 definitions.push(definition.outline().name.clone());
                 keys.push(key.clone());

@@ -147,7 +147,8 @@ pub(super) fn requested(definition: Arc<Definition>, request: Request) -> Result
         (Some(own), Some(asked)) if own != asked => {
             return Err(format!("the input's key is `{own}`, not `{asked}`"));
         }
-        (own, asked) => own.or(asked),
+        (None, Some(asked)) => Some(amends::usable_key(asked).map_err(|e| e.to_string())?),
+        (own, _) => own,
     };
     Ok(Start { definition, key, locks, input, trace: None })
 }

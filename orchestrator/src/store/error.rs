@@ -17,9 +17,9 @@ impl From<sqlx::Error> for CommitError {
             error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
         match code.get(..2) {
             Some("40") => Self::Conflict,
-            // 22 data exception, 23 constraint, 54 program limit exceeded
+            // 21 cardinality, 22 data exception, 23 constraint, 54 program limit exceeded
             _ if code == "23505" => Self::Conflict,
-            Some("22" | "23" | "54") => Self::Poison(error.to_string()),
+            Some("21" | "22" | "23" | "54") => Self::Poison(error.to_string()),
             _ => Self::Unavailable(error),
         }
     }

@@ -46,6 +46,28 @@ pub(super) struct Requests {
     pub(super) answer: Vec<Option<String>>,
 }
 
+// The parts of one statement do not see each other: of one step only the last word is written.
+
+impl Waits {
+    fn forget(&mut self, saga: SagaId, step: &str) {
+        let at = self.saga.iter().zip(&self.step).position(|(s, t)| *s == saga.0 && t == step);
+        let Some(at) = at else { return };
+        self.saga.remove(at);
+        self.step.remove(at);
+        self.matcher.remove(at);
+        self.key.remove(at);
+    }
+}
+
+impl Found {
+    fn forget(&mut self, saga: SagaId, step: &str) {
+        let at = self.saga.iter().zip(&self.step).position(|(s, t)| *s == saga.0 && t == step);
+        let Some(at) = at else { return };
+        self.saga.remove(at);
+        self.step.remove(at);
+    }
+}
+
 /// What names the step that an event may be for.
 pub(crate) fn matcher(definition: &str, step: &str) -> String {
     format!("{definition}/{step}")
@@ -62,6 +84,7 @@ impl Links {
 
     /// A step waits for an event from now on.
     pub(crate) fn wait(&mut self, saga: SagaId, definition: &str, wait: Wait) {
+        self.found.forget(saga, &wait.step);
         self.waits.saga.push(saga.0);
         self.waits.matcher.push(matcher(definition, &wait.step));
         self.waits.step.push(wait.step);
@@ -70,6 +93,7 @@ impl Links {
 
     /// A step waits for its event no more.
     pub(crate) fn found(&mut self, saga: SagaId, step: String) {
+        self.waits.forget(saga, &step);
         self.found.saga.push(saga.0);
         self.found.step.push(step);
     }

@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) definition: String,
     pub(crate) key: Option<String>,
     pub(crate) input: String,
+    /// Nobody could start it for an hour.
+    pub(crate) expired: bool,
 }
 
 /// A nested saga that has ended.
@@ -102,8 +104,8 @@ impl Store {
         let rows =
             sqlx::query_file!("src/store/sql/requests.sql", ids).fetch_all(&self.pool).await?;
         let requests = rows.into_iter().map(|row| {
-            let request = Request { definition: row.definition, key: row.key, input: row.input };
-            (SagaId(row.saga_id), request)
+            let (key, input, expired) = (row.key, row.input, row.expired);
+            (SagaId(row.saga_id), Request { definition: row.definition, key, input, expired })
         });
         Ok(requests.collect())
     }
@@ -153,8 +155,8 @@ impl Store {
     }
 
     /// Keeps events on `subject` for the steps of `definition` that wait for them, now or later, and
-    /// wakes those that do now; returns how many. `None`: a version that this program does not know
-    /// may wait for them too, so another must take them.
+    /// wakes those that do now; returns how many, and whether a version that this program does not know
+    /// may wait for them too, so that another must read them as well.
     ///
     /// # Errors
     /// [`CommitError`].
@@ -164,7 +166,7 @@ impl Store {
         versions: &[i32],
         subject: &str,
         kept: &Kept,
-    ) -> Result<Option<usize>, CommitError> {
+    ) -> Result<(usize, bool), CommitError> {
         let row = sqlx::query_file!(
             "src/store/sql/keep.sql",
             definition,
@@ -177,15 +179,12 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        if row.known_elsewhere {
-            return Ok(None);
-        }
         // In a statement of its own, which sees what began to wait until now; what begins later looks
         // for itself.
         let woken = sqlx::query_file!("src/store/sql/wake_waiting.sql", &kept.matcher, &kept.key)
             .fetch_all(&self.pool)
             .await?;
-        Ok(Some(woken.len()))
+        Ok((woken.len(), row.known_elsewhere))
     }
 
     /// Forgets kept events that no saga can ask for any more.

@@ -143,13 +143,54 @@ impl Saga for Receipt {
     }
 }
 
+/// A saga that has nothing to do: it ends in the turn that begins it.
+struct Idle;
+
+impl Saga for Idle {
+    const NAME: &'static str = "idle";
+    const VERSION: u32 = 1;
+    type Input = String;
+    type Output = String;
+
+    fn trigger() -> Trigger<String> {
+        Trigger::on("idle.wanted")
+    }
+
+    fn plan(mut p: Plan<Compensating>, name: Given<String>) -> Finished<String> {
+        p.step(Book::with(name.clone()).only_if(name.map(|_| false)));
+        p.finish(name)
+    }
+}
+
+/// Begins to wait in the turn in which its nested saga ends.
+struct Twin;
+
+impl Saga for Twin {
+    const NAME: &'static str = "twin";
+    const VERSION: u32 = 1;
+    type Input = Wanted;
+    type Output = u64;
+
+    fn trigger() -> Trigger<Wanted> {
+        Trigger::on("twin.wanted").key(|w| w.id.clone())
+    }
+
+    fn plan(mut p: Plan<Compensating>, wanted: Given<Wanted>) -> Finished<u64> {
+        let (paid, _) = p.together((
+            Await::<Paid>::on("outer.paid").matching(|paid| paid.id.clone()),
+            Idle::nested(wanted.map(|w| w.id)),
+        ));
+        p.finish(paid.map(|paid| paid.amount))
+    }
+}
+
 /// Rooms are named by their price; `full` is refused, `slow` is answered later. What was done and
 /// undone is counted.
 async fn stage(card: &'static str) -> (Stage, Arc<Mutex<BTreeMap<String, i64>>>) {
     let mut stage = Stage::set().await;
     let definitions =
-        vec![Definition::of::<Outer>().unwrap(), Definition::of::<Receipt>().unwrap()];
-    stage.enter("one", definitions).await;
+        [Definition::of::<Outer>(), Definition::of::<Receipt>(), Definition::of::<Twin>()];
+    stage.enter("one", definitions.into_iter().map(Result::unwrap).collect()).await;
     let rooms = Arc::new(Mutex::new(BTreeMap::new()));
     let booked = Arc::clone(&rooms);
     stage
@@ -287,6 +328,53 @@ async fn an_event_that_comes_too_late_still_heals() {
     assert_eq!(stage.shop.fate("a").await, "stuck");
     stage.publish("outer.paid", json!({"id": "a", "amount": 5})).await;
     status(&stage, "a", "completed").await;
+}
+
+#[tokio::test]
+async fn a_nested_saga_may_end_as_it_begins() {
+    let (stage, _) = stage("ok").await;
+    stage.publish("twin.wanted", json!({"id": "a"})).await;
+    stage.shop.at_least("select count(*) from amends.waits", 1).await;
+    stage.publish("outer.paid", json!({"id": "a", "amount": 5})).await;
+    assert_eq!(stage.shop.fate("a").await, "completed");
+}
+
+/// A deploy that was taken back leaves its version behind. What waits under the others goes on.
+#[tokio::test]
+async fn a_version_that_nobody_knows_keeps_no_event_from_the_others() {
+    let (stage, _) = stage("ok").await;
+    let left = "insert into amends.definition (name, version, digest, outline)
+        select name, 9, 'another', outline from amends.definition where name = 'twin'";
+    sqlx::query(left).execute(&stage.shop.pool).await.unwrap();
+    stage.publish("twin.wanted", json!({"id": "a"})).await;
+    stage.publish("outer.paid", json!({"id": "a", "amount": 5})).await;
+    assert_eq!(stage.shop.fate("a").await, "completed");
+    let events: async_nats::jetstream::consumer::PullConsumer = stage
+        .shop
+        .jetstream
+        .get_consumer_from_stream("amends-twin~outer~paid", "AMENDS_EVENTS")
+        .await
+        .unwrap();
+    let unacked = async || events.clone().info().await.unwrap().num_ack_pending;
+    assert_eq!(unacked().await, 1, "it is there for the version that nobody knows");
+    sqlx::query("select amends.retire('twin', 9, 'taken back')")
+        .execute(&stage.shop.pool)
+        .await
+        .unwrap();
+    eventually("an ack", async || (unacked().await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_nested_saga_is_not_started_by_itself() {
+    let (stage, _) = stage("ok").await;
+    sqlx::query("select amends.start('inner', '\"a room\"')")
+        .execute(&stage.shop.pool)
+        .await
+        .unwrap();
+    let refused = "select count(*) from amends.starts
+        where not accepted and answer like '%as a step of another saga only'";
+    stage.shop.at_least(refused, 1).await;
+    assert_eq!(stage.shop.number("select count(*) from amends.timer").await, 0);
 }
 
 #[tokio::test]

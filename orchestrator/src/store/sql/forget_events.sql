@@ -1,12 +1,15 @@
--- An event is kept for any saga that begins within 30 days of it, and for as long as that one lives.
+-- An event is kept for any saga that begins within 30 days of it, and for as long as that one lives:
+-- the oldest that has not ended began when its id says (UUIDv7).
 delete from amends.event e
-where e.id in (
+using (
     select old.id from amends.event old
     where old.at < least(
         clock_timestamp(),
-        (select s.started_at from amends.timer t join amends.saga s on s.id = t.saga_id
-         order by t.saga_id limit 1)
+        (select to_timestamp(('x' || substring(replace(t.saga_id::text, '-', '') for 12))::bit(48)::bigint / 1000.0)
+         from amends.timer t order by t.saga_id limit 1)
     ) - interval '30 days'
-    order by old.id
+    order by old.at
     limit 10000
-)
+    for update skip locked
+) old
+where e.id = old.id
