@@ -6,17 +6,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    cmp::Reverse,
-    fmt::{self, Write as _},
-};
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Outline, SagaId, StepKind, StepOutline,
-    machine::{Phase, State, StepState},
+    Outline, SagaId,
+    machine::{Phase, State, back},
 };
 
 /// What cancelling a saga would do.
@@ -78,15 +75,6 @@ pub fn cancel(outline: &Outline, state: &State) -> CancelPlan {
     CancelPlan { saga: state.id, facts: state.seq, refused, rounds }
 }
 
-/// The steps, and the elements of lists: each with its position and its place in the plan.
-fn steps<'a>(
-    outline: &'a Outline,
-    state: &'a State,
-) -> impl Iterator<Item = (usize, &'a StepOutline, &'a StepState)> {
-    let steps = state.steps.iter().enumerate();
-    steps.filter_map(|(at, step)| Some((at, outline.steps.get(step.plan)?, step)))
-}
-
 fn refusal(outline: &Outline, state: &State) -> Option<String> {
     if state.status.ended() {
         return Some(format!("the saga has ended: {}", state.status));
@@ -94,49 +82,32 @@ fn refusal(outline: &Outline, state: &State) -> Option<String> {
     if state.turned {
         return Some("the saga has turned back already".into());
     }
-    let decides = |(_, plan, _): &(_, &StepOutline, _)| plan.kind != StepKind::Compensatable;
-    steps(outline, state).filter(decides).find_map(|(_, plan, step)| match step.action.phase {
-        Phase::Idle | Phase::Rejected => None,
-        Phase::Done | Phase::Skipped => {
-            Some(format!("`{}` is done: there is no way back", plan.name))
-        }
-        _ => Some(format!(
-            "the pivot `{}` is being decided: wait for its outcome, or resolve it",
-            plan.name
-        )),
-    })
+    back::barred(outline, state)
 }
 
-/// The last stage first, and of a list its last element, as the machine goes back.
+/// The last stage first, as the machine goes back.
 fn rounds(outline: &Outline, state: &State) -> Vec<Vec<Undo>> {
     let stages = outline.steps.last().map_or(0, |s| s.stage + 1);
     let of_stage = |stage| {
-        let mut there: Vec<_> =
-            steps(outline, state).filter(|(_, plan, _)| plan.stage == stage).collect();
-        there.sort_by_key(|(_, _, step)| step.element.map(Reverse));
-        let undos = there.into_iter().filter_map(|(at, plan, step)| {
-            let (service, operation) = (plan.service.clone(), plan.operation.clone());
-            let action = standing(plan, step)?;
-            Some(Undo { step: state.name(outline, at), service, operation, action })
-        });
-        undos.collect::<Vec<_>>()
+        let steps = back::stage(outline, state, stage).into_iter();
+        steps.filter_map(|at| undo(outline, state, at)).collect::<Vec<_>>()
     };
     (0..stages).rev().map(of_stage).filter(|round| !round.is_empty()).collect()
 }
 
-/// What there is to undo of a step. Waiting has no effect, and a list only what its elements have.
-fn standing(plan: &StepOutline, step: &StepState) -> Option<Known> {
-    let whole_list = plan.each.is_some() && step.element.is_none();
-    if !plan.task.has_effect() || whole_list || step.compensation.phase.is_settled() {
-        return None;
-    }
-    match step.action.phase {
-        Phase::Done => Some(Known::Done),
+/// What there is to undo of a step.
+fn undo(outline: &Outline, state: &State, at: usize) -> Option<Undo> {
+    let action = match state.steps[at].action.phase {
+        _ if !back::undoable(outline, state, at) => return None,
+        Phase::Done => Known::Done,
         // Turning back leaves nothing waiting to be repeated, or for a late answer.
-        Phase::Unknown | Phase::Backoff | Phase::Pending => Some(Known::Unknown),
-        Phase::InFlight => Some(Known::InFlight),
-        _ => None,
-    }
+        Phase::Unknown | Phase::Backoff | Phase::Pending => Known::Unknown,
+        Phase::InFlight => Known::InFlight,
+        _ => return None,
+    };
+    let plan = outline.steps.get(state.steps[at].plan)?;
+    let (service, operation) = (plan.service.clone(), plan.operation.clone());
+    Some(Undo { step: state.name(outline, at), service, operation, action })
 }
 
 impl CancelPlan {

@@ -1,13 +1,12 @@
 //! What follows from a state: the next stage, the way back, the end.
 
 use super::{
-    Decision, Fact, Failure, Kind, Next, Phase, Send, State, Status, Time, Turn, message_json,
+    Decision, Fact, Failure, Kind, Next, Phase, Send, State, Status, Time, Turn, back, message_json,
 };
 use crate::{
     Definition, ELEMENTS_MAX, Json, JsonError, MapError, Op, Outline, StepKind, StepOutline, Task,
     planted::{Bug, planted},
 };
-use std::cmp::Reverse;
 use std::time::Duration;
 
 /// A turn being decided: facts so far, and the state after them.
@@ -163,24 +162,12 @@ impl<'a> Draft<'a> {
         self.enter(Status::Compensating);
     }
 
-    /// Why the saga cannot be turned back, if it cannot: the pivot is done, or is being decided.
+    /// Why the saga cannot be turned back, if it cannot.
     pub(super) fn no_way_back(&self) -> Option<String> {
         if planted(Bug::CancelledAfterPivot) {
             return None;
         }
-        let decided = |at: &usize| self.step(*at).kind != StepKind::Compensatable;
-        (0..self.state.steps.len()).filter(decided).find_map(|at| {
-            let name = &self.step(at).name;
-            match self.state.steps[at].action.phase {
-                Phase::Idle | Phase::Rejected => None,
-                Phase::Done | Phase::Skipped => {
-                    Some(format!("`{name}` is done: there is no way back"))
-                }
-                _ => Some(format!(
-                    "the pivot `{name}` is being decided: wait for its outcome, or resolve it"
-                )),
-            }
-        })
+        back::barred(self.outline(), &self.state)
     }
 
     fn settle_status(&mut self) {
@@ -217,12 +204,11 @@ impl<'a> Draft<'a> {
     /// Sends the first stage that is not done. A step whose input cannot be computed is recorded as
     /// such: before and at the pivot nothing of its stage is sent, after it the others go on.
     fn forward(&mut self) -> Forward {
-        let last = self.outline().steps.last().map_or(0, |step| step.stage);
-        for stage in 0..=last {
+        while let Some(stage) = self.next_stage() {
             if self.unfold(stage) == Forward::Blocked {
                 return Forward::Blocked;
             }
-            let members = self.members(stage);
+            let members = self.state.members(self.outline(), stage);
             let phases = || members.iter().map(|at| self.state.steps[*at].action.phase);
             let early = planted(Bug::NextStageTooEarly) && phases().any(Phase::is_settled);
             if early || phases().all(Phase::is_settled) {
@@ -237,9 +223,15 @@ impl<'a> Draft<'a> {
         self.finish()
     }
 
-    /// The positions of a stage's steps, and of their elements.
-    fn members(&self, stage: u32) -> Vec<usize> {
-        (0..self.state.steps.len()).filter(|at| self.step(*at).stage == stage).collect()
+    /// The first stage that is not done.
+    fn next_stage(&self) -> Option<u32> {
+        let settled = |at: &usize| self.state.steps[*at].action.phase.is_settled();
+        let begun = |stage: &u32| self.state.members(self.outline(), *stage).iter().any(settled);
+        (0..self.state.steps.len())
+            .filter(|at| !settled(at))
+            .map(|at| self.step(at).stage)
+            .filter(|stage| !planted(Bug::NextStageTooEarly) || !begun(stage))
+            .min()
     }
 
     /// What becomes of a stage's steps before any is sent: those are left out whose condition does
@@ -379,33 +371,28 @@ impl<'a> Draft<'a> {
         if in_flight && !planted(Bug::UndoneWhileSiblingIsInFlight) {
             return;
         }
-        let last = self.outline().steps.last().map_or(0, |step| step.stage);
-        for stage in (0..=last).rev() {
-            let stage = if planted(Bug::UndoneInForwardOrder) { last - stage } else { stage };
-            let mut open = self.members(stage);
-            open.retain(|at| self.needs_undo(*at));
-            // The last of a list first: one that runs one at a time is undone in reverse.
-            open.sort_by_key(|at| self.state.steps[*at].element.map(Reverse));
-            for at in self.startable(&open, Op::Compensation) {
-                self.send(at, Op::Compensation, None);
-            }
-            if !open.is_empty() {
-                return;
-            }
+        let stages = || self.to_undo().map(|at| self.step(at).stage);
+        let last = if planted(Bug::UndoneInForwardOrder) { stages().min() } else { stages().max() };
+        let Some(stage) = last else { return };
+        let mut open = back::stage(self.outline(), &self.state, stage);
+        open.retain(|at| self.needs_undo(*at));
+        for at in self.startable(&open, Op::Compensation) {
+            self.send(at, Op::Compensation, None);
         }
     }
 
-    /// Whether a step has, or may have, an effect that stands. Waiting has none, and a list only
-    /// what its elements have.
+    fn to_undo(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.state.steps.len()).filter(|at| self.needs_undo(*at))
+    }
+
+    /// Whether a step has, or may have, an effect that stands.
     fn needs_undo(&self, at: usize) -> bool {
-        let (plan, step) = (self.step(at), &self.state.steps[at]);
-        let whole_list =
-            plan.each.is_some() && (step.element.is_none() || planted(Bug::ListIsNotUndone));
-        let rejected = step.action.phase == Phase::Rejected && planted(Bug::RejectedStepIsUndone);
-        (rejected || matches!(step.action.phase, Phase::Done | Phase::Unknown))
-            && plan.task.has_effect()
-            && !whole_list
-            && !step.compensation.phase.is_settled()
+        let phase = self.state.steps[at].action.phase;
+        let rejected = phase == Phase::Rejected && planted(Bug::RejectedStepIsUndone);
+        let list = self.step(at).each.is_some() && planted(Bug::ListIsNotUndone);
+        (rejected || matches!(phase, Phase::Done | Phase::Unknown))
+            && back::undoable(self.outline(), &self.state, at)
+            && !list
     }
 
     fn status(&self) -> Status {
@@ -425,7 +412,7 @@ impl<'a> Draft<'a> {
         }
         let in_flight = |s: &super::StepState| s.action.phase == Phase::InFlight;
         let ended = if self.state.turned {
-            !steps.iter().any(in_flight) && !(0..steps.len()).any(|at| self.needs_undo(at))
+            !steps.iter().any(in_flight) && self.to_undo().next().is_none()
         } else {
             steps.iter().all(|s| s.action.phase.is_settled())
         };

@@ -14,6 +14,7 @@
 
 mod act;
 mod advance;
+pub(crate) mod back;
 mod decide;
 mod fact;
 mod nested;

@@ -201,6 +201,12 @@ impl State {
         self.steps.get(at).is_some_and(|s| s.plan == list && s.element.is_some()).then_some(at)
     }
 
+    /// The positions of a stage's steps, and of their elements.
+    pub(super) fn members(&self, outline: &Outline, stage: u32) -> Vec<usize> {
+        let of_stage = |step: &StepState| outline.steps.get(step.plan).map(|plan| plan.stage);
+        (0..self.steps.len()).filter(|at| of_stage(&self.steps[*at]) == Some(stage)).collect()
+    }
+
     /// The positions of a list's elements, in order.
     pub(super) fn elements(&self, list: usize) -> impl Iterator<Item = usize> + '_ {
         let elements = self.steps.iter().enumerate();
