@@ -23,6 +23,7 @@ mod replies;
 mod run;
 mod serve;
 mod service;
+mod shared;
 
 pub use attempt::Attempt;
 pub use barrier::migrate::{migrate, migrate_schema};

@@ -7,7 +7,8 @@ use amends::{
     wire::{self, Reply},
 };
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use tracing::{Instrument as _, Span};
 
 use crate::{
     Attempt, Halt, Hint,
@@ -16,7 +17,7 @@ use crate::{
     handler::{Operation, Rejected, Work},
 };
 
-type Fault = Box<dyn Error + Send + Sync>;
+pub(crate) type Fault = Box<dyn Error + Send + Sync>;
 
 /// How often a transaction that lost against others (deadlock, serialization) is repeated at once.
 const CONFLICTS: u32 = 4;
@@ -31,6 +32,8 @@ pub(crate) struct Task {
     pub(crate) body: bytes::Bytes,
     pub(crate) operation: Arc<dyn Operation>,
     pub(crate) hint: Hint,
+    /// What is logged of it belongs to this.
+    pub(crate) span: Span,
 }
 
 /// What to answer, and how it came about, in a word for metrics.
@@ -42,6 +45,18 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// An answer that needs no reason.
+    pub(crate) fn known(reply: Json, outcome: &'static str) -> Self {
+        Self { reply, outcome, why: String::new() }
+    }
+
+    pub(crate) fn rejected(no: Rejected) -> Result<Self, Fault> {
+        let Rejected { code, message } = no;
+        let why = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
+        let reply = Reply::Rejected { code, message }.to_json()?;
+        Ok(Self { reply, outcome: "rejected", why })
+    }
+
     /// The attempt broke.
     pub(crate) fn retry(message: String, after: Option<Duration>) -> Self {
         let reply = Reply::Retry { message: wire::cut(message.clone()), after };
@@ -50,8 +65,23 @@ impl Answer {
     }
 }
 
-/// Runs an attempt to its end; `None` when the service stopped while the database was away.
-pub(crate) async fn run(pool: PgPool, gate: Arc<Gate>, task: Task) -> Option<Answer> {
+/// Runs an attempt to its end in a transaction of its own; `None` when the service stopped while the
+/// database was away.
+pub(crate) async fn alone(pool: PgPool, gate: Arc<Gate>, task: Arc<Task>) -> Option<Answer> {
+    // A task of its own: its transaction is never cancelled, and a panic ends here.
+    let span = task.span.clone();
+    match tokio::spawn(repeated(pool, gate, task).instrument(span)).await {
+        Ok(answer) => answer,
+        Err(error) if error.is_panic() => {
+            let message = format!("the handler panicked: {}", panicked(&*error.into_panic()));
+            tracing::error!(why = message, "attempt broke");
+            Some(Answer::retry(message, None))
+        }
+        Err(_) => None,
+    }
+}
+
+async fn repeated(pool: PgPool, gate: Arc<Gate>, task: Arc<Task>) -> Option<Answer> {
     let (mut conflicts, mut outages) = (0, 0);
     loop {
         if !gate.pass().await {
@@ -78,60 +108,95 @@ async fn once(pool: &PgPool, task: &Task) -> Result<Answer, Fault> {
         Verdict::Run(known) => known,
         Verdict::Replay(reply) => {
             tx.commit().await?;
-            return Ok(Answer { reply, outcome: "replay", why: String::new() });
+            return Ok(Answer::known(reply, "replay"));
         }
         Verdict::Void(reply) => {
             tx.commit().await?;
-            return Ok(Answer { reply, outcome: "void", why: String::new() });
+            return Ok(Answer::known(reply, "void"));
         }
     };
-    let output = known.as_ref().and_then(output_of);
-    let work = Work { op: task.id.op, body: &task.body, output: output.as_ref() };
-    let mut cx = Attempt::new(&mut tx, &task.id, task.deadline);
-    let (reply, outcome) = match task.operation.run(&mut cx, work).await {
-        Ok(output) => (Reply::Ok(output), "ok"),
-        Err(Halt::Pending) => (Reply::Pending, "pending"),
-        Err(Halt::Rejected(no)) => {
+    let done = match work(&mut tx, task, known).await {
+        Ok(done) => done,
+        Err(Halted::Rejected(no)) => {
             tx.rollback().await?;
             return remember(pool, task, no).await;
         }
-        Err(Halt::Fault(fault)) => {
+        Err(Halted::Fault(fault)) => {
             tx.rollback().await.ok();
             return Err(fault);
         }
-        Err(Halt::RetryAfter(delay, message)) => {
+        Err(Halted::RetryAfter(delay, message)) => {
             tx.rollback().await.ok();
             return Ok(Answer::retry(message, Some(delay)));
         }
     };
-    let emitted = cx.emitted;
-    let reply = reply.to_json()?;
-    barrier::leave(&mut tx, &task.id, &reply).await?;
+    barrier::leave(&mut tx, &task.id, &done.answer.reply).await?;
     tx.commit().await?;
-    if emitted {
+    if done.emitted {
         task.hint.give();
     }
-    Ok(Answer { reply, outcome, why: String::new() })
+    Ok(done.answer)
+}
+
+/// What a handler did, to be remembered in the transaction that it ran in.
+pub(crate) struct Done {
+    pub(crate) answer: Answer,
+    pub(crate) emitted: bool,
+}
+
+impl Done {
+    /// What the barrier remembers, without a call of the handler.
+    pub(crate) fn remembered(reply: Json, outcome: &'static str) -> Self {
+        Self { answer: Answer::known(reply, outcome), emitted: false }
+    }
+}
+
+/// Why a handler has nothing to be committed.
+pub(crate) enum Halted {
+    Rejected(Rejected),
+    Fault(Fault),
+    RetryAfter(Duration, String),
+}
+
+/// Calls the handler. `known` is what the barrier knows of a compensation's action.
+pub(crate) async fn work(
+    tx: &mut PgConnection,
+    task: &Task,
+    known: Option<Json>,
+) -> Result<Done, Halted> {
+    let output = known.as_ref().and_then(output_of);
+    let work = Work { op: task.id.op, body: &task.body, output: output.as_ref() };
+    let mut cx = Attempt::new(tx, &task.id, task.deadline);
+    let (reply, outcome) = match task.operation.run(&mut cx, work).await {
+        Ok(output) => (Reply::Ok(output), "ok"),
+        Err(Halt::Pending) => (Reply::Pending, "pending"),
+        Err(Halt::Rejected(no)) => return Err(Halted::Rejected(no)),
+        Err(Halt::Fault(fault)) => return Err(Halted::Fault(fault)),
+        Err(Halt::RetryAfter(delay, message)) => {
+            return Err(Halted::RetryAfter(delay, message));
+        }
+    };
+    let emitted = cx.emitted;
+    let reply = reply.to_json().map_err(|error| Halted::Fault(error.into()))?;
+    Ok(Done { answer: Answer::known(reply, outcome), emitted })
 }
 
 /// Remembers a rejection, in a transaction of its own: all that the handler wrote is gone, and no
 /// attempt pays for a savepoint that only rejections need. Another delivery may have come between;
 /// then its answer counts.
 async fn remember(pool: &PgPool, task: &Task, no: Rejected) -> Result<Answer, Fault> {
-    let Rejected { code, message } = no;
-    let why = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
-    let reply = Reply::Rejected { code, message }.to_json()?;
+    let rejected = Answer::rejected(no)?;
     let mut tx = barrier::begin(pool).await?;
-    let (reply, outcome) = match barrier::enter(&mut tx, &task.id).await? {
+    let answer = match barrier::enter(&mut tx, &task.id).await? {
         Verdict::Run(_) => {
-            barrier::leave(&mut tx, &task.id, &reply).await?;
-            (reply, "rejected")
+            barrier::leave(&mut tx, &task.id, &rejected.reply).await?;
+            rejected
         }
-        Verdict::Replay(reply) => (reply, "replay"),
-        Verdict::Void(reply) => (reply, "void"),
+        Verdict::Replay(reply) => Answer { reply, outcome: "replay", why: rejected.why },
+        Verdict::Void(reply) => Answer { reply, outcome: "void", why: rejected.why },
     };
     tx.commit().await?;
-    Ok(Answer { reply, outcome, why })
+    Ok(answer)
 }
 
 /// The output that an action's remembered reply holds.
@@ -202,6 +267,11 @@ pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
         next = source.source();
     }
     text
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

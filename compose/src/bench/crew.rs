@@ -65,7 +65,7 @@ impl Crew {
     pub(super) async fn workers(&mut self, barrier: bool) -> Result<(), Failed> {
         end(self.workers.take()).await;
         let role: &[&str] =
-            if barrier { &["bench-workers", "--barrier"] } else { &["bench-workers"] };
+            if barrier { &["bench-workers", "--barrier", "--shared"] } else { &["bench-workers"] };
         self.workers = Some(self.start(role)?);
         Ok(())
     }

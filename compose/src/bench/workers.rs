@@ -26,6 +26,9 @@ const BATCH: usize = 500;
 const EXPIRES: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
+/// Transactions at once, and commands of each, where they are shared.
+const SHARED: (usize, usize) = (2, 32);
+
 /// Between two looks for a consumer, which the orchestrator creates.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -37,7 +40,7 @@ pub(crate) async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(
     for (at, service) in SERVICES.into_iter().enumerate() {
         let Some(client) = link::nats(settings.nats()?, creds, &stop).await? else { return Ok(()) };
         if args.barrier {
-            let service = with_barrier(settings, at, &stop).await?;
+            let service = with_barrier(settings, at, args.shared, &stop).await?;
             let Some(service) = service else { return Ok(()) };
             serving.spawn(service.serve(client, stop.clone()));
         } else {
@@ -70,13 +73,17 @@ impl<const AT: usize> Compensate<Work<AT>> for Nothing {
 async fn with_barrier(
     settings: &Settings,
     at: usize,
+    shared: bool,
     stop: &CancellationToken,
 ) -> Result<Option<Service>, Failed> {
     let (url, connections) = (settings.database()?, SERVICE_CONNECTIONS);
     let pool = link::postgres(url, connections, &SERVICE_SESSION, None, stop).await?;
     let Some(pool) = pool else { return Ok(None) };
     amends_workers::migrate(&pool).await.during("the barrier cannot be installed")?;
-    let service = Service::new(SERVICES[at], pool, Nothing);
+    let mut service = Service::new(SERVICES[at], pool, Nothing);
+    if shared {
+        service = service.shared_transactions(SHARED.0, SHARED.1);
+    }
     let built = match at {
         0 => service.step::<Work<0>>().build(),
         1 => service.step::<Work<1>>().build(),

@@ -53,4 +53,6 @@ fn in_flight(text: &str) -> Result<usize, String> {
 pub(crate) struct BenchWorkersArgs {
     #[arg(long)]
     pub(crate) barrier: bool,
+    #[arg(long, requires = "barrier")]
+    pub(crate) shared: bool,
 }

@@ -17,6 +17,7 @@ mod pressure;
 mod raw_worker;
 mod replays;
 mod retention;
+mod shared;
 mod starts;
 mod status;
 mod top;

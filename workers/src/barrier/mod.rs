@@ -31,8 +31,11 @@ pub async fn begin(pool: &sqlx::PgPool) -> sqlx::Result<Transaction<'static, Pos
 /// The database's, also when it knows a verdict that this version does not.
 pub async fn enter(tx: &mut PgConnection, id: &AttemptId) -> sqlx::Result<Verdict> {
     let row = sqlx::query_file!("src/barrier/enter.sql", id.to_string()).fetch_one(tx).await?;
-    let reply = row.reply.as_deref().map(Json::trusted);
-    match (row.verdict.as_str(), reply) {
+    verdict(&row.verdict, row.reply)
+}
+
+fn verdict(verdict: &str, reply: Option<String>) -> sqlx::Result<Verdict> {
+    match (verdict, reply.as_deref().map(Json::trusted)) {
         ("run", reply) => Ok(Verdict::Run(reply)),
         ("replay", Some(reply)) => Ok(Verdict::Replay(reply)),
         ("void", Some(reply)) => Ok(Verdict::Void(reply)),
@@ -51,5 +54,26 @@ pub async fn leave(tx: &mut PgConnection, id: &AttemptId, reply: &Json) -> sqlx:
     sqlx::query_file!("src/barrier/leave.sql", id.to_string(), reply.as_str())
         .fetch_one(tx)
         .await?;
+    Ok(())
+}
+
+/// Enters the barrier for several commands, each of another step; the verdicts are in their order.
+pub(crate) async fn enter_all(
+    tx: &mut PgConnection,
+    ids: impl Iterator<Item = &AttemptId>,
+) -> sqlx::Result<Vec<Verdict>> {
+    let ids: Vec<_> = ids.map(AttemptId::to_string).collect();
+    let rows = sqlx::query_file!("src/barrier/enter_all.sql", &ids).fetch_all(tx).await?;
+    rows.into_iter().map(|row| verdict(&row.verdict, row.reply)).collect()
+}
+
+/// Leaves the barrier for several commands.
+pub(crate) async fn leave_all(
+    tx: &mut PgConnection,
+    left: &[(&AttemptId, Json)],
+) -> sqlx::Result<()> {
+    let ids: Vec<_> = left.iter().map(|(id, _)| id.to_string()).collect();
+    let replies: Vec<_> = left.iter().map(|(_, reply)| reply.as_str().to_owned()).collect();
+    sqlx::query_file!("src/barrier/leave_all.sql", &ids, &replies).fetch_one(tx).await?;
     Ok(())
 }

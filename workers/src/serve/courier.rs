@@ -15,6 +15,7 @@ use crate::{
     meter::{self, Meter},
     pace::Pace,
     run::{self, Answer, Task},
+    shared::Shared,
 };
 
 pub(super) struct Courier {
@@ -24,6 +25,8 @@ pub(super) struct Courier {
     pub(super) gate: Arc<Gate>,
     pub(super) breaker: Breaker,
     pub(super) pace: Pace,
+    /// Where commands share transactions.
+    pub(super) shared: Option<Shared>,
 }
 
 impl Courier {
@@ -101,25 +104,21 @@ impl Courier {
                 format!("{name}.{} is not served by this version of {name}", command.operation);
             return Some(Answer::retry(message, None));
         };
-        let task = Task {
+        let task = Arc::new(Task {
             service: name.clone(),
             id: command.id,
             deadline: command.deadline,
             body: command.body,
             operation: Arc::clone(operation),
             hint: self.service.hint.clone(),
-        };
-        // A task of its own: its transaction is never cancelled, and a panic ends here.
-        let run = run::run(self.service.pool.clone(), Arc::clone(&self.gate), task);
-        match tokio::spawn(run.in_current_span()).await {
-            Ok(answer) => answer,
-            Err(error) if error.is_panic() => {
-                let message = format!("the handler panicked: {}", words(&*error.into_panic()));
-                tracing::error!(why = message, "attempt broke");
-                Some(Answer::retry(message, None))
-            }
-            Err(_) => None,
+            span: tracing::Span::current(),
+        });
+        if let Some(shared) = &self.shared
+            && let Some(answer) = shared.run(Arc::clone(&task)).await
+        {
+            return Some(answer);
         }
+        run::alone(self.service.pool.clone(), Arc::clone(&self.gate), task).await
     }
 
     async fn acknowledge(&self, message: &Message, body: Bytes) {
@@ -129,9 +128,4 @@ impl Courier {
             tracing::debug!(%error, "an acknowledgement was not sent");
         }
     }
-}
-
-fn words(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&'static str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

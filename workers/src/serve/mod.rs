@@ -19,6 +19,7 @@ use crate::{
     breaker::{Breaker, Pulling},
     gate::Gate,
     pace::Pace,
+    shared::Shared,
 };
 
 /// Delays between attempts to bind.
@@ -36,7 +37,8 @@ pub(crate) async fn serve(service: Service, client: async_nats::Client, stop: Ca
     let relay = Relay::with(&service.name, service.pool.clone(), client.clone(), hint, health);
     let breaker = Breaker::new(&service.name, service.breaks_in_a_row, service.health.clone());
     let pace = Pace::new(service.per_second);
-    let courier = Arc::new(Courier { service, client, replies, gate, breaker, pace });
+    let shared = service.sharing.map(|sharing| Shared::start(&service.pool, &gate, sharing));
+    let courier = Arc::new(Courier { service, client, replies, gate, breaker, pace, shared });
     let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
     serving.running.spawn(relay.run(serving.stop.clone()));
     serving.until_stopped().await;

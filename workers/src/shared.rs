@@ -1,0 +1,206 @@
+//! Commands that wait at the same time share a transaction.
+//!
+//! While one transaction runs, commands queue; the next takes what has queued. So a command that
+//! comes alone runs alone, and transactions grow with the load.
+
+use std::{collections::HashSet, sync::Arc};
+
+use sqlx::{Executor as _, PgConnection, PgPool};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tracing::Instrument as _;
+
+use crate::{
+    barrier::{self, Verdict},
+    gate::Gate,
+    run::{self, Answer, Done, Fault, Halted, Task},
+};
+
+/// How many subtransactions a Postgres session shows to the others without going to disk
+/// (`PGPROC_MAX_CACHED_SUBXIDS`).
+const COMMANDS_MAX: usize = 64;
+
+/// Before the first handler that may be rejected.
+const SAVE: &str = "savepoint amends_attempt";
+/// Before each further one: the writes of the one before it stay.
+const SAVE_NEXT: &str = "release savepoint amends_attempt; savepoint amends_attempt";
+/// Takes back what one handler wrote.
+const TAKE_BACK: &str = "rollback to savepoint amends_attempt";
+
+/// How transactions are shared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sharing {
+    pub(crate) transactions: usize,
+    pub(crate) commands: usize,
+}
+
+impl Sharing {
+    pub(crate) fn within(self, connections: usize) -> Self {
+        Self {
+            transactions: self.transactions.clamp(1, connections.max(1)),
+            commands: self.commands.clamp(1, COMMANDS_MAX),
+        }
+    }
+
+    /// How many commands are held: those that run, and as many that wait for the next transactions.
+    pub(crate) fn at_once(self) -> usize {
+        2 * self.transactions * self.commands
+    }
+}
+
+/// A command that waits for its transaction.
+struct Waiting {
+    task: Arc<Task>,
+    /// Dropped without an answer, the command runs alone.
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The way into shared transactions.
+pub(crate) struct Shared {
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Shared {
+    /// Starts the transactions' tasks; they end when this is dropped.
+    pub(crate) fn start(pool: &PgPool, gate: &Arc<Gate>, sharing: Sharing) -> Self {
+        let (queue, waiting) = mpsc::channel(sharing.at_once());
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..sharing.transactions {
+            let lane = Lane {
+                pool: pool.clone(),
+                gate: Arc::clone(gate),
+                commands: sharing.commands,
+                waiting: Arc::clone(&waiting),
+            };
+            tokio::spawn(lane.run());
+        }
+        Self { queue }
+    }
+
+    /// Carries out a command together with others; `None` when it has to run alone.
+    pub(crate) async fn run(&self, task: Arc<Task>) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Waiting { task, answer }).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+/// One transaction at a time.
+struct Lane {
+    pool: PgPool,
+    gate: Arc<Gate>,
+    commands: usize,
+    waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>,
+}
+
+impl Lane {
+    async fn run(self) {
+        while let Some(batch) = self.next().await {
+            self.carry_out(batch).await;
+        }
+    }
+
+    /// Waits for a command, and takes what waits beside it.
+    async fn next(&self) -> Option<Vec<Waiting>> {
+        let mut waiting = self.waiting.lock().await;
+        let mut batch = vec![waiting.recv().await?];
+        while batch.len() < self.commands
+            && let Ok(next) = waiting.try_recv()
+        {
+            batch.push(next);
+        }
+        Some(batch)
+    }
+
+    async fn carry_out(&self, mut batch: Vec<Waiting>) {
+        keep_one_of_each_step(&mut batch);
+        if batch.len() == 1 {
+            // Here, so that meanwhile others queue.
+            for Waiting { task, answer } in batch {
+                let alone = run::alone(self.pool.clone(), Arc::clone(&self.gate), task);
+                if let Some(done) = alone.await {
+                    answer.send(done).ok();
+                }
+            }
+            return;
+        }
+        // In one order everywhere, so that redelivered copies in two transactions wait for each
+        // other, and do not deadlock.
+        batch.sort_by_cached_key(|waiting| waiting.task.id.to_string());
+        let tasks: Vec<_> = batch.iter().map(|waiting| Arc::clone(&waiting.task)).collect();
+        // A task of its own: a panic of a handler ends there.
+        match tokio::spawn(together(self.pool.clone(), tasks)).await {
+            Ok(Ok(answers)) => {
+                for (waiting, answer) in batch.into_iter().zip(answers) {
+                    // Its delivery was given up; then it is delivered again, and replayed.
+                    waiting.answer.send(answer).ok();
+                }
+            }
+            Ok(Err(fault)) => apart(&batch, &run::words(fault.as_ref())),
+            Err(_) => apart(&batch, "a handler panicked"),
+        }
+    }
+}
+
+/// The two halves of a step wait for each other, and so do two copies of one: they cannot stand in
+/// one transaction. What is dropped here runs alone.
+fn keep_one_of_each_step(batch: &mut Vec<Waiting>) {
+    let mut seen = HashSet::new();
+    batch.retain(|waiting| seen.insert((waiting.task.id.saga, waiting.task.id.step.clone())));
+}
+
+fn apart(batch: &[Waiting], why: &str) {
+    let service = batch.first().map_or("", |waiting| &waiting.task.service);
+    tracing::debug!(service, commands = batch.len(), why, "a shared transaction is repeated apart");
+}
+
+/// Carries out all in one transaction; the answers are in the order of the tasks.
+async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, Fault> {
+    let mut tx = barrier::begin(&pool).await?;
+    match enter_work_leave(&mut tx, &tasks).await {
+        Ok(done) => {
+            tx.commit().await?;
+            if let (Some(task), true) = (tasks.first(), done.iter().any(|done| done.emitted)) {
+                task.hint.give();
+            }
+            Ok(done.into_iter().map(|done| done.answer).collect())
+        }
+        Err(fault) => {
+            tx.rollback().await.ok();
+            Err(fault)
+        }
+    }
+}
+
+async fn enter_work_leave(tx: &mut PgConnection, tasks: &[Arc<Task>]) -> Result<Vec<Done>, Fault> {
+    let verdicts = barrier::enter_all(tx, tasks.iter().map(|task| &task.id)).await?;
+    let mut all = Vec::with_capacity(tasks.len());
+    let (mut left, mut save) = (Vec::new(), SAVE);
+    for (task, verdict) in tasks.iter().zip(verdicts) {
+        let known = match verdict {
+            Verdict::Run(known) => known,
+            Verdict::Replay(reply) => {
+                all.push(Done::remembered(reply, "replay"));
+                continue;
+            }
+            Verdict::Void(reply) => {
+                all.push(Done::remembered(reply, "void"));
+                continue;
+            }
+        };
+        tx.execute(save).await?;
+        save = SAVE_NEXT;
+        let done = match run::work(tx, task, known).instrument(task.span.clone()).await {
+            Ok(done) => done,
+            Err(Halted::Rejected(no)) => {
+                tx.execute(TAKE_BACK).await?;
+                Done { answer: Answer::rejected(no)?, emitted: false }
+            }
+            Err(Halted::Fault(fault)) => return Err(fault),
+            Err(Halted::RetryAfter(_, message)) => return Err(message.into()),
+        };
+        left.push((&task.id, done.answer.reply.clone()));
+        all.push(done);
+    }
+    barrier::leave_all(tx, &left).await?;
+    Ok(all)
+}
