@@ -195,7 +195,7 @@ async fn history(pool: &PgPool, id: Uuid) -> Result<Vec<ShownFact>, Failed> {
     let rows = sqlx::query_file!("src/sql/facts.sql", id).fetch_all(pool).await.during(WHAT)?;
     let fact = rows.into_iter().map(|r| {
         let detail = r.detail.map(|text| Json::trusted(&text));
-        let next = amends::NextRecord::from_text(r.next.as_deref(), detail.as_ref());
+        let next = amends::NextRecord::from_text(r.next.as_deref(), r.at, detail.as_ref());
         Ok(ShownFact {
             seq: r.seq.unsigned_abs(),
             at: r.at,

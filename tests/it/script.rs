@@ -71,8 +71,8 @@ impl Script {
         let mut state = State::new(outline, self.state.id, self.input.clone());
         for record in &self.records {
             let detail = record.detail.as_ref();
-            let next = record.next.clone().into_text(detail);
-            let next = NextRecord::from_text(next.as_deref(), detail).unwrap();
+            let next = record.next.clone().into_text(record.at, detail);
+            let next = NextRecord::from_text(next.as_deref(), record.at, detail).unwrap();
             let record = Record { next, ..record.clone() };
             let fact = record.into_fact(outline, &state).unwrap();
             state.apply(outline, &fact);

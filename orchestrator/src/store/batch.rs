@@ -180,7 +180,7 @@ impl Batch {
 
 impl Facts {
     fn push(&mut self, id: SagaId, fact: Record) {
-        let next = fact.next.into_text(fact.detail.as_ref());
+        let next = fact.next.into_text(fact.at, fact.detail.as_ref());
         self.saga.push(id.0);
         self.seq.push(int(fact.seq));
         self.attempt.push(int(fact.attempt));

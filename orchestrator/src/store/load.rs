@@ -121,7 +121,7 @@ impl FactRow {
     fn read(self) -> Result<Record, String> {
         let wrong = |e: String| format!("a stored fact is not readable: {e}");
         let detail = self.detail.map(|d| Json::trusted(&d));
-        let next = NextRecord::from_text(self.next.as_deref(), detail.as_ref());
+        let next = NextRecord::from_text(self.next.as_deref(), self.at, detail.as_ref());
         Ok(Record {
             seq: unsigned(self.seq),
             at: self.at,

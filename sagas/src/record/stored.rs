@@ -1,7 +1,7 @@
 //! How what followed from a fact is stored: what is usual is not written, because every byte of it
 //! is written again to the log of the database.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{NextRecord, SendRecord, present};
@@ -38,10 +38,28 @@ struct StoredSend {
     /// `None` is the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
+    /// Seconds from the fact.
+    #[serde(default, rename = "in", skip_serializing_if = "Option::is_none")]
+    within: Option<f64>,
+    /// Instead, when it is too far away to be counted, and in what was stored before it was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due: Option<Micros>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     input: Option<Json>,
+}
+
+/// So many microseconds a float counts one by one: 285 years.
+const MICROS_MAX: u64 = 1 << 53;
+
+/// The seconds from one time to another.
+fn seconds(from: Time, to: Time) -> Option<f64> {
+    let micros = (to - from).num_microseconds().filter(|m| m.unsigned_abs() < MICROS_MAX)?;
+    Some(micros as f64 / 1e6)
+}
+
+/// So many seconds after a time.
+fn after(from: Time, seconds: f64) -> Option<Time> {
+    from.checked_add_signed(TimeDelta::microseconds((seconds * 1e6).round() as i64))
 }
 
 /// A point in time, in microseconds since 1970. A text is read, too.
@@ -68,19 +86,23 @@ impl From<Micros> for Option<Time> {
 }
 
 impl NextRecord {
-    /// The text that is stored beside the fact's detail; none when nothing followed.
+    /// The text that is stored beside the fact's time and detail; none when nothing followed.
     #[must_use]
-    pub fn into_text(self, detail: Option<&Json>) -> Option<String> {
+    pub fn into_text(self, at: Time, detail: Option<&Json>) -> Option<String> {
         if self == Self::default() {
             return None;
         }
         let echo = self.output.is_some() && self.output.as_ref() == detail;
-        let send = |send: SendRecord| StoredSend {
-            step: send.step,
-            op: (send.op != Op::Action).then_some(send.op),
-            attempt: (send.attempt != 1).then_some(send.attempt),
-            due: send.due.map(Micros::from),
-            input: send.input,
+        let send = |send: SendRecord| {
+            let within = send.due.and_then(|due| seconds(at, due));
+            StoredSend {
+                step: send.step,
+                op: (send.op != Op::Action).then_some(send.op),
+                attempt: (send.attempt != 1).then_some(send.attempt),
+                within,
+                due: send.due.filter(|_| within.is_none()).map(Micros::from),
+                input: send.input,
+            }
         };
         let stored = StoredNext {
             sends: self.sends.into_iter().map(send).collect(),
@@ -98,14 +120,21 @@ impl NextRecord {
     ///
     /// # Errors
     /// When the text is not what this version, or one before it, writes.
-    pub fn from_text(text: Option<&str>, detail: Option<&Json>) -> Result<Self, serde_json::Error> {
+    pub fn from_text(
+        text: Option<&str>,
+        at: Time,
+        detail: Option<&Json>,
+    ) -> Result<Self, serde_json::Error> {
         let Some(text) = text else { return Ok(Self::default()) };
         let stored: StoredNext = serde_json::from_str(text)?;
         let send = |send: StoredSend| SendRecord {
             step: send.step,
             op: send.op.unwrap_or(Op::Action),
             attempt: send.attempt.unwrap_or(1),
-            due: send.due.and_then(Option::from),
+            due: match send.within {
+                Some(within) => after(at, within),
+                None => send.due.and_then(Option::from),
+            },
             input: send.input,
         };
         Ok(Self {
@@ -122,6 +151,10 @@ impl NextRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at() -> Time {
+        Time::from_timestamp_micros(1_700_000_000_000_001).unwrap()
+    }
 
     fn next() -> NextRecord {
         let due = Time::from_timestamp_micros(1_700_000_000_123_456);
@@ -140,11 +173,25 @@ mod tests {
     fn what_is_stored_is_read_back() {
         let detail = Json::trusted("[1]");
         for detail in [None, Some(&Json::null()), Some(&detail)] {
-            let text = next().into_text(detail);
-            assert_eq!(NextRecord::from_text(text.as_deref(), detail).unwrap(), next());
+            let text = next().into_text(at(), detail);
+            assert_eq!(NextRecord::from_text(text.as_deref(), at(), detail).unwrap(), next());
         }
-        assert_eq!(NextRecord::default().into_text(None), None);
-        assert_eq!(NextRecord::from_text(None, None).unwrap(), NextRecord::default());
+        assert_eq!(NextRecord::default().into_text(at(), None), None);
+        assert_eq!(NextRecord::from_text(None, at(), None).unwrap(), NextRecord::default());
+    }
+
+    #[test]
+    fn times_keep_their_microseconds() {
+        for micros in [0, 1, -1, 15_000_000, 86_400_000_001, 4_102_444_800_123_457] {
+            let due = at() + TimeDelta::microseconds(micros);
+            assert_eq!(after(at(), seconds(at(), due).unwrap()), Some(due));
+        }
+        let mut far = next();
+        far.sends[0].due = Some(Time::MAX_UTC);
+        let text = far.clone().into_text(at(), None);
+        // To the microsecond, as all that is stored.
+        far.sends[0].due = Time::from_timestamp_micros(Time::MAX_UTC.timestamp_micros());
+        assert_eq!(NextRecord::from_text(text.as_deref(), at(), None).unwrap(), far);
     }
 
     #[test]
@@ -153,8 +200,8 @@ mod tests {
         next.sends.truncate(1);
         (next.due, next.event) = (None, None);
         assert_eq!(
-            next.into_text(Some(&Json::trusted("[1]"))).unwrap(),
-            r#"{"sends":[{"step":"a.b","due":1700000000123456,"input":null}],"status":"completed","echo":true}"#
+            next.into_text(at(), Some(&Json::trusted("[1]"))).unwrap(),
+            r#"{"sends":[{"step":"a.b","in":0.123455,"input":null}],"status":"completed","echo":true}"#
         );
     }
 
@@ -164,6 +211,6 @@ mod tests {
         let text = r#"{"sends":[{"step":"a.b","op":"action","attempt":1,"due":"2023-11-14T22:13:20.123456Z","input":null},
             {"step":"a.b","op":"compensation","attempt":3,"due":"2023-11-14T22:13:20.123456Z"}],
             "due":"2023-11-14T22:13:20.123456Z","status":"completed","output":[1],"event":7}"#;
-        assert_eq!(NextRecord::from_text(Some(text), None).unwrap(), next());
+        assert_eq!(NextRecord::from_text(Some(text), at(), None).unwrap(), next());
     }
 }

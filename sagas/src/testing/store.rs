@@ -23,7 +23,7 @@ struct Row {
 
 impl Row {
     fn of(record: Record) -> Option<Self> {
-        let next = record.next.into_text(record.detail.as_ref());
+        let next = record.next.into_text(record.at, record.detail.as_ref());
         Some(Self {
             seq: record.seq,
             at: record.at,
@@ -38,7 +38,7 @@ impl Row {
 
     fn record(&self) -> Option<Record> {
         let detail = self.detail.as_deref().map(Json::trusted);
-        let next = NextRecord::from_text(self.next.as_deref(), detail.as_ref()).ok()?;
+        let next = NextRecord::from_text(self.next.as_deref(), self.at, detail.as_ref()).ok()?;
         Some(Record {
             seq: self.seq,
             at: self.at,

@@ -23,11 +23,18 @@ with started as (
     from unnest($24::uuid[], $25::text[], $26::text[], $27::timestamptz[])
         as c (id, status, error, finished_at)
     where s.id = c.id
+), first as (
+    -- a saga that starts has no timer yet, and not to ask saves a record in the log
+    insert into amends.timer (saga_id, due_at)
+    select t.saga_id, coalesce(t.due_at, 'infinity')
+    from unnest($22::uuid[], $23::timestamptz[]) as t (saga_id, due_at)
+    where t.saga_id = any($10::uuid[])
 ), armed as (
     -- what another turn has set to fire earlier stays
     insert into amends.timer as old (saga_id, due_at)
     select t.saga_id, coalesce(t.due_at, 'infinity')
     from unnest($22::uuid[], $23::timestamptz[]) as t (saga_id, due_at)
+    where t.saga_id <> all($10::uuid[])
     on conflict (saga_id) do update set due_at = least(old.due_at, excluded.due_at)
 ), disarmed as (
     delete from amends.timer t using unnest($28::uuid[]) as d (saga_id)
