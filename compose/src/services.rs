@@ -2,7 +2,10 @@
 
 use amends::Handler;
 use amends_workers::Service;
-use sqlx::PgPool;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 use crate::{During as _, Failed};
 
@@ -20,10 +23,14 @@ pub(crate) fn check(name: &str) -> Result<(), Failed> {
     Err(Failed(format!("there is no service `{name}`: the services are {all}")))
 }
 
-/// What all of them handle.
+/// What all of them handle. Needs tokio's runtime, but no database.
 pub(crate) fn handlers() -> Result<Vec<Handler>, Failed> {
-    let mut handlers = order_services::handlers().during("the services")?;
-    handlers.extend(trip_services::handlers().during("the services")?);
+    let unconnected =
+        PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new_without_pgpass());
+    let mut handlers = Vec::new();
+    for name in names() {
+        handlers.extend(service(name, unconnected.clone())?.handlers());
+    }
     Ok(handlers)
 }
 

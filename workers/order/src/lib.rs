@@ -13,12 +13,10 @@ pub mod notification;
 pub mod payment;
 pub mod shipping;
 
-use amends::Handler;
 use amends_workers::{Service, ServiceError};
 use sqlx::{
     PgPool,
     migrate::{MigrateError, Migrator},
-    postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 /// The names of the services.
@@ -42,20 +40,6 @@ pub fn service(name: &str, pool: PgPool) -> Result<Service, Error> {
         _ => return Err(Error::Unknown(name.to_owned())),
     };
     Ok(built?)
-}
-
-/// What all of them handle, for [`amends::check`]: needs tokio's runtime, but no database.
-///
-/// # Errors
-/// [`Error::Service`] when the steps of one do not fit together.
-pub fn handlers() -> Result<Vec<Handler>, Error> {
-    let unconnected =
-        PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new_without_pgpass());
-    let mut handlers = Vec::new();
-    for name in NAMES {
-        handlers.extend(service(name, unconnected.clone())?.handlers());
-    }
-    Ok(handlers)
 }
 
 /// Brings a service's database up to date: the barrier, and the service's own schema. Safe to call
