@@ -14,6 +14,9 @@ use crate::Failed;
 /// How long a statement waits for a connection before it counts as "Postgres does not answer".
 const ACQUIRE: Duration = Duration::from_secs(5);
 
+/// A connection that was idle for longer is asked whether it is alive before it is used.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// A connection that says nothing for twice this time is dead: a broken network is noticed in
 /// seconds, not minutes.
 const PING: Duration = Duration::from_secs(5);
@@ -106,6 +109,16 @@ fn pool_of(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
+        // A connection in constant use need not be asked each time whether it is alive.
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > BUSY {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options)
 }
 

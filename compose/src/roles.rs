@@ -14,13 +14,12 @@ use crate::{
     link, probes, services,
 };
 
-/// Connections of an orchestrator beside one for each lane, which has one statement under way at a
-/// time: the clock, the caretaker, keepers of awaited events, and dead letters of some batches at
+/// Connections of an orchestrator beside two for each lane, of which it keeps one: the clock, the caretaker, keepers of awaited events, and dead letters of some batches at
 /// once. Whatever waits for one waits for milliseconds, and each costs Postgres a process.
 const SPARE_CONNECTIONS: u32 = 6;
 
 fn orchestrator_connections(lanes: u16) -> u32 {
-    u32::from(lanes) + SPARE_CONNECTIONS
+    2 * u32::from(lanes) + SPARE_CONNECTIONS
 }
 
 /// Connections of a service: as many attempts run side by side.

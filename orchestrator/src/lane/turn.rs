@@ -15,7 +15,7 @@ use crate::{
     clock::{Alarm, Now},
     health::Health,
     registry::Registry,
-    store::{CommitError, Store, Stored},
+    store::{CommitError, Held, Store, Stored},
 };
 
 /// How often one event may lose against other turns of its saga before it is left to a redelivery.
@@ -26,6 +26,7 @@ const WHOLE_MAX: u32 = 5;
 
 pub(crate) struct Lane {
     pub(super) store: Store,
+    held: Held,
     pub(super) registry: Arc<Registry>,
     publisher: Publisher,
     pub(super) alarm: Arc<Alarm>,
@@ -51,7 +52,8 @@ impl Lane {
         now: Arc<Now>,
         health: Arc<Health>,
     ) -> Self {
-        Self { store, registry, publisher, alarm, now, health, cache: Cache::new() }
+        let held = store.hold();
+        Self { store, held, registry, publisher, alarm, now, health, cache: Cache::new() }
     }
 
     /// Runs until all senders are gone. A batch is whatever waits: alone when idle, larger under
@@ -130,7 +132,7 @@ impl Lane {
         let (batch, alarms) = draft.batch();
         if !batch.is_empty() {
             let began = std::time::Instant::now();
-            self.store.commit(&batch).await?;
+            self.held.commit(&batch).await?;
             self.health.set_postgres(true);
             metrics::histogram!("amends_commit_seconds").record(began.elapsed().as_secs_f64());
             metrics::histogram!("amends_batch_facts").record(batch.facts() as f64);

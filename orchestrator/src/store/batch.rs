@@ -4,9 +4,9 @@ use amends::{
     Json, Record, SagaId,
     machine::{Failure, Status, Time},
 };
-use sqlx::types::Uuid;
+use sqlx::{PgConnection, types::Uuid};
 
-use super::{CommitError, DecidedAct, Due, Links, Store};
+use super::{CommitError, DecidedAct, Due, Held, Links};
 
 /// What changes for one saga in a batch.
 #[derive(Debug, Default)]
@@ -225,7 +225,7 @@ fn int(n: u32) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
-impl Store {
+impl Held {
     /// Writes a batch: all of it or nothing. Once this returns `Ok` the turns are durable.
     ///
     /// One of four statements runs, by what the batch holds: planning a part that has no rows costs
@@ -233,101 +233,107 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitError`]; after `Unavailable` the batch may have been written.
-    pub(crate) async fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
-        let Batch { facts: f, starts: s, changes: c, timers: t, acts: a, links: l } = batch;
-        let starts = !s.id.is_empty();
-        let changes = !c.id.is_empty()
-            || !t.deleted.is_empty()
-            || !t.fired.is_empty()
-            || t.id.len() > s.id.len();
-        macro_rules! run {
-            ($file:literal $(, $more:expr)*) => {
-                sqlx::query_file!(
-                    $file, &f.saga, &f.seq, &f.attempt, &f.at, &f.kind as &[&str],
-                    &f.step as &[Option<String>], &f.op as &[Option<&str>],
-                    &f.detail as &[Option<String>], &f.next as &[Option<String>] $(, $more)*
-                )
-                .execute(&self.pool)
-                .await
-            };
+    pub(crate) async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        let done = write(self.get().await?, batch).await.map_err(CommitError::from);
+        if let Err(CommitError::Unavailable(_)) = &done {
+            self.end();
         }
-        let rare = !a.id.is_empty() || !l.is_empty();
-        match (starts || rare, changes || rare) {
-            (false, false) => run!("src/store/sql/facts.sql"),
-            (true, false) => run!(
-                "src/store/sql/starts.sql",
-                &s.id,
-                &s.definition,
-                &s.version,
-                &s.key as &[Option<String>],
-                &s.trace as &[Option<String>],
-                &s.input,
-                &s.started_at,
-                &s.status as &[&str],
-                &s.error as &[Option<String>],
-                &s.finished_at as &[Option<Time>],
-                &s.parent as &[Option<Uuid>],
-                &s.parent_step as &[Option<String>],
-                &t.id,
-                &t.due_at as &[Option<Time>],
-                &s.digest
-            ),
-            (false, true) => run!(
-                "src/store/sql/changes.sql",
-                &c.id,
-                &c.status as &[&str],
-                &c.error as &[Option<String>],
-                &c.finished_at as &[Option<Time>],
-                &t.id,
-                &t.due_at as &[Option<Time>],
-                &t.fired,
-                &t.next_due as &[Option<Time>],
-                &t.leased_until,
-                &t.deleted
-            ),
-            (true, true) => run!(
-                "src/store/sql/everything.sql",
-                &s.id,
-                &s.definition,
-                &s.version,
-                &s.key as &[Option<String>],
-                &s.trace as &[Option<String>],
-                &s.input,
-                &s.started_at,
-                &s.status as &[&str],
-                &s.error as &[Option<String>],
-                &s.finished_at as &[Option<Time>],
-                &s.parent as &[Option<Uuid>],
-                &s.parent_step as &[Option<String>],
-                &t.id,
-                &t.due_at as &[Option<Time>],
-                &c.id,
-                &c.status as &[&str],
-                &c.error as &[Option<String>],
-                &c.finished_at as &[Option<Time>],
-                &t.deleted,
-                &t.fired,
-                &t.next_due as &[Option<Time>],
-                &t.leased_until,
-                &a.id,
-                &a.accepted,
-                &a.answer as &[Option<String>],
-                &l.waits.saga,
-                &l.waits.step,
-                &l.waits.matcher,
-                &l.waits.key,
-                &l.found.saga,
-                &l.found.step,
-                &l.locks.saga,
-                &l.locks.name,
-                &l.undone.saga,
-                &l.undone.reason,
-                &l.requests.saga,
-                &l.requests.accepted,
-                &l.requests.answer as &[Option<String>],
-                &s.digest
-            ),
-        }?;
-        Ok(())
+        done
     }
+}
+
+async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()> {
+    let Batch { facts: f, starts: s, changes: c, timers: t, acts: a, links: l } = batch;
+    let starts = !s.id.is_empty();
+    let changes =
+        !c.id.is_empty() || !t.deleted.is_empty() || !t.fired.is_empty() || t.id.len() > s.id.len();
+    macro_rules! run {
+        ($file:literal $(, $more:expr)*) => {
+            sqlx::query_file!(
+                $file, &f.saga, &f.seq, &f.attempt, &f.at, &f.kind as &[&str],
+                &f.step as &[Option<String>], &f.op as &[Option<&str>],
+                &f.detail as &[Option<String>], &f.next as &[Option<String>] $(, $more)*
+            )
+            .execute(connection)
+            .await
+        };
+    }
+    let rare = !a.id.is_empty() || !l.is_empty();
+    match (starts || rare, changes || rare) {
+        (false, false) => run!("src/store/sql/facts.sql"),
+        (true, false) => run!(
+            "src/store/sql/starts.sql",
+            &s.id,
+            &s.definition,
+            &s.version,
+            &s.key as &[Option<String>],
+            &s.trace as &[Option<String>],
+            &s.input,
+            &s.started_at,
+            &s.status as &[&str],
+            &s.error as &[Option<String>],
+            &s.finished_at as &[Option<Time>],
+            &s.parent as &[Option<Uuid>],
+            &s.parent_step as &[Option<String>],
+            &t.id,
+            &t.due_at as &[Option<Time>],
+            &s.digest
+        ),
+        (false, true) => run!(
+            "src/store/sql/changes.sql",
+            &c.id,
+            &c.status as &[&str],
+            &c.error as &[Option<String>],
+            &c.finished_at as &[Option<Time>],
+            &t.id,
+            &t.due_at as &[Option<Time>],
+            &t.fired,
+            &t.next_due as &[Option<Time>],
+            &t.leased_until,
+            &t.deleted
+        ),
+        (true, true) => run!(
+            "src/store/sql/everything.sql",
+            &s.id,
+            &s.definition,
+            &s.version,
+            &s.key as &[Option<String>],
+            &s.trace as &[Option<String>],
+            &s.input,
+            &s.started_at,
+            &s.status as &[&str],
+            &s.error as &[Option<String>],
+            &s.finished_at as &[Option<Time>],
+            &s.parent as &[Option<Uuid>],
+            &s.parent_step as &[Option<String>],
+            &t.id,
+            &t.due_at as &[Option<Time>],
+            &c.id,
+            &c.status as &[&str],
+            &c.error as &[Option<String>],
+            &c.finished_at as &[Option<Time>],
+            &t.deleted,
+            &t.fired,
+            &t.next_due as &[Option<Time>],
+            &t.leased_until,
+            &a.id,
+            &a.accepted,
+            &a.answer as &[Option<String>],
+            &l.waits.saga,
+            &l.waits.step,
+            &l.waits.matcher,
+            &l.waits.key,
+            &l.found.saga,
+            &l.found.step,
+            &l.locks.saga,
+            &l.locks.name,
+            &l.undone.saga,
+            &l.undone.reason,
+            &l.requests.saga,
+            &l.requests.accepted,
+            &l.requests.answer as &[Option<String>],
+            &s.digest
+        ),
+    }?;
+    Ok(())
 }

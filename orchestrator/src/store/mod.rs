@@ -7,6 +7,7 @@ mod acts;
 mod batch;
 mod definitions;
 mod error;
+mod held;
 mod letters;
 mod links;
 mod load;
@@ -21,6 +22,7 @@ pub(crate) use acts::{DecidedAct, OpenAct};
 pub(crate) use batch::{Batch, Change, NewSaga, Timer};
 pub use definitions::RegisterError;
 pub(crate) use error::CommitError;
+pub(crate) use held::Held;
 pub(crate) use letters::Replay;
 pub(crate) use links::{Links, matcher};
 pub(crate) use load::{Found, Stored};
@@ -38,5 +40,10 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(pool: PgPool) -> Self {
         Self { pool }
+    }
+
+    /// A connection to commit batches with, made when it is first used.
+    pub(crate) fn hold(&self) -> Held {
+        Held::new(self.pool.clone())
     }
 }
