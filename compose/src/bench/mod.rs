@@ -3,18 +3,23 @@
 //!
 //! | to read | start at |
 //! |---|---|
-//! | which runs there are, and in which order | `series` |
-//! | the limits | `raw` |
+//! | which runs there are, and in which order | `kinds`, `series` |
+//! | one run, and the limits beside it | `runs`, `limits` |
+//! | what the limits are measured with | `raw` |
 //! | the saga, and who serves it | `saga`, `workers` |
 //! | where sagas come from, and how their end is seen | `load`, `flight` |
 //! | what is counted | `measure` |
 
 mod crew;
 mod flight;
+mod kinds;
+mod limits;
 mod load;
+mod machine;
 mod measure;
 mod raw;
 mod report;
+mod runs;
 pub(crate) mod saga;
 mod series;
 mod store;

@@ -1,0 +1,92 @@
+//! One run: a load for some time, and what that cost.
+
+use std::time::Instant;
+
+use super::{
+    kinds::Kind,
+    load::{Load, Shape},
+    measure::memory,
+    report::Run,
+    series::Series,
+};
+use crate::Failed;
+
+impl Series<'_> {
+    /// A run, with the limit that it is compared with right before and right after.
+    pub(super) async fn between_limits(&mut self, kind: Kind) -> Result<Run, Failed> {
+        let one = kind.is_of_time();
+        let known = if one { self.last.chain_ms() } else { self.last.jetstream_per_s };
+        let before = match known {
+            Some(known) => known,
+            None => self.limit(one).await?,
+        };
+        let mut run = self.measured(kind).await?;
+        let after = self.limit(one).await?;
+        let limit = f64::midpoint(before, after);
+        (run.raw_before, run.raw_after) = (before, after);
+        if one {
+            run.ratio = run.p50_ms / limit;
+            run.ratio_p99 = Some(run.p99_ms / limit);
+        } else {
+            run.ratio = run.sagas_per_s / limit;
+        }
+        let (name, per_s, ratio, p50) = (run.name, run.sagas_per_s, run.ratio, run.p50_ms);
+        self.progress
+            .say(&format!("{name}: {per_s:.0} sagas/s, p50 {p50:.1} ms, {ratio:.2} of raw"));
+        Ok(run)
+    }
+
+    async fn measured(&mut self, kind: Kind) -> Result<Run, Failed> {
+        let workers = if kind.barrier { "with barrier" } else { "no barrier" };
+        let shape = match kind.shape {
+            Shape::Closed(n) => format!("{n} in flight"),
+            Shape::Open(rate) => format!("{rate} a second"),
+        };
+        self.progress.say(&format!("{}, {shape}, {workers} …", kind.name));
+        let load = Load::start(self.client.clone(), kind.shape, kind.refuse, self.next).await?;
+        load.flight.pass(self.plan.run.warm, None).await?;
+        let pids = self.pids();
+        let before = self.meter.read(&pids).await?;
+        let (from, began) = (load.flight.ended(), Instant::now());
+        load.flight.pass(self.plan.run.measured, self.plan.run.sagas).await?;
+        let window = load.flight.window(from, began.elapsed());
+        let cost = self.meter.read(&pids).await?.since(&before, load.flight.ended() - from);
+        let rss_mib = memory(&pids);
+        self.next = load.stop().await?;
+        self.crew.whole()?;
+        let (in_flight, rate) = match kind.shape {
+            Shape::Closed(n) => (Some(n), None),
+            Shape::Open(rate) => (None, Some(rate)),
+        };
+        Ok(Run {
+            name: kind.name,
+            barrier: kind.barrier,
+            stored: kind.stored,
+            in_flight,
+            rate,
+            sagas: window.sagas,
+            sagas_per_s: window.per_s,
+            ratio: 0.0,
+            ratio_p99: None,
+            raw_before: 0.0,
+            raw_after: 0.0,
+            p50_ms: window.quantile(0.5),
+            p90_ms: window.quantile(0.9),
+            p99_ms: window.quantile(0.99),
+            max_ms: window.quantile(1.0),
+            wal_bytes_per_saga: cost.wal_bytes,
+            hot_share: cost.hot_share,
+            statements_per_saga: cost.statements,
+            messages_per_saga: cost.messages,
+            cpu_s_per_1000: cost.cpu_s_per_1000,
+            rss_mib,
+        })
+    }
+
+    pub(super) fn pids(&self) -> Vec<(&'static str, u32)> {
+        let mut pids = self.crew.pids();
+        pids.extend(&self.servers.pids);
+        pids.push(("load", std::process::id()));
+        pids
+    }
+}
