@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use bench::{BenchArgs, BenchWorkersArgs};
+pub(crate) use bench::{BenchArgs, BenchOrchestratorArgs, BenchWorkersArgs};
 pub(crate) use deploy::{CheckArgs, GraphArgs, GraphFormat, PlanArgs};
 pub(crate) use help::parse;
 pub(crate) use operate::{
@@ -71,7 +71,7 @@ pub(crate) enum Command {
     /// Measure how many sagas go through, beside the limits of JetStream and Postgres
     Bench(BenchArgs),
     #[command(hide = true)]
-    BenchOrchestrator(OrchestratorArgs),
+    BenchOrchestrator(BenchOrchestratorArgs),
     #[command(hide = true)]
     BenchWorkers(BenchWorkersArgs),
     /// Create or update the schema `amends`, or a participant's `amends_barrier`

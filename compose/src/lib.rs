@@ -81,7 +81,8 @@ async fn run(cli: cli::Cli) -> Result<(), Failed> {
         Command::Bench(args) => bench::run(&settings, args).await,
         Command::BenchOrchestrator(args) => {
             telemetry::log(settings.log_format);
-            roles::orchestrator(&settings, args, bench::saga::definitions()?).await
+            let definitions = bench::saga::definitions(args.hanging)?;
+            roles::orchestrator(&settings, args.orchestrator, definitions).await
         }
         Command::BenchWorkers(args) => {
             telemetry::log(settings.log_format);

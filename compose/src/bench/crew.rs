@@ -10,7 +10,10 @@ use async_nats::jetstream::{self, consumer::PullConsumer};
 use tokio::process::{Child, Command};
 
 use super::saga::{Bench, SERVICES};
-use crate::{During as _, Failed, cli::Settings};
+use crate::{
+    During as _, Failed,
+    cli::{BenchArgs, Settings},
+};
 
 /// Between two looks whether the orchestrator is ready.
 const LOOK: Duration = Duration::from_millis(20);
@@ -22,37 +25,44 @@ pub(super) struct Crew {
     program: PathBuf,
     settings: Settings,
     logs: PathBuf,
-    orchestrator: Option<Child>,
+    lanes: u16,
+    /// Whether the orchestrators know the saga that hangs.
+    hanging: bool,
+    orchestrators: Vec<Child>,
     workers: Option<Child>,
 }
 
 impl Crew {
     /// `settings` with the servers to use.
-    pub(super) fn new(settings: Settings, logs: &Path) -> Result<Self, Failed> {
+    pub(super) fn new(settings: Settings, args: &BenchArgs, logs: &Path) -> Result<Self, Failed> {
         std::fs::create_dir_all(logs).during("the folder for logs")?;
         Ok(Self {
             program: std::env::current_exe().during("this program's own file")?,
             settings,
             logs: logs.to_owned(),
-            orchestrator: None,
+            lanes: args.lanes,
+            hanging: args.neighbours.is_some(),
+            orchestrators: Vec::new(),
             workers: None,
         })
     }
 
-    /// Starts the orchestrator, and waits until it has created what workers pull from.
-    pub(super) async fn orchestrator(
+    /// Starts so many orchestrators in place of those that run, and waits until each pulls triggers.
+    pub(super) async fn orchestrators(
         &mut self,
-        lanes: u16,
+        count: usize,
         client: &async_nats::Client,
     ) -> Result<(), Failed> {
-        self.orchestrator =
-            Some(self.start(&["bench-orchestrator", "--lanes", &lanes.to_string()])?);
+        self.stop_orchestrators().await;
+        for _ in 0..count {
+            self.start_orchestrator()?;
+        }
         let jetstream = jetstream::new(client.clone());
         let trigger = format!("amends-{}", <Bench as amends::Saga>::NAME);
         for _ in 0..LOOKS {
             let consumer: Result<PullConsumer, _> =
                 jetstream.get_consumer_from_stream(&trigger, amends::wire::EVENTS_STREAM).await;
-            if consumer.is_ok() {
+            if consumer.is_ok_and(|consumer| consumer.cached_info().num_waiting >= count) {
                 return Ok(());
             }
             self.whole()?;
@@ -61,13 +71,56 @@ impl Crew {
         Err(Failed(format!("the orchestrator is not ready{}", self.last_words())))
     }
 
+    /// Starts one orchestrator more, and does not wait for it.
+    pub(super) fn start_orchestrator(&mut self) -> Result<(), Failed> {
+        let lanes = self.lanes.to_string();
+        let mut role = vec!["bench-orchestrator", "--lanes", &lanes];
+        role.extend(self.hanging.then_some("--hanging"));
+        let child = self.start(&role)?;
+        self.orchestrators.push(child);
+        Ok(())
+    }
+
+    /// How many orchestrators run.
+    pub(super) fn replicas(&self) -> usize {
+        self.orchestrators.len()
+    }
+
+    /// Asks all orchestrators to end, and waits.
+    pub(super) async fn stop_orchestrators(&mut self) {
+        for child in &self.orchestrators {
+            ask_to_end(child);
+        }
+        for mut child in self.orchestrators.drain(..) {
+            let _ = child.wait().await;
+        }
+    }
+
+    /// SIGKILL for all orchestrators.
+    pub(super) async fn kill_orchestrators(&mut self) -> Result<(), Failed> {
+        for child in &mut self.orchestrators {
+            child.start_kill().during("an orchestrator cannot be killed")?;
+        }
+        for mut child in self.orchestrators.drain(..) {
+            child.wait().await.during("an orchestrator does not end")?;
+        }
+        Ok(())
+    }
+
     /// Starts the services, in place of those that run.
     pub(super) async fn workers(&mut self, barrier: bool) -> Result<(), Failed> {
-        end(self.workers.take()).await;
+        self.stop_workers().await;
         let role: &[&str] =
             if barrier { &["bench-workers", "--barrier", "--shared"] } else { &["bench-workers"] };
         self.workers = Some(self.start(role)?);
         Ok(())
+    }
+
+    /// Asks the services to end, and waits.
+    pub(super) async fn stop_workers(&mut self) {
+        let Some(mut child) = self.workers.take() else { return };
+        ask_to_end(&child);
+        let _ = child.wait().await;
     }
 
     fn start(&self, role: &[&str]) -> Result<Child, Failed> {
@@ -92,17 +145,15 @@ impl Crew {
 
     /// The processes, by name.
     pub(super) fn pids(&self) -> Vec<(&'static str, u32)> {
-        let pid = |name, child: &Option<Child>| Some((name, child.as_ref()?.id()?));
-        [pid("orchestrator", &self.orchestrator), pid("workers", &self.workers)]
-            .into_iter()
-            .flatten()
-            .collect()
+        let orchestrators = self.orchestrators.iter().map(|child| ("orchestrator", child));
+        let workers = self.workers.iter().map(|child| ("workers", child));
+        orchestrators.chain(workers).filter_map(|(name, child)| Some((name, child.id()?))).collect()
     }
 
     /// Whether all that was started still runs.
     pub(super) fn whole(&mut self) -> Result<(), Failed> {
         let mut ended = false;
-        for child in [&mut self.orchestrator, &mut self.workers].into_iter().flatten() {
+        for child in self.orchestrators.iter_mut().chain(&mut self.workers) {
             ended |= child.try_wait().ok().flatten().is_some();
         }
         if !ended {
@@ -127,17 +178,15 @@ impl Crew {
 
     /// Asks all to end, and waits.
     pub(super) async fn stop(mut self) {
-        end(self.workers.take()).await;
-        end(self.orchestrator.take()).await;
+        self.stop_workers().await;
+        self.stop_orchestrators().await;
     }
 }
 
-async fn end(child: Option<Child>) {
-    let Some(mut child) = child else { return };
+fn ask_to_end(child: &Child) {
     if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
         let pid = nix::unistd::Pid::from_raw(pid);
         // It may have ended meanwhile; then there is nobody to ask.
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
     }
-    let _ = child.wait().await;
 }

@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     flight::Flight,
-    saga::{Bench, Job, TRIGGER},
+    saga::{Bench, HANGING_TRIGGER, Hanging, Job, TRIGGER},
 };
 use crate::{During as _, Failed};
 
@@ -25,6 +25,30 @@ pub(super) enum Shape {
     Closed(usize),
     /// So many a second, whatever becomes of them.
     Open(u32),
+}
+
+/// Which sagas come.
+#[derive(Clone, Copy)]
+pub(super) struct Sort {
+    definition: &'static str,
+    trigger: &'static str,
+    refuse: bool,
+    breaks: u32,
+}
+
+impl Sort {
+    pub(super) const HAPPY: Self =
+        Self { definition: Bench::NAME, trigger: TRIGGER, refuse: false, breaks: 0 };
+
+    /// The third step refuses.
+    pub(super) const REFUSED: Self = Self { refuse: true, ..Self::HAPPY };
+
+    /// Three attempts at the third step break; the fourth goes well, after some four seconds.
+    pub(super) const FAILING: Self = Self { breaks: 3, ..Self::HAPPY };
+
+    /// At a service of its own, which hangs.
+    pub(super) const HANGING: Self =
+        Self { definition: Hanging::NAME, trigger: HANGING_TRIGGER, ..Self::HAPPY };
 }
 
 /// A load that runs.
@@ -39,7 +63,7 @@ impl Load {
     pub(super) async fn start(
         client: async_nats::Client,
         shape: Shape,
-        refuse: bool,
+        sort: Sort,
         first: u64,
     ) -> Result<Self, Failed> {
         let places = match shape {
@@ -47,15 +71,11 @@ impl Load {
             Shape::Open(_) => 1,
         };
         let flight = Arc::new(Flight::new(first, places));
-        let subject = wire::status_subject(Bench::NAME, "*");
+        let subject = wire::status_subject(sort.definition, "*");
         let changes = client.subscribe(subject).await.during("changes of status")?;
         let watching = tokio::spawn(watch(changes, Arc::clone(&flight)));
-        let publisher = Publisher {
-            jetstream: jetstream::new(client),
-            subject: TRIGGER.to_owned(),
-            refuse,
-            flight: Arc::clone(&flight),
-        };
+        let publisher =
+            Publisher { jetstream: jetstream::new(client), sort, flight: Arc::clone(&flight) };
         let publishing = match shape {
             Shape::Closed(_) => tokio::spawn(publisher.keep_full()),
             Shape::Open(rate) => tokio::spawn(publisher.keep_pace(rate)),
@@ -76,8 +96,7 @@ impl Load {
 #[derive(Clone)]
 struct Publisher {
     jetstream: Context,
-    subject: String,
-    refuse: bool,
+    sort: Sort,
     flight: Arc<Flight>,
 }
 
@@ -100,11 +119,11 @@ impl Publisher {
 
     /// Sends a trigger; waits elsewhere until it is stored.
     async fn publish(&self, n: u64) {
-        let body = match Job::body(n, self.refuse) {
+        let body = match Job::body(n, self.sort.refuse, self.sort.breaks) {
             Ok(body) => body,
             Err(error) => return self.flight.fail(error),
         };
-        match self.jetstream.publish(self.subject.clone(), body).await {
+        match self.jetstream.publish(self.sort.trigger, body).await {
             Ok(stored) => {
                 let flight = Arc::clone(&self.flight);
                 tokio::spawn(async move {

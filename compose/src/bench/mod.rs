@@ -8,6 +8,7 @@
 //! | what the limits are measured with | `raw` |
 //! | the saga, and who serves it | `saga`, `workers` |
 //! | where sagas come from, and how their end is seen | `load`, `flight` |
+//! | sagas that wait, neighbours, a crash | `waiting`, `neighbours`, `recovery` |
 //! | what is counted | `measure` |
 
 mod crew;
@@ -17,13 +18,17 @@ mod limits;
 mod load;
 mod machine;
 mod measure;
+mod neighbours;
+mod pairs;
 mod raw;
+mod recovery;
 mod report;
 mod runs;
 pub(crate) mod saga;
 mod series;
 mod store;
 mod table;
+mod waiting;
 pub(crate) mod workers;
 
 use std::{io::Write as _, path::Path, time::Instant};

@@ -10,6 +10,39 @@ pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) raw: Raw,
     pub(super) runs: Vec<Run>,
+    /// With `--waiting`: the orchestrator's start beside sagas that wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) start: Option<Start>,
+    /// With `--recovery`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) recovery: Vec<Recovery>,
+}
+
+/// How an orchestrator starts.
+#[derive(Serialize, Clone)]
+pub(super) struct Start {
+    pub(super) waiting: u32,
+    /// Until a saga that came then had ended, from the start of the process on.
+    pub(super) first_ended_s: f64,
+    pub(super) rss_mib: f64,
+}
+
+/// What became of sagas in flight when all orchestrators were killed. Seconds count from the start of
+/// the one that came after them.
+#[derive(Serialize, Clone)]
+pub(super) struct Recovery {
+    pub(super) barrier: bool,
+    pub(super) in_flight: u64,
+    /// How long after the first trigger.
+    pub(super) killed_after_s: f64,
+    /// Until one of them had a turn again.
+    pub(super) first_moved_s: f64,
+    /// Until each of them had had a turn again.
+    pub(super) moving_s: f64,
+    /// Until each of them had ended.
+    pub(super) ended_s: f64,
+    /// The memory of that orchestrator afterwards.
+    pub(super) rss_mib: f64,
 }
 
 #[derive(Serialize)]
@@ -46,6 +79,16 @@ pub(super) struct Run {
     pub(super) barrier: bool,
     /// Finished sagas in the tables beforehand, by `--stored`.
     pub(super) stored: u32,
+    /// Sagas that wait in the tables, by `--waiting`.
+    pub(super) waiting: u32,
+    /// Orchestrators beside each other.
+    pub(super) replicas: usize,
+    /// With `--neighbours`: `nobody`, `failing`, `hanging`. What a saga costs is then with theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) beside: Option<&'static str>,
+    /// Compared with the runs right before and right after, with one orchestrator or alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) of_pair: Option<OfPair>,
     /// None in an open loop.
     pub(super) in_flight: Option<usize>,
     /// Only in an open loop.
@@ -74,6 +117,14 @@ pub(super) struct Run {
     /// Seconds of processor time, by process.
     pub(super) cpu_s_per_1000: BTreeMap<&'static str, f64>,
     pub(super) rss_mib: BTreeMap<&'static str, f64>,
+}
+
+/// A run's figures as shares of those that it is paired with.
+#[derive(Serialize, Clone, Copy)]
+pub(super) struct OfPair {
+    pub(super) sagas_per_s: f64,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
 }
 
 impl Run {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    kinds::Kind,
+    kinds::{Beside, Kind},
     load::{Load, Shape},
     measure::memory,
     report::Run,
@@ -42,17 +42,21 @@ impl Series<'_> {
             Shape::Closed(n) => format!("{n} in flight"),
             Shape::Open(rate) => format!("{rate} a second"),
         };
-        self.progress.say(&format!("{}, {shape}, {workers} …", kind.name));
-        let load = Load::start(self.client.clone(), kind.shape, kind.refuse, self.next).await?;
-        load.flight.pass(self.plan.run.warm, None).await?;
+        let among = kind.among.text();
+        self.progress.say(&format!("{}, {shape}, {workers}{among} …", kind.name));
+        let neighbours = self.neighbours(kind).await?;
+        let load = Load::start(self.client.clone(), kind.shape, kind.sort, self.next).await?;
+        let pace = kind.among.beside.map_or(self.plan.run, |_| self.plan.beside);
+        load.flight.pass(pace.warm, None).await?;
         let pids = self.pids();
         let before = self.meter.read(&pids).await?;
         let (from, began) = (load.flight.ended(), Instant::now());
-        load.flight.pass(self.plan.run.measured, self.plan.run.sagas).await?;
+        load.flight.pass(pace.measured, pace.sagas).await?;
         let window = load.flight.window(from, began.elapsed());
         let cost = self.meter.read(&pids).await?.since(&before, load.flight.ended() - from);
         let rss_mib = memory(&pids);
         self.next = load.stop().await?;
+        neighbours.stop().await?;
         self.crew.whole()?;
         let (in_flight, rate) = match kind.shape {
             Shape::Closed(n) => (Some(n), None),
@@ -61,7 +65,11 @@ impl Series<'_> {
         Ok(Run {
             name: kind.name,
             barrier: kind.barrier,
-            stored: kind.stored,
+            stored: kind.among.stored,
+            waiting: kind.among.waiting,
+            replicas: kind.among.replicas,
+            beside: kind.among.beside.map(Beside::name),
+            of_pair: None,
             in_flight,
             rate,
             sagas: window.sagas,

@@ -1,5 +1,5 @@
 //! The plain saga that is measured: three steps at three services, each of which passes on what it
-//! was given.
+//! was given. And one beside it that waits on a service which hangs.
 
 use amends::{
     Compensatable, Compensating, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
@@ -12,10 +12,15 @@ use crate::{During as _, Failed};
 /// The services, in the plan's order.
 pub(super) const SERVICES: [&str; 3] = ["bench-one", "bench-two", "bench-three"];
 
-const STEPS: [&str; 3] = ["bench-one.work", "bench-two.work", "bench-three.work"];
+/// The service of the other saga, which the plain one never meets.
+pub(super) const HANGING_SERVICE: &str = "bench-four";
+
+const STEPS: [&str; 4] =
+    ["bench-one.work", "bench-two.work", "bench-three.work", "bench-four.work"];
 
 /// Where triggers are published.
 pub(super) const TRIGGER: &str = "bench.wanted";
+pub(super) const HANGING_TRIGGER: &str = "bench.hanging";
 
 /// Makes each payload about 200 bytes long.
 const NOTE_BYTES: usize = 150;
@@ -27,19 +32,28 @@ pub(super) struct Job {
     pub(super) n: u64,
     /// Whether the last step is to refuse.
     pub(super) refuse: bool,
+    /// How many attempts at the last step are to break.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) breaks: u32,
     note: String,
 }
 
 impl Job {
-    pub(super) fn body(n: u64, refuse: bool) -> Result<Bytes, serde_json::Error> {
+    pub(super) fn body(n: u64, refuse: bool, breaks: u32) -> Result<Bytes, serde_json::Error> {
         let note = "n".repeat(NOTE_BYTES);
-        serde_json::to_vec(&Self { n, refuse, note }).map(Bytes::from)
+        serde_json::to_vec(&Self { n, refuse, breaks, note }).map(Bytes::from)
     }
 
     /// A plan's mapping reads and writes values, so this one does, too.
     fn on(self) -> Self {
         self
     }
+}
+
+/// What most do not say costs no byte.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(breaks: &u32) -> bool {
+    *breaks == 0
 }
 
 /// The step at the service of this position.
@@ -87,7 +101,31 @@ impl Saga for Bench {
     }
 }
 
-/// What the orchestrator of a benchmark runs.
-pub(crate) fn definitions() -> Result<Vec<Definition>, Failed> {
-    Ok(vec![Definition::of::<Bench>().during("definition")?])
+/// One step, with the policies that a step has if nobody says anything.
+pub(super) struct Hanging;
+
+impl Saga for Hanging {
+    const NAME: &'static str = "bench-hanging";
+    const VERSION: u32 = 1;
+    type Input = Job;
+    type Output = Job;
+
+    fn trigger() -> Trigger<Job> {
+        Trigger::on(HANGING_TRIGGER)
+    }
+
+    fn plan(mut p: Plan<Compensating>, job: Given<Job>) -> Finished<Job> {
+        let done = p.step(Work::<3>::with(job));
+        p.finish(done)
+    }
+}
+
+/// What the orchestrator of a benchmark runs; the saga that hangs only where it is measured, as each
+/// definition costs something.
+pub(crate) fn definitions(hanging: bool) -> Result<Vec<Definition>, Failed> {
+    let mut all = vec![Definition::of::<Bench>().during("definition")?];
+    if hanging {
+        all.push(Definition::of::<Hanging>().during("definition")?);
+    }
+    Ok(all)
 }

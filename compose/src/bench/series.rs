@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Progress, Servers,
     crew::Crew,
-    kinds::{Plan, kinds},
+    kinds::{self, Among, Kind, Plan},
     limits::{self, Limits},
     machine,
     measure::Meter,
+    pairs,
     raw::{self, Limit},
-    report::{Report, Run, median},
+    report::{Recovery, Report, Run, Start, median},
     store::store,
 };
 use crate::{During as _, Failed, cli::BenchArgs, link};
@@ -50,7 +51,7 @@ pub(super) async fn run(
             jetstream: jetstream::new(client.clone()),
             counts_statements: counts.is_some(),
         },
-        crew: Crew::new(settings.clone(), logs)?,
+        crew: Crew::new(settings.clone(), args, logs)?,
         servers,
         jetstream: raw::JetStream::connect(url, creds, stop).await?,
         postgres: raw::Postgres::connect(settings.database()?)?,
@@ -61,6 +62,10 @@ pub(super) async fn run(
         limits: Vec::new(),
         writes: Vec::new(),
         found: Vec::new(),
+        barriers: args.barriers(),
+        barrier: None,
+        started: None,
+        recoveries: Vec::new(),
     };
     // What is cut off then is used by nobody any more: the process ends.
     let played = tokio::select! {
@@ -68,11 +73,17 @@ pub(super) async fn run(
         () = stop.cancelled() => Err(interrupted()),
     };
     let words = series.crew.last_words();
-    let Series { crew, limits, writes, found, .. } = series;
+    let Series { crew, limits, writes, found, started, recoveries, .. } = series;
     crew.stop().await;
     pool.close().await;
     played.map_err(|Failed(why)| Failed(format!("{why}{words}")))?;
-    Ok(Report { machine, raw: limits::raw(&limits, &writes)?, runs: middle(&found) })
+    Ok(Report {
+        machine,
+        raw: limits::raw(&limits, &writes)?,
+        runs: middle(&found),
+        start: started,
+        recovery: recoveries,
+    })
 }
 
 /// A benchmark that goes on.
@@ -93,45 +104,81 @@ pub(super) struct Series<'a> {
     pub(super) writes: Vec<Limit>,
     /// The runs of all rounds, by kind.
     pub(super) found: Vec<Vec<Run>>,
+    /// With barrier, without, or both.
+    pub(super) barriers: &'static [bool],
+    /// What the services that run have, if any run.
+    pub(super) barrier: Option<bool>,
+    pub(super) started: Option<Start>,
+    pub(super) recoveries: Vec<Recovery>,
 }
 
 impl Series<'_> {
     async fn play(&mut self, args: &BenchArgs) -> Result<(), Failed> {
-        self.crew.orchestrator(args.lanes, &self.client).await?;
-        self.all(args, 0).await?;
+        self.crew.orchestrators(1, &self.client).await?;
+        if args.drills() {
+            return self.drills(args).await;
+        }
+        self.all(&kinds::plain(args, Among::default())).await?;
+        let mut among = Among::default();
         if let Some(stored) = args.stored {
             self.progress.say(&format!("storing {stored} finished sagas …"));
             store(&self.meter.pool, stored).await?;
-            self.all(args, stored).await?;
+            among.stored = stored;
+            self.all(&kinds::plain(args, among)).await?;
+        }
+        if let Some(waiting) = args.waiting {
+            self.wait(waiting).await?;
+            among.waiting = waiting;
+            self.all(&kinds::plain(args, among)).await?;
         }
         Ok(())
     }
 
-    /// All kinds of runs, each as often as there are rounds.
-    async fn all(&mut self, args: &BenchArgs, stored: u32) -> Result<(), Failed> {
-        let barriers = match (args.barrier, args.no_barrier) {
-            (true, _) => vec![true],
-            (_, true) => vec![false],
-            _ => vec![false, true],
-        };
+    async fn drills(&mut self, args: &BenchArgs) -> Result<(), Failed> {
+        if !args.replicas.is_empty() {
+            self.all(&kinds::replicas(args)).await?;
+        }
+        if let Some(hanging) = args.neighbours {
+            self.all(&kinds::neighbours(args, hanging)).await?;
+        }
+        if let Some(sagas) = args.recovery {
+            self.write().await?;
+            self.limit(false).await?;
+            self.recovery(sagas).await?;
+        }
+        Ok(())
+    }
+
+    /// All these runs, each as often as there are rounds.
+    async fn all(&mut self, kinds: &[Kind]) -> Result<(), Failed> {
         let first = self.found.len();
+        self.found.resize_with(first + kinds.len(), Vec::new);
         for round in 0..self.plan.rounds {
             if self.plan.rounds > 1 {
                 self.progress.say(&format!("round {} of {}", round + 1, self.plan.rounds));
             }
             self.write().await?;
-            let mut at = first;
-            for &barrier in &barriers {
-                self.crew.workers(barrier).await?;
-                for kind in kinds(args, barrier, stored) {
-                    let run = self.between_limits(kind).await?;
-                    if at == self.found.len() {
-                        self.found.push(Vec::new());
-                    }
-                    self.found[at].push(run);
-                    at += 1;
-                }
+            let mut runs = Vec::new();
+            for &kind in kinds {
+                self.prepare(kind).await?;
+                runs.push(self.between_limits(kind).await?);
             }
+            pairs::compare(&mut runs);
+            for (found, run) in self.found[first..].iter_mut().zip(runs) {
+                found.push(run);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts what the run needs, unless it is there.
+    async fn prepare(&mut self, kind: Kind) -> Result<(), Failed> {
+        if self.crew.replicas() != kind.among.replicas {
+            self.crew.orchestrators(kind.among.replicas, &self.client).await?;
+        }
+        if self.barrier != Some(kind.barrier) {
+            self.crew.workers(kind.barrier).await?;
+            self.barrier = Some(kind.barrier);
         }
         Ok(())
     }
@@ -145,6 +192,11 @@ impl Series<'_> {
 }
 
 fn middle(found: &[Vec<Run>]) -> Vec<Run> {
-    let figure = |run: &Run| if run.is_of_time() { run.p50_ms } else { run.ratio };
+    let figure = |run: &Run| match (run.is_of_time(), run.of_pair) {
+        (true, Some(pair)) => pair.p99_ms,
+        (true, None) => run.p50_ms,
+        (false, Some(pair)) => pair.sagas_per_s,
+        (false, None) => run.ratio,
+    };
     found.iter().filter_map(|runs| median(runs, figure)).collect()
 }

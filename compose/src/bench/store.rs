@@ -1,14 +1,18 @@
-//! Finished sagas in the tables, as many as a year leaves.
+//! Sagas in the tables: finished ones, as many as a year leaves, and ones that wait.
 
 use sqlx::PgPool;
 
 use crate::{During as _, Failed};
 
-/// Copies of one finished saga and its facts, each begun a millisecond after the one before it. The
-/// columns are whatever the tables have.
-const STORE: &str = "
-with template as (
-    select s as saga from amends.saga s where s.finished_at is not null order by s.id desc limit 1
+/// Copies of one saga and its facts, each begun a millisecond after the one before it. The columns are
+/// whatever the tables have.
+macro_rules! copies {
+    ($template:literal, $more:literal) => {
+        concat!(
+            "with template as (
+    select s as saga from amends.saga s where ",
+            $template,
+            " order by s.id desc limit 1
 ), copy as (
     select md5('bench' || n) as hash,
            lpad(to_hex((extract(epoch from now()) * 1000)::bigint - $1 + n), 12, '0') as at
@@ -19,18 +23,47 @@ with template as (
     insert into amends.saga
     select (jsonb_populate_record((t.saga), jsonb_build_object('id', i.id))).*
     from template t, id i
-)
+)",
+            $more,
+            "
 insert into amends.fact
 select (jsonb_populate_record(f, jsonb_build_object('saga_id', i.id))).*
-from template t join amends.fact f on f.saga_id = (t.saga).id, id i
-";
+from template t join amends.fact f on f.saga_id = (t.saga).id, id i"
+        )
+    };
+}
+
+const STORE: &str = copies!("s.finished_at is not null", "");
+
+/// As their first commands are sent and not answered; the timers are due in a month.
+const WAIT: &str = copies!(
+    "s.finished_at is null",
+    ", timers as (
+    insert into amends.timer (saga_id, due_at)
+    select i.id, clock_timestamp() + interval '30 days' from id i
+)"
+);
 
 /// Stores so many, and lets Postgres tidy up before anything is measured.
 pub(super) async fn store(pool: &PgPool, sagas: u32) -> Result<(), Failed> {
-    let stored = sqlx::query(STORE).bind(i64::from(sagas)).execute(pool);
+    copy(pool, STORE, sagas).await
+}
+
+/// The same with sagas that wait, like the one that is there.
+pub(super) async fn wait(pool: &PgPool, sagas: u32) -> Result<(), Failed> {
+    copy(pool, WAIT, sagas).await
+}
+
+async fn copy(pool: &PgPool, sql: &'static str, sagas: u32) -> Result<(), Failed> {
+    let stored = sqlx::query(sql).bind(i64::from(sagas)).execute(pool);
     stored.await.during("sagas cannot be stored")?;
-    for sql in ["vacuum (analyze) amends.saga", "vacuum (analyze) amends.fact", "checkpoint"] {
-        super::execute(pool, sql).await?;
+    for table in [
+        "vacuum (analyze) amends.saga",
+        "vacuum (analyze) amends.fact",
+        "vacuum (analyze) amends.timer",
+        "checkpoint",
+    ] {
+        super::execute(pool, table).await?;
     }
     Ok(())
 }

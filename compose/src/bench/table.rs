@@ -5,18 +5,21 @@ use std::{
     fmt::Write as _,
 };
 
-use super::report::{Raw, Report, Run};
+use super::report::{OfPair, Raw, Recovery, Report, Run, Start};
 
 /// Limits before and after a run that differ by more say that the machine did not hold still.
 const STEADY: f64 = 0.15;
 
 pub(super) fn text(report: &Report) -> String {
-    let mut text = limits(report);
-    text += "\n";
-    text += &speed(&report.runs);
-    text += "\n";
-    text += &cost(&report.runs);
-    text
+    let mut parts = vec![limits(report)];
+    if !report.runs.is_empty() {
+        parts.extend([speed(&report.runs), cost(&report.runs)]);
+    }
+    parts.extend(report.start.as_ref().map(start));
+    if !report.recovery.is_empty() {
+        parts.push(recovery(&report.recovery));
+    }
+    parts.join("\n")
 }
 
 fn limits(report: &Report) -> String {
@@ -44,16 +47,14 @@ fn limits(report: &Report) -> String {
 }
 
 fn speed(runs: &[Run]) -> String {
-    let mut rows = vec![
-        ["", "barrier", "stored", "in flight", "sagas/s", "of raw", "p50", "p90", "p99", "max ms"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let more = among(runs);
+    let head = ["", "barrier", "stored"].into_iter().chain(more.iter().map(|(name, _)| *name));
+    let head = head.chain(["in flight", "sagas/s", "of raw", "p50", "p90", "p99", "max ms"]);
+    let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
     for run in runs {
-        rows.push(vec![
-            run.name.to_owned(),
-            yes(run.barrier),
-            whole(f64::from(run.stored)),
+        let mut row = vec![run.name.to_owned(), yes(run.barrier), whole(f64::from(run.stored))];
+        row.extend(more.iter().map(|(_, cell)| cell(run)));
+        row.extend([
             run.in_flight.map_or_else(
                 || format!("{}/s", whole(f64::from(run.rate.unwrap_or(0)))),
                 |n| whole(n as f64),
@@ -65,6 +66,7 @@ fn speed(runs: &[Run]) -> String {
             format!("{:.1}", run.p99_ms),
             format!("{:.1}", run.max_ms),
         ]);
+        rows.push(row);
     }
     let mut text = columns(&rows);
     if runs.iter().any(Run::is_of_time) {
@@ -78,6 +80,56 @@ fn speed(runs: &[Run]) -> String {
         );
     }
     text
+}
+
+type Column = (&'static str, fn(&Run) -> String);
+
+/// Columns for what some of the runs had beside them.
+fn among(runs: &[Run]) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    if runs.iter().any(|run| run.waiting > 0) {
+        columns.push(("waiting", |run| whole(f64::from(run.waiting))));
+    }
+    if runs.iter().any(|run| run.replicas > 1) {
+        columns.push(("replicas", |run| run.replicas.to_string()));
+        columns.push(("of one's sagas/s", |run| share(run, |pair| pair.sagas_per_s)));
+    }
+    if runs.iter().any(|run| run.beside.is_some()) {
+        columns.push(("beside", |run| run.beside.unwrap_or_default().to_owned()));
+        columns.push(("p99 of alone", |run| share(run, |pair| pair.p99_ms)));
+    }
+    columns
+}
+
+fn share(run: &Run, figure: fn(&OfPair) -> f64) -> String {
+    run.of_pair.as_ref().map_or_else(String::new, |pair| format!("{:.2}", figure(pair)))
+}
+
+fn start(start: &Start) -> String {
+    let Start { waiting, first_ended_s, rss_mib } = start;
+    format!(
+        "started beside {} sagas that wait: after {first_ended_s:.2} s a saga had ended; {} MiB\n",
+        whole(f64::from(*waiting)),
+        whole(*rss_mib),
+    )
+}
+
+fn recovery(found: &[Recovery]) -> String {
+    let head =
+        ["recovery", "barrier", "in flight", "first moved", "all moved", "all ended s", "MiB"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for run in found {
+        rows.push(vec![
+            format!("killed after {:.1} s", run.killed_after_s),
+            yes(run.barrier),
+            whole(run.in_flight as f64),
+            format!("{:.2}", run.first_moved_s),
+            format!("{:.2}", run.moving_s),
+            format!("{:.2}", run.ended_s),
+            whole(run.rss_mib),
+        ]);
+    }
+    columns(&rows)
 }
 
 fn cost(runs: &[Run]) -> String {

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amends::wire::{self, Undo};
+use amends::{
+    AttemptId,
+    wire::{self, Undo},
+};
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, reject};
 use async_nats::{
     HeaderMap,
@@ -10,7 +13,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::saga::{Job, Refused, SERVICES, Work};
@@ -44,7 +47,8 @@ pub(crate) async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(
             let Some(service) = service else { return Ok(()) };
             serving.spawn(service.serve(client, stop.clone()));
         } else {
-            serving.spawn(plain(client, service, at + 1 == SERVICES.len(), stop.clone()));
+            let (last, stop) = (at + 1 == SERVICES.len(), stop.clone());
+            serving.spawn(plain(client, service, last, None, stop));
         }
     }
     while serving.join_next().await.is_some() {}
@@ -55,8 +59,16 @@ pub(crate) async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(
 struct Nothing;
 
 impl<const AT: usize> Act<Work<AT>> for Nothing {
-    async fn act(&self, _: &mut Attempt<'_>, job: Job) -> Result<Job, Halt<Refused>> {
-        if job.refuse && AT + 1 == SERVICES.len() { reject(Refused(job.n)) } else { Ok(job) }
+    async fn act(&self, attempt: &mut Attempt<'_>, job: Job) -> Result<Job, Halt<Refused>> {
+        if AT + 1 == SERVICES.len() {
+            if job.refuse {
+                return reject(Refused(job.n));
+            }
+            if attempt.attempt() <= job.breaks {
+                return Err(Halt::Fault("this attempt is to break".into()));
+            }
+        }
+        Ok(job)
     }
 }
 
@@ -92,17 +104,20 @@ async fn with_barrier(
     built.map(Some).during("service")
 }
 
-/// A service with no database, as plainly as the wire allows.
-async fn plain(
+/// A service with no database, as plainly as the wire allows. What it pulls waits at the gate, if there
+/// is one.
+pub(super) async fn plain(
     client: async_nats::Client,
     service: &'static str,
-    refuses: bool,
+    last: bool,
+    gate: Option<watch::Receiver<bool>>,
     stop: CancellationToken,
 ) {
     let this = Arc::new(Plain {
         jetstream: jetstream::new(client),
         subject: wire::reply_subject(service),
-        refuses,
+        last,
+        gate,
     });
     let pulling = async {
         loop {
@@ -120,8 +135,9 @@ async fn plain(
 struct Plain {
     jetstream: Context,
     subject: String,
-    /// Whether it is the service that may refuse.
-    refuses: bool,
+    /// Whether it is the service that may refuse, or break.
+    last: bool,
+    gate: Option<watch::Receiver<bool>>,
 }
 
 impl Plain {
@@ -141,6 +157,9 @@ impl Plain {
 
     /// Replies, waits until that is stored, and then acks the command.
     async fn answer(&self, command: Message) -> Result<(), async_nats::Error> {
+        if let Some(gate) = &self.gate {
+            gate.clone().wait_for(|open| *open).await?;
+        }
         let id = command.headers.as_ref().and_then(|h| h.get(wire::AMENDS_ID)).cloned();
         let id = id.ok_or("a command without an id")?;
         let body = self.reply(id.as_str(), &command.payload)?;
@@ -156,12 +175,15 @@ impl Plain {
         if id.contains(":compensation:") {
             return Ok(Bytes::from_static(br#"{"outcome":"ok"}"#));
         }
-        if self.refuses {
+        if self.last {
             let job: Job = serde_json::from_slice(input)?;
             if job.refuse {
                 let n = job.n;
                 let no = format!(r#"{{"outcome":"rejected","code":"refused","message":"{n}"}}"#);
                 return Ok(no.into());
+            }
+            if job.breaks > 0 && id.parse::<AttemptId>()?.attempt <= job.breaks {
+                return Ok(Bytes::from_static(br#"{"outcome":"retry","message":"to break"}"#));
             }
         }
         Ok([br#"{"outcome":"ok","output":"#, &input[..], b"}"].concat().into())

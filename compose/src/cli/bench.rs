@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::OrchestratorArgs;
+
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Fewer and shorter runs: less than a minute
@@ -21,6 +23,21 @@ pub(crate) struct BenchArgs {
     /// Repeat everything with so many finished sagas in the tables
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub(crate) stored: Option<u32>,
+    /// Repeat everything with so many sagas in the tables that wait for a reply, their timers due in a
+    /// month, and the orchestrator started anew beside them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub(crate) waiting: Option<u32>,
+    /// Only happy runs, with so many orchestrators beside each other, each between runs with one
+    #[arg(long, value_name = "N,N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(2..=16), conflicts_with_all = ["stored", "waiting", "only"])]
+    pub(crate) replicas: Vec<u16>,
+    /// Only the open loop: alone; beside a tenth as many sagas whose last step breaks three times;
+    /// while N others wait on a service that hangs; alone [default N: 10000]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10000", value_parser = clap::value_parser!(u32).range(1..=15_000), conflicts_with_all = ["stored", "waiting", "only"])]
+    pub(crate) neighbours: Option<u32>,
+    /// Only this: kill all orchestrators while so many sagas are in flight, and see how soon one that
+    /// is started then has moved them all, and ended them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=1_000_000), conflicts_with_all = ["stored", "waiting", "only"])]
+    pub(crate) recovery: Option<u32>,
     /// Only these runs
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', value_parser = ["happy", "compensated", "one", "open"])]
     pub(crate) only: Vec<String>,
@@ -44,9 +61,34 @@ pub(crate) struct BenchArgs {
     pub(crate) external: bool,
 }
 
+impl BenchArgs {
+    /// Whether it is with barrier, without, or first one and then the other.
+    pub(crate) fn barriers(&self) -> &'static [bool] {
+        match (self.barrier, self.no_barrier) {
+            (true, _) => &[true],
+            (_, true) => &[false],
+            _ => &[false, true],
+        }
+    }
+
+    /// Whether what is asked for takes the place of the plain runs.
+    pub(crate) fn drills(&self) -> bool {
+        !self.replicas.is_empty() || self.neighbours.is_some() || self.recovery.is_some()
+    }
+}
+
 fn in_flight(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|n| (1..=10_000).contains(n));
     number.ok_or_else(|| "a number from 1 to 10000 is expected".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchOrchestratorArgs {
+    /// With the saga that waits on a service which hangs
+    #[arg(long)]
+    pub(crate) hanging: bool,
+    #[command(flatten)]
+    pub(crate) orchestrator: OrchestratorArgs,
 }
 
 #[derive(Debug, Args)]

@@ -147,7 +147,7 @@ async fn messages(context: &Context, stream: &str, name: &str) -> Result<pull::S
 /// The first command of each chain.
 async fn begin(hub: Context, flight: Arc<Flight>) {
     while let Some(n) = flight.begin().await {
-        let Ok(body) = Job::body(n, false) else { return };
+        let Ok(body) = Job::body(n, false, 0) else { return };
         match hub.publish(command(0), body).await {
             Ok(ack) => {
                 let flight = Arc::clone(&flight);

@@ -134,7 +134,7 @@ impl Postgres {
 }
 
 fn body() -> Result<String, Failed> {
-    let body = Job::body(0, false).during("a payload")?;
+    let body = Job::body(0, false, 0).during("a payload")?;
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
