@@ -11,7 +11,10 @@ use std::{
 
 use amends::{Retry, machine::Time};
 use chrono::{SubsecRound as _, Utc};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -45,6 +48,9 @@ const PERIODS: Duration = Duration::from_secs(600);
 
 /// The same, while more is left to delete than a short statement may.
 const PERIODS_MORE: Duration = Duration::from_secs(1);
+
+/// Timers that nobody took for so long are taken by a replica that stands by.
+const LATE: Duration = Duration::from_secs(2);
 
 /// Timers that other replicas set are seen at least this often; one's own wake the clock at once.
 const LOOK: Duration = Duration::from_millis(500);
@@ -125,6 +131,8 @@ pub(crate) struct Clock {
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) now: Arc<Now>,
     pub(crate) health: Arc<Health>,
+    /// Whether this replica leads.
+    pub(crate) leads: watch::Receiver<bool>,
     /// How long sagas are kept.
     pub(crate) retain: Option<Duration>,
     pub(crate) stop: CancellationToken,
@@ -164,7 +172,9 @@ impl Clock {
     /// Takes what is due; returns how long to sleep.
     async fn tick(&self, chores: &mut Chores) -> Result<Duration, CommitError> {
         self.look_after(chores).await;
-        let due = self.store.claim(CLAIM_MAX, &self.registry.foreign()).await?;
+        let leads = *self.leads.borrow();
+        let late = if leads { Duration::ZERO } else { LATE };
+        let due = self.store.claim(CLAIM_MAX, late, &self.registry.foreign()).await?;
         metrics::counter!("amends_timers_fired_total").increment(due.len() as u64);
         let full = i64::try_from(due.len()).is_ok_and(|n| n == CLAIM_MAX);
         let none = due.is_empty();
@@ -177,6 +187,9 @@ impl Clock {
         }
         let (wait, now) = self.store.next_timer().await?;
         self.now.learn(now);
+        if !leads {
+            return Ok(LOOK);
+        }
         // What is due and was not taken belongs to another replica.
         let not_ours = none && wait == Some(Duration::ZERO);
         Ok(if not_ours { NOT_OURS } else { wait.unwrap_or(LOOK).min(LOOK) })

@@ -13,6 +13,7 @@ mod clock;
 mod health;
 mod keep;
 mod lane;
+mod lead;
 mod letter;
 mod listen;
 mod registry;

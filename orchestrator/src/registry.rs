@@ -52,6 +52,12 @@ impl Registry {
         registry
     }
 
+    /// All that this program knows, in words: the same in every replica of it.
+    pub(crate) fn place(&self) -> String {
+        let versions: BTreeSet<_> = self.by_version.keys().collect();
+        versions.iter().map(|(name, version)| format!("{name}@{version} ")).collect()
+    }
+
     pub(crate) fn get(&self, name: &str, version: u32) -> Option<Arc<Definition>> {
         self.by_version.get(&(name.to_owned(), version)).cloned()
     }

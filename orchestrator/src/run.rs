@@ -6,7 +6,7 @@ use amends::{Definition, Retry};
 use async_nats::jetstream;
 use sqlx::PgPool;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::{
     health::Health,
     keep::Keeper,
     lane::{Lane, Lanes},
+    lead::Candidate,
     listen,
     registry::Registry,
     store::{RegisterError, SchemaError, Store},
@@ -28,13 +29,17 @@ use crate::{
 /// Session settings that an orchestrator's connections need. Its statements touch rows by key; with
 /// the statistics of an empty table Postgres would choose plans that read all of it, and keep them
 /// while it grows. What waits longer than this for a lock waits for a client that hangs.
-pub const SESSION: [(&str, &str); 7] = [
+pub const SESSION: [(&str, &str); 10] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "60s"),
+    // A leader whose machine is gone leaves its place within seconds.
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
     // Its statements note business keys themselves.
     ("amends.keys", "noted"),
 ];
@@ -152,8 +157,18 @@ pub async fn run(
         deciding.spawn(lane.run(inbox));
     }
     let mut listening = JoinSet::new();
+    let (leads, led) = watch::channel(false);
+    let candidate = Candidate {
+        store: store.clone(),
+        registry: Arc::clone(&registry),
+        health: Arc::clone(&health),
+        leads,
+        stop: stop.clone(),
+    };
+    listening.spawn(candidate.run());
     let pull = |place| Pull {
         place,
+        leads: led.clone(),
         topology: topology.clone(),
         health: Arc::clone(&health),
         stop: stop.clone(),
@@ -191,6 +206,7 @@ pub async fn run(
         alarm,
         now,
         health: health_of_clock,
+        leads: led.clone(),
         retain: config.retain,
         stop,
     };

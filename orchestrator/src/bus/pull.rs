@@ -3,8 +3,9 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use amends::{Retry, wire};
-use async_nats::jetstream::{Message, consumer::pull::Stream};
+use async_nats::jetstream::{Message, consumer::PullConsumer};
 use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Delivery, Topology, TopologyError, topology::REPLIES_CONSUMER};
@@ -12,6 +13,13 @@ use crate::health::Health;
 
 /// Messages asked for at once. Batches of 200 and more cost the same per message.
 const BATCH: usize = 500;
+
+/// Between two looks of a replica that stands by.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// So many messages that wait are more than a leader leaves lying when it keeps up: in less than a
+/// second it takes as many.
+const PILE: u64 = 20_000;
 
 /// A pull that the server forgot is made again after this time.
 const EXPIRES: Duration = Duration::from_secs(5);
@@ -54,14 +62,16 @@ impl Place {
 /// A listener.
 pub(crate) struct Pull {
     pub(crate) place: Place,
+    /// Whether this replica leads.
+    pub(crate) leads: watch::Receiver<bool>,
     pub(crate) topology: Topology,
     pub(crate) health: Arc<Health>,
     pub(crate) stop: CancellationToken,
 }
 
 impl Pull {
-    /// Hands every message to `take` until stopped; what was already delivered then is still handed
-    /// over.
+    /// Hands every message to `take` until stopped, while this replica leads; else those that nobody
+    /// takes. What was already delivered when it ends is still handed over.
     pub(crate) async fn run<F>(self, take: impl Fn(Delivery) -> F + Sync)
     where
         F: Future<Output = ()>,
@@ -69,17 +79,12 @@ impl Pull {
         let what = self.place.name();
         let mut failures = 0;
         while !self.stop.is_cancelled() {
-            let failed = match self.open().await {
-                Ok(messages) => {
-                    self.health.set_nats(true);
-                    if failures > 1 {
-                        tracing::info!(what, "listening again");
-                    }
-                    self.drain(messages, &take, &mut failures).await
-                }
-                Err(error) => Some(error.to_string()),
+            let listened = if *self.leads.borrow() {
+                self.lead(&take, &mut failures).await
+            } else {
+                self.stand_by(&take, &mut failures).await
             };
-            let Some(error) = failed else { return };
+            let Err(error) = listened else { continue };
             failures += 1;
             if failures == 2 {
                 self.health.set_nats(false);
@@ -99,37 +104,34 @@ impl Pull {
         }
     }
 
-    async fn open(&self) -> Result<Stream, TopologyError> {
+    async fn consumer(&self) -> Result<PullConsumer, TopologyError> {
         let (stream, consumer) = self.place.find(&self.topology).await?;
-        let consumer = self.topology.pull_consumer(&stream, &consumer).await?;
-        consumer
-            .stream()
-            .max_messages_per_batch(BATCH)
-            .expires(EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await
-            .map_err(|e| TopologyError::Unavailable(e.to_string()))
+        self.topology.pull_consumer(&stream, &consumer).await
     }
 
-    /// Reads until the stream fails (`Some`) or the listener is stopped (`None`).
-    async fn drain<F>(
+    /// Reads while this replica leads.
+    async fn lead<F>(
         &self,
-        mut messages: Stream,
         take: &(impl Fn(Delivery) -> F + Sync),
         failures: &mut u32,
-    ) -> Option<String>
+    ) -> Result<(), String>
     where
         F: Future<Output = ()>,
     {
+        let consumer = self.consumer().await.map_err(words)?;
+        let stream =
+            consumer.stream().max_messages_per_batch(BATCH).expires(EXPIRES).heartbeat(HEARTBEAT);
+        let mut messages = stream.messages().await.map_err(words)?;
+        self.listens(*failures);
+        let mut leads = self.leads.clone();
         loop {
             let next = tokio::select! {
                 next = messages.next() => next,
-                () = self.stop.cancelled() => {
+                () = until_over(&mut leads, &self.stop) => {
                     while let Some(Some(Ok(message))) = messages.next().now_or_never() {
                         hand_over(message, take).await;
                     }
-                    return None;
+                    return Ok(());
                 }
             };
             match next {
@@ -137,11 +139,83 @@ impl Pull {
                     *failures = 0;
                     hand_over(message, take).await;
                 }
-                Some(Err(error)) => return Some(error.to_string()),
-                None => return Some("the pull ended".to_owned()),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err("the pull ended".to_owned()),
             }
         }
     }
+
+    /// Looks now and then whether messages pile up, or nobody takes them, and helps.
+    async fn stand_by<F>(
+        &self,
+        take: &(impl Fn(Delivery) -> F + Sync),
+        failures: &mut u32,
+    ) -> Result<(), String>
+    where
+        F: Future<Output = ()>,
+    {
+        let mut leads = self.leads.clone();
+        let mut before = None;
+        loop {
+            let mut consumer = self.consumer().await.map_err(words)?;
+            self.listens(std::mem::take(failures));
+            let seen = consumer.info().await.map_err(words)?;
+            let now = (seen.num_pending, seen.delivered.stream_sequence);
+            if needs_help(before, now) {
+                while !self.stop.is_cancelled() && help(&consumer, take).await? == BATCH {}
+            }
+            before = Some(now);
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = leads.wait_for(|leads| *leads) => return Ok(()),
+                () = self.stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    fn listens(&self, failures: u32) {
+        self.health.set_nats(true);
+        if failures > 1 {
+            tracing::info!(what = self.place.name(), "listening again");
+        }
+    }
+}
+
+/// Whether the leader does not keep up, or does not take anything, by what waited and what was
+/// delivered last at two looks.
+fn needs_help(before: Option<(u64, u64)>, (waiting, last): (u64, u64)) -> bool {
+    let stands_still = before.is_some_and(|before| before.0 > 0 && before.1 == last);
+    waiting >= PILE || (waiting > 0 && stands_still)
+}
+
+/// Takes what waits, up to a batch; how much it was.
+async fn help<F>(
+    consumer: &PullConsumer,
+    take: &(impl Fn(Delivery) -> F + Sync),
+) -> Result<usize, String>
+where
+    F: Future<Output = ()>,
+{
+    let mut count = 0;
+    let mut batch = consumer.fetch().max_messages(BATCH).messages().await.map_err(words)?;
+    while let Some(message) = batch.next().await {
+        hand_over(message.map_err(words)?, take).await;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Until this replica leads no more, or stops.
+async fn until_over(leads: &mut watch::Receiver<bool>, stop: &CancellationToken) {
+    tokio::select! {
+        // Without a candidate it is being stopped.
+        _ = leads.wait_for(|leads| !leads) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 async fn hand_over<F>(message: Message, take: &(impl Fn(Delivery) -> F + Sync))
@@ -151,5 +225,20 @@ where
     match Delivery::of(message) {
         Some(delivery) => take(delivery).await,
         None => tracing::warn!("a message without delivery information was not from JetStream"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_for_piles_and_for_what_nobody_takes() {
+        assert!(!needs_help(None, (0, 0)) && !needs_help(None, (PILE - 1, 7)));
+        assert!(needs_help(None, (PILE, 7)));
+        // The same message is the last that was delivered, and others wait: since two looks.
+        assert!(needs_help(Some((1, 7)), (3, 7)));
+        assert!(!needs_help(Some((1, 7)), (3, 8)) && !needs_help(Some((0, 7)), (3, 7)));
+        assert!(!needs_help(Some((1, 7)), (0, 7)));
     }
 }

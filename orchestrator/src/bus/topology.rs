@@ -16,7 +16,7 @@ pub(crate) const REPLIES_CONSUMER: &str = "orchestrator";
 
 /// How long a replica may hold a trigger, an event or a reply before it is given to another: it needs
 /// a commit and a publication for it. What a killed replica held waits for so long.
-const OWN_ACK_WAIT: Duration = Duration::from_secs(10);
+const OWN_ACK_WAIT: Duration = Duration::from_secs(7);
 
 /// Unacked messages of one consumer, over all its replicas: more than the batches of several
 /// replicas under way at once.

@@ -25,6 +25,10 @@ pub(crate) const BATCH_MAX: usize = 500;
 /// Events that may wait before a lane; then its listeners wait.
 const QUEUE_MAX: usize = 2 * BATCH_MAX;
 
+/// Timers decided in one statement at most, and as many may wait. Their sagas have to be read first:
+/// ten thousand that break at once, because a service hangs, must not hold up the replies of others.
+const TIMERS_MAX: usize = 100;
+
 /// Something for a saga, and the message that it came in.
 pub(crate) struct Item {
     /// The saga, which names the lane.
@@ -73,25 +77,65 @@ pub(crate) enum Verdict {
 /// The lanes of this process.
 #[derive(Clone)]
 pub(crate) struct Lanes {
-    inboxes: Arc<[mpsc::Sender<Item>]>,
+    ways: Arc<[Way]>,
+}
+
+/// The way into a lane.
+struct Way {
+    messages: mpsc::Sender<Item>,
+    timers: mpsc::Sender<Item>,
 }
 
 impl Lanes {
     /// `count` lanes, and where each takes its items from.
-    pub(crate) fn new(count: usize) -> (Self, Vec<mpsc::Receiver<Item>>) {
-        let (inboxes, outlets): (Vec<_>, _) =
-            (0..count.max(1)).map(|_| mpsc::channel(QUEUE_MAX)).unzip();
-        (Self { inboxes: inboxes.into() }, outlets)
+    pub(crate) fn new(count: usize) -> (Self, Vec<Inbox>) {
+        let (ways, inboxes): (Vec<_>, _) = (0..count.max(1)).map(|_| way()).unzip();
+        (Self { ways: ways.into() }, inboxes)
     }
 
     /// Hands an item to its lane; waits while that lane is full.
     pub(crate) async fn send(&self, item: Item) {
         // The last bytes of the id are a hash already.
         let hash = item.saga.0.as_u128() as usize;
-        if let Some(inbox) = self.inboxes.get(hash % self.inboxes.len())
-            && inbox.send(item).await.is_err()
-        {
+        let Some(way) = self.ways.get(hash % self.ways.len()) else { return };
+        let timer = matches!(item.incoming, Incoming::Wake(_));
+        let inbox = if timer { &way.timers } else { &way.messages };
+        if inbox.send(item).await.is_err() {
             tracing::debug!("a lane has ended; the message will be delivered again");
         }
+    }
+}
+
+fn way() -> (Way, Inbox) {
+    let (messages, messages_in) = mpsc::channel(QUEUE_MAX);
+    let (timers, timers_in) = mpsc::channel(TIMERS_MAX);
+    (Way { messages, timers }, Inbox { messages: messages_in, timers: timers_in })
+}
+
+/// What waits before a lane.
+pub(crate) struct Inbox {
+    messages: mpsc::Receiver<Item>,
+    timers: mpsc::Receiver<Item>,
+}
+
+impl Inbox {
+    /// Waits for an item and takes what waits beside it; nothing when all senders are gone.
+    async fn take(&mut self) -> Vec<Item> {
+        let mut items = Vec::with_capacity(BATCH_MAX);
+        tokio::select! {
+            biased;
+            count = self.messages.recv_many(&mut items, BATCH_MAX) => if count == 0 {
+                // The clock may send for longer than the listeners.
+                items.extend(self.timers.recv().await);
+            },
+            Some(timer) = self.timers.recv() => items.push(timer),
+        }
+        while items.len() < BATCH_MAX
+            && let Ok(message) = self.messages.try_recv()
+        {
+            items.push(message);
+        }
+        items.extend((1..TIMERS_MAX).map_while(|_| self.timers.try_recv().ok()));
+        items
     }
 }

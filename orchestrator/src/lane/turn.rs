@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use amends::{Retry, SagaId, StatusChange, machine::State};
-use tokio::sync::mpsc;
 
 use super::{
-    BATCH_MAX, Incoming, Item, Verdict,
+    Inbox, Incoming, Item, Verdict,
     cache::{Cache, Entry},
     draft::{Draft, stored_trace},
 };
@@ -58,10 +57,12 @@ impl Lane {
 
     /// Runs until all senders are gone. A batch is whatever waits: alone when idle, larger under
     /// load, because a commit under way gathers the next.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Item>) {
-        let mut items = Vec::with_capacity(BATCH_MAX);
-        while inbox.recv_many(&mut items, BATCH_MAX).await > 0 {
-            let items = std::mem::replace(&mut items, Vec::with_capacity(BATCH_MAX));
+    pub(crate) async fn run(mut self, mut inbox: Inbox) {
+        loop {
+            let items = inbox.take().await;
+            if items.is_empty() {
+                return;
+            }
             self.settle(Work { items, cached: true, conflicts: 0 }).await;
         }
     }

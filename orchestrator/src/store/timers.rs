@@ -48,7 +48,7 @@ impl Rearm {
 }
 
 impl Store {
-    /// Leases up to `limit` timers that are due. Replicas share them by `skip locked`; a lease that
+    /// Leases up to `limit` timers that are due for at least so long. Replicas share them by `skip locked`; a lease that
     /// is not used up runs out, and the timer fires again. Sagas of the versions in `but` are left to
     /// replicas that know them.
     ///
@@ -57,12 +57,13 @@ impl Store {
     pub(crate) async fn claim(
         &self,
         limit: i64,
+        late: Duration,
         but: &[(String, u32)],
     ) -> Result<Vec<Due>, CommitError> {
-        let lease = LEASE.as_secs_f64();
+        let (lease, late) = (LEASE.as_secs_f64(), late.as_secs_f64());
         macro_rules! claim {
-            ($file:literal $(, $but:expr)*) => {
-                sqlx::query_file!($file, limit, lease $(, $but)*)
+            ($file:literal, $($more:expr),*) => {
+                sqlx::query_file!($file, limit, lease, $($more),*)
                     .fetch_all(&self.pool)
                     .await?
                     .into_iter()
@@ -75,12 +76,12 @@ impl Store {
             };
         }
         if but.is_empty() {
-            return Ok(claim!("src/store/sql/claim_timers.sql"));
+            return Ok(claim!("src/store/sql/claim_timers.sql", late));
         }
         let version = |v: &u32| i32::try_from(*v).unwrap_or(i32::MAX);
         let (names, versions): (Vec<_>, Vec<_>) =
             but.iter().map(|(name, v)| (name.clone(), version(v))).unzip();
-        Ok(claim!("src/store/sql/claim_known_timers.sql", &names, &versions))
+        Ok(claim!("src/store/sql/claim_known_timers.sql", &names, &versions, late))
     }
 
     /// How long until the next timer is due (`None` when there is none), and the database's clock.

@@ -1,6 +1,6 @@
 with due as (
     select saga_id from amends.timer
-    where due_at <= clock_timestamp()
+    where due_at <= clock_timestamp() - make_interval(secs => $3)
     order by due_at
     limit $1
     for update skip locked

@@ -1,0 +1,75 @@
+//! Which replica takes the messages.
+//!
+//! Any replica can take any turn, but one that did not take a saga's last turn has to read the saga
+//! first. So of the replicas with the same definitions one leads and takes all messages and timers; the
+//! others stand by, and help when messages pile up or nobody takes them. Nothing is decided by who
+//! leads: two leaders at once, or none for a while, cost time and nothing else.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    health::Health,
+    registry::Registry,
+    store::{Leading, Store},
+};
+
+/// Between two looks whether there is a leader. One that ends, or is killed, leaves its place at once.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Stands for election, for ever.
+pub(crate) struct Candidate {
+    pub(crate) store: Store,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) leads: watch::Sender<bool>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Candidate {
+    /// Runs until stopped, and leaves its place then.
+    pub(crate) async fn run(self) {
+        // Each set of definitions has a leader: what one cannot carry on, another may.
+        let place = self.registry.place();
+        let mut leading = None;
+        while !self.stop.is_cancelled() {
+            leading = self.look(&place, leading).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Keeps the place, leaves it when there is nothing to be had from NATS, or tries to take it.
+    async fn look(&self, place: &str, leading: Option<Leading>) -> Option<Leading> {
+        if let Some(mut leading) = leading {
+            if self.health.nats() && leading.holds().await {
+                return Some(leading);
+            }
+            // Who cannot ask goes on as before.
+            drop(leading);
+        }
+        match self.store.lead(place).await {
+            Ok(leading) => {
+                self.tell(leading.is_some());
+                leading
+            }
+            Err(error) => {
+                tracing::debug!(%error, "who leads cannot be asked");
+                None
+            }
+        }
+    }
+
+    fn tell(&self, leads: bool) {
+        metrics::gauge!("amends_leads").set(if leads { 1.0 } else { 0.0 });
+        let changed = self.leads.send_if_modified(|known| std::mem::replace(known, leads) != leads);
+        if changed {
+            let what = if leads { "leads: takes all messages" } else { "stands by" };
+            tracing::info!("this replica {what}");
+        }
+    }
+}

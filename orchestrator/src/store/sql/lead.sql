@@ -1,0 +1,1 @@
+select pg_try_advisory_lock(hashtextextended('amends ' || $1, 0)) as "leads!"
