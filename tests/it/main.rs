@@ -12,6 +12,7 @@ mod compile_fail;
 mod golden;
 mod live;
 mod outbox;
+mod plans;
 mod scenarios;
 mod script;
 mod support;

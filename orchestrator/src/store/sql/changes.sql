@@ -6,7 +6,7 @@ with changed as (
                      else coalesce(c.error::json, s.error) end
     from unnest($10::uuid[], $11::text[], $12::text[], $13::timestamptz[])
         as c (id, status, error, finished_at)
-    where s.id = c.id
+    where s.id = any(array[c.id])
 ), armed as (
     -- what another turn has set to fire earlier stays
     insert into amends.timer as old (saga_id, due_at)
@@ -19,10 +19,10 @@ with changed as (
     set due_at = case when t.due_at = r.leased_until then coalesce(r.due_at, 'infinity')
                       else least(t.due_at, r.due_at) end
     from unnest($16::uuid[], $17::timestamptz[], $18::timestamptz[]) as r (saga_id, due_at, leased_until)
-    where t.saga_id = r.saga_id
+    where t.saga_id = any(array[r.saga_id])
 ), disarmed as (
     delete from amends.timer t using unnest($19::uuid[]) as d (saga_id)
-    where t.saga_id = d.saga_id
+    where t.saga_id = any(array[d.saga_id])
 )
 insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, next)
 select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.next::json

@@ -1,7 +1,7 @@
 -- As claim_timers.sql, without the sagas of versions that this program does not know.
 with due as (
     select t.saga_id from amends.timer t
-    where t.due_at <= clock_timestamp() - make_interval(secs => $5) and not exists (
+    where t.due_at <= now() - make_interval(secs => $5) and not exists (
         select from amends.saga s
         join unnest($3::text[], $4::integer[]) as u (definition, version)
             on s.definition = u.definition and s.version = u.version
@@ -13,5 +13,5 @@ with due as (
 update amends.timer t
 set due_at = clock_timestamp() + make_interval(secs => $2)
 from due
-where t.saga_id = due.saga_id
+where t.saga_id = any(array[due.saga_id])
 returning t.saga_id, t.due_at as leased_until, clock_timestamp() as "now!"

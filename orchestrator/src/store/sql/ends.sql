@@ -3,5 +3,5 @@ select s.id as "id!", s.status as "status!", s.error::text,
         from amends.fact f
         where f.saga_id = s.id order by f.seq desc limit 1) as output
 from unnest($1::uuid[]) as u (id)
-join amends.saga s on s.id = u.id
+join amends.saga s on s.id = any(array[u.id])
 where s.finished_at is not null

@@ -22,7 +22,7 @@ with started as (
                      else coalesce(c.error::json, s.error) end
     from unnest($24::uuid[], $25::text[], $26::text[], $27::timestamptz[])
         as c (id, status, error, finished_at)
-    where s.id = c.id
+    where s.id = any(array[c.id])
 ), first as (
     -- a saga that starts has no timer yet, and not to ask saves a record in the log
     insert into amends.timer (saga_id, due_at)
@@ -38,19 +38,19 @@ with started as (
     on conflict (saga_id) do update set due_at = least(old.due_at, excluded.due_at)
 ), disarmed as (
     delete from amends.timer t using unnest($28::uuid[]) as d (saga_id)
-    where t.saga_id = d.saga_id
+    where t.saga_id = any(array[d.saga_id])
 ), rearmed as (
     -- a timer that fired is set anew, unless another turn moved it since
     update amends.timer t
     set due_at = case when t.due_at = r.leased_until then coalesce(r.due_at, 'infinity')
                       else least(t.due_at, r.due_at) end
     from unnest($29::uuid[], $30::timestamptz[], $31::timestamptz[]) as r (saga_id, due_at, leased_until)
-    where t.saga_id = r.saga_id
+    where t.saga_id = any(array[r.saga_id])
 ), decided as (
     update amends.act a
     set decided_at = clock_timestamp(), accepted = d.accepted, answer = d.answer
     from unnest($32::bigint[], $33::boolean[], $34::text[]) as d (id, accepted, answer)
-    where a.id = d.id
+    where a.id = any(array[d.id])
 ), waiting as (
     insert into amends.wait (saga_id, step, matcher, key)
     select w.saga_id, w.step, w.matcher, w.key
@@ -58,7 +58,7 @@ with started as (
     on conflict (saga_id, step) do update set matcher = excluded.matcher, key = excluded.key
 ), found as (
     delete from amends.wait w using unnest($39::uuid[], $40::text[]) as f (saga_id, step)
-    where w.saga_id = f.saga_id and w.step = f.step
+    where w.saga_id = any(array[f.saga_id]) and w.step = f.step
 ), queued as (
     insert into amends.lock (saga_id, name)
     select q.saga_id, q.name from unnest($41::uuid[], $42::text[]) as q (saga_id, name)
@@ -70,7 +70,7 @@ with started as (
     update amends.start_request r
     set decided_at = clock_timestamp(), accepted = d.accepted, answer = d.answer
     from unnest($45::uuid[], $46::boolean[], $47::text[]) as d (saga_id, accepted, answer)
-    where r.saga_id = d.saga_id
+    where r.saga_id = any(array[d.saga_id])
 )
 insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, next)
 select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.next::json

@@ -4,7 +4,7 @@ delete from amends.event e
 using (
     select old.id from amends.event old
     where old.at < least(
-        clock_timestamp(),
+        now(),
         (select to_timestamp(('x' || substring(replace(t.saga_id::text, '-', '') for 12))::bit(48)::bigint / 1000.0)
          from amends.timer t order by t.saga_id limit 1)
     ) - interval '30 days'
@@ -12,4 +12,4 @@ using (
     limit 10000
     for update skip locked
 ) old
-where e.id = old.id
+where e.id = any(array[old.id])

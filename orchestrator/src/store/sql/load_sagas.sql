@@ -5,5 +5,5 @@ select s.id as "id!", s.definition as "definition!", s.version as "version!", s.
        case when isfinite(t.due_at) and t.due_at > clock_timestamp() + make_interval(secs => $2)
             then t.due_at end as due_at
 from unnest($1::uuid[]) as u (id)
-join amends.saga s on s.id = u.id
-left join amends.timer t on t.saga_id = s.id
+join amends.saga s on s.id = any(array[u.id])
+left join amends.timer t on t.saga_id = any(array[u.id])

@@ -8,16 +8,16 @@ with open as (
 ), free as (
     select t.saga_id
     from open o
-    join amends.timer t on t.saga_id = o.saga_id
+    join amends.timer t on t.saga_id = any(array[o.saga_id])
     where t.due_at > clock_timestamp() + make_interval(secs => $1)
     for update of t skip locked
 ), woken as (
     update amends.timer t set due_at = clock_timestamp()
     from free
-    where t.saga_id = free.saga_id
+    where t.saga_id = any(array[free.saga_id])
 )
 insert into amends.timer (saga_id, due_at)
 select o.saga_id, clock_timestamp()
 from open o
-where not exists (select from amends.timer t where t.saga_id = o.saga_id)
+where not exists (select from amends.timer t where t.saga_id = any(array[o.saga_id]))
 on conflict (saga_id) do nothing

@@ -1,6 +1,6 @@
 insert into amends.timer as old (saga_id, due_at)
 select distinct w.saga_id, clock_timestamp()
 from unnest($1::text[], $2::text[]) as e (matcher, key)
-join amends.wait w on w.matcher = e.matcher and w.key = e.key
+join amends.wait w on w.matcher = any(array[e.matcher]) and w.key = any(array[e.key])
 on conflict (saga_id) do update set due_at = least(old.due_at, excluded.due_at)
 returning old.saga_id
