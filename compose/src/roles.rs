@@ -14,10 +14,10 @@ use crate::{
     link, probes, services,
 };
 
-/// Connections of an orchestrator beside two for each lane, of which it keeps one: the leader's place,
-/// the clock, the caretaker, keepers of awaited events, and dead letters of some batches at once.
+/// Connections of an orchestrator beside two for each lane, of which it keeps one: the lane of
+/// timers, the leader's place, the clock, the caretaker, keepers of awaited events, and dead letters of some batches at once.
 /// Whatever waits for one waits for milliseconds, and each costs Postgres a process.
-const SPARE_CONNECTIONS: u32 = 7;
+const SPARE_CONNECTIONS: u32 = 9;
 
 fn orchestrator_connections(lanes: u16) -> u32 {
     2 * u32::from(lanes) + SPARE_CONNECTIONS

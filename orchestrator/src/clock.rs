@@ -27,6 +27,9 @@ use crate::{
 /// Timers taken at once.
 const CLAIM_MAX: i64 = 500;
 
+/// Between two looks at least: timers that fire within it are read together.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Between two looks while something is due that only others can take: it runs under a lease, or
 /// its version is not known here.
 const NOT_OURS: Duration = Duration::from_millis(50);
@@ -245,11 +248,13 @@ impl Clock {
     }
 
     async fn sleep(&self, pause: Duration) {
+        let first = Instant::now() + PAUSE;
         let mut wake = Instant::now() + pause;
         loop {
             if let Some(alarm) = self.alarm.take() {
                 wake = wake.min(alarm);
             }
+            wake = wake.max(first);
             tokio::select! {
                 () = tokio::time::sleep_until(wake) => return,
                 () = self.alarm.changed.notified() => {}

@@ -142,20 +142,23 @@ pub async fn run(
         Replays { jetstream: jetstream.clone(), store: store.clone(), stop: stop.clone() };
     let publisher = Publisher::new(jetstream, store.clone(), Arc::clone(&failed));
     let (alarm, now) = (Arc::new(Alarm::default()), Arc::new(Now::default()));
-    let (lanes, inboxes) = Lanes::new(config.lanes);
-    let mut deciding = JoinSet::new();
-    for inbox in inboxes {
-        let (registry, publisher) = (Arc::clone(&registry), publisher.clone());
-        let lane = Lane::new(
+    let (lanes, outlets) = Lanes::new(config.lanes);
+    let lane = || {
+        Lane::new(
             store.clone(),
-            registry,
-            publisher,
+            Arc::clone(&registry),
+            publisher.clone(),
             Arc::clone(&alarm),
             Arc::clone(&now),
             Arc::clone(&health),
-        );
-        deciding.spawn(lane.run(inbox));
+        )
+    };
+    let mut deciding = JoinSet::new();
+    for inbox in outlets.lanes {
+        deciding.spawn(lane().run(inbox));
     }
+    let (timers, successors) = outlets.timers;
+    deciding.spawn(lane().before(successors).run(timers));
     let mut listening = JoinSet::new();
     let (leads, led) = watch::channel(false);
     let candidate = Candidate {

@@ -28,6 +28,8 @@ pub(super) struct Crew {
     lanes: u16,
     /// Whether the orchestrators know the saga that hangs.
     hanging: bool,
+    /// Whether commands share transactions.
+    pub(super) shared: bool,
     orchestrators: Vec<Child>,
     workers: Option<Child>,
 }
@@ -42,6 +44,7 @@ impl Crew {
             logs: logs.to_owned(),
             lanes: args.lanes,
             hanging: args.neighbours.is_some(),
+            shared: !args.unshared,
             orchestrators: Vec::new(),
             workers: None,
         })
@@ -111,8 +114,11 @@ impl Crew {
     /// Starts the services, in place of those that run.
     pub(super) async fn workers(&mut self, barrier: bool) -> Result<(), Failed> {
         self.stop_workers().await;
-        let role: &[&str] =
-            if barrier { &["bench-workers", "--barrier", "--shared"] } else { &["bench-workers"] };
+        let role: &[&str] = match (barrier, self.shared) {
+            (true, true) => &["bench-workers", "--barrier", "--shared"],
+            (true, false) => &["bench-workers", "--barrier"],
+            (false, _) => &["bench-workers"],
+        };
         self.workers = Some(self.start(role)?);
         Ok(())
     }

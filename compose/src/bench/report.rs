@@ -77,6 +77,8 @@ pub(super) struct Run {
     pub(super) name: &'static str,
     /// Whether the workers had the SQL barrier.
     pub(super) barrier: bool,
+    /// Whether commands that waited together shared a transaction.
+    pub(super) shared: bool,
     /// Finished sagas in the tables beforehand, by `--stored`.
     pub(super) stored: u32,
     /// Sagas that wait in the tables, by `--waiting`.

@@ -65,6 +65,7 @@ impl Series<'_> {
         Ok(Run {
             name: kind.name,
             barrier: kind.barrier,
+            shared: kind.barrier && self.crew.shared,
             stored: kind.among.stored,
             waiting: kind.among.waiting,
             replicas: kind.among.replicas,

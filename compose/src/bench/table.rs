@@ -52,7 +52,7 @@ fn speed(runs: &[Run]) -> String {
     let head = head.chain(["in flight", "sagas/s", "of raw", "p50", "p90", "p99", "max ms"]);
     let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
     for run in runs {
-        let mut row = vec![run.name.to_owned(), yes(run.barrier), whole(f64::from(run.stored))];
+        let mut row = vec![run.name.to_owned(), barrier(run), whole(f64::from(run.stored))];
         row.extend(more.iter().map(|(_, cell)| cell(run)));
         row.extend([
             run.in_flight.map_or_else(
@@ -140,7 +140,7 @@ fn cost(runs: &[Run]) -> String {
     for run in runs {
         let mut row = vec![
             run.name.to_owned(),
-            yes(run.barrier),
+            barrier(run),
             run.in_flight.map_or_else(|| "open".to_owned(), |n| whole(n as f64)),
             whole(run.wal_bytes_per_saga),
             run.hot_share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0)),
@@ -171,6 +171,14 @@ fn ratio(run: &Run) -> String {
 fn unsteady(run: &Run) -> bool {
     let (before, after) = (run.raw_before, run.raw_after);
     (before - after).abs() / before.max(after) > STEADY
+}
+
+/// What commands go through.
+fn barrier(run: &Run) -> String {
+    match (run.barrier, run.shared) {
+        (true, true) => "shared".to_owned(),
+        (barrier, _) => yes(barrier),
+    }
 }
 
 fn yes(is: bool) -> String {

@@ -41,6 +41,9 @@ pub(crate) struct BenchArgs {
     /// Only these runs
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', value_parser = ["happy", "compensated", "one", "open"])]
     pub(crate) only: Vec<String>,
+    /// With the barrier, a transaction for each command: not shared by those that wait together
+    #[arg(long)]
+    pub(crate) unshared: bool,
     /// Only workers with the SQL barrier
     #[arg(long, conflicts_with = "no_barrier")]
     pub(crate) barrier: bool,

@@ -61,6 +61,13 @@ impl Cache {
         self.entries.remove(&id).map(|(_, entry)| entry)
     }
 
+    /// Keeps a state of another lane, unless a later one is known.
+    pub(crate) fn keep_newer(&mut self, id: SagaId, entry: Entry) {
+        if self.entries.peek(&id).is_none_or(|known| known.state.seq < entry.state.seq) {
+            self.keep(id, entry);
+        }
+    }
+
     /// Keeps a state for the next event; an ended saga expects none.
     pub(crate) fn keep(&mut self, id: SagaId, entry: Entry) {
         if !entry.state.status.ended() {

@@ -17,6 +17,7 @@ use crate::{
     bus::{Delivery, Outgoing},
     store::Due,
 };
+use cache::Entry;
 pub(crate) use turn::Lane;
 
 /// Events decided in one statement at most: more makes a batch slower than it saves round trips.
@@ -25,9 +26,9 @@ pub(crate) const BATCH_MAX: usize = 500;
 /// Events that may wait before a lane; then its listeners wait.
 const QUEUE_MAX: usize = 2 * BATCH_MAX;
 
-/// Timers decided in one statement at most, and as many may wait. Their sagas have to be read first:
-/// ten thousand that break at once, because a service hangs, must not hold up the replies of others.
-const TIMERS_MAX: usize = 100;
+/// Timers decided in one statement at most, and as many may wait: few, as each batch is a burst of
+/// reading and publishing that the other lanes feel.
+const TIMERS_MAX: usize = 25;
 
 /// Something for a saga, and the message that it came in.
 pub(crate) struct Item {
@@ -74,68 +75,73 @@ pub(crate) enum Verdict {
     Leave,
 }
 
-/// The lanes of this process.
+/// The lanes of this process. Messages go to the lane of their saga. Timers go to a lane of their own,
+/// as a saga that is woken has to be read first: ten thousand that break at once, because a service
+/// hangs, must not hold up the replies of others. To the other lanes that one is like another replica,
+/// but for the states that it hands over to them.
 #[derive(Clone)]
 pub(crate) struct Lanes {
-    ways: Arc<[Way]>,
+    lanes: Successors,
+    timers: mpsc::Sender<Waiting>,
 }
 
-/// The way into a lane.
-struct Way {
-    messages: mpsc::Sender<Item>,
-    timers: mpsc::Sender<Item>,
+/// What waits before a lane.
+#[expect(clippy::large_enum_variant, reason = "nearly all are items")]
+pub(crate) enum Waiting {
+    Item(Item),
+    /// The state of one of its sagas after a turn in another lane.
+    State(SagaId, Box<Entry>),
+}
+
+/// Where each lane of messages takes what waits.
+#[derive(Clone)]
+pub(crate) struct Successors {
+    inboxes: Arc<[mpsc::Sender<Waiting>]>,
+}
+
+impl Successors {
+    fn of(&self, saga: SagaId) -> Option<&mpsc::Sender<Waiting>> {
+        // The last bytes of the id are a hash already.
+        let hash = saga.0.as_u128() as usize;
+        self.inboxes.get(hash % self.inboxes.len())
+    }
+
+    /// Hands a state to the lane that gets the saga's next message; without room that reads it.
+    fn hand_over(&self, saga: SagaId, entry: Entry) {
+        if let Some(inbox) = self.of(saga) {
+            inbox.try_send(Waiting::State(saga, Box::new(entry))).ok();
+        }
+    }
+}
+
+/// Where the lanes take what waits.
+pub(crate) struct Outlets {
+    pub(crate) lanes: Vec<mpsc::Receiver<Waiting>>,
+    /// The lane of timers, and whom it hands states to.
+    pub(crate) timers: (mpsc::Receiver<Waiting>, Successors),
 }
 
 impl Lanes {
-    /// `count` lanes, and where each takes its items from.
-    pub(crate) fn new(count: usize) -> (Self, Vec<Inbox>) {
-        let (ways, inboxes): (Vec<_>, _) = (0..count.max(1)).map(|_| way()).unzip();
-        (Self { ways: ways.into() }, inboxes)
+    /// `count` lanes and one for timers, and where each takes its items from.
+    pub(crate) fn new(count: usize) -> (Self, Outlets) {
+        let (inboxes, outlets): (Vec<_>, _) =
+            (0..count.max(1)).map(|_| mpsc::channel(QUEUE_MAX)).unzip();
+        let (timers, timers_out) = mpsc::channel(TIMERS_MAX);
+        let lanes = Successors { inboxes: inboxes.into() };
+        let outlets = Outlets { lanes: outlets, timers: (timers_out, lanes.clone()) };
+        (Self { lanes, timers }, outlets)
     }
 
     /// Hands an item to its lane; waits while that lane is full.
     pub(crate) async fn send(&self, item: Item) {
-        // The last bytes of the id are a hash already.
-        let hash = item.saga.0.as_u128() as usize;
-        let Some(way) = self.ways.get(hash % self.ways.len()) else { return };
-        let timer = matches!(item.incoming, Incoming::Wake(_));
-        let inbox = if timer { &way.timers } else { &way.messages };
-        if inbox.send(item).await.is_err() {
+        let inbox = match item.incoming {
+            Incoming::Wake(_) => Some(&self.timers),
+            _ => self.lanes.of(item.saga),
+        };
+        if let Some(inbox) = inbox
+            && inbox.send(Waiting::Item(item)).await.is_err()
+        {
             tracing::debug!("a lane has ended; the message will be delivered again");
         }
-    }
-}
-
-fn way() -> (Way, Inbox) {
-    let (messages, messages_in) = mpsc::channel(QUEUE_MAX);
-    let (timers, timers_in) = mpsc::channel(TIMERS_MAX);
-    (Way { messages, timers }, Inbox { messages: messages_in, timers: timers_in })
-}
-
-/// What waits before a lane.
-pub(crate) struct Inbox {
-    messages: mpsc::Receiver<Item>,
-    timers: mpsc::Receiver<Item>,
-}
-
-impl Inbox {
-    /// Waits for an item and takes what waits beside it; nothing when all senders are gone.
-    async fn take(&mut self) -> Vec<Item> {
-        let mut items = Vec::with_capacity(BATCH_MAX);
-        tokio::select! {
-            biased;
-            count = self.messages.recv_many(&mut items, BATCH_MAX) => if count == 0 {
-                // The clock may send for longer than the listeners.
-                items.extend(self.timers.recv().await);
-            },
-            Some(timer) = self.timers.recv() => items.push(timer),
-        }
-        while items.len() < BATCH_MAX
-            && let Ok(message) = self.messages.try_recv()
-        {
-            items.push(message);
-        }
-        items.extend((1..TIMERS_MAX).map_while(|_| self.timers.try_recv().ok()));
-        items
     }
 }

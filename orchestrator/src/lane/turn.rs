@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use amends::{Retry, SagaId, StatusChange, machine::State};
+use tokio::sync::mpsc;
 
 use super::{
-    Inbox, Incoming, Item, Verdict,
+    BATCH_MAX, Incoming, Item, Successors, Verdict, Waiting,
     cache::{Cache, Entry},
     draft::{Draft, stored_trace},
 };
@@ -32,6 +33,7 @@ pub(crate) struct Lane {
     now: Arc<Now>,
     health: Arc<Health>,
     cache: Cache,
+    successors: Option<Successors>,
 }
 
 /// Items that are decided together.
@@ -51,19 +53,40 @@ impl Lane {
         now: Arc<Now>,
         health: Arc<Health>,
     ) -> Self {
-        let held = store.hold();
-        Self { store, held, registry, publisher, alarm, now, health, cache: Cache::new() }
+        let (held, successors) = (store.hold(), None);
+        Self {
+            store,
+            held,
+            registry,
+            publisher,
+            alarm,
+            now,
+            health,
+            cache: Cache::new(),
+            successors,
+        }
+    }
+
+    /// Hands states over in place of keeping them.
+    pub(crate) fn before(self, successors: Successors) -> Self {
+        Self { successors: Some(successors), ..self }
     }
 
     /// Runs until all senders are gone. A batch is whatever waits: alone when idle, larger under
     /// load, because a commit under way gathers the next.
-    pub(crate) async fn run(mut self, mut inbox: Inbox) {
-        loop {
-            let items = inbox.take().await;
-            if items.is_empty() {
-                return;
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Waiting>) {
+        let mut waiting = Vec::with_capacity(BATCH_MAX);
+        while inbox.recv_many(&mut waiting, BATCH_MAX).await > 0 {
+            let mut items = Vec::with_capacity(waiting.len());
+            for waiting in waiting.drain(..) {
+                match waiting {
+                    Waiting::Item(item) => items.push(item),
+                    Waiting::State(id, entry) => self.cache.keep_newer(id, *entry),
+                }
             }
-            self.settle(Work { items, cached: true, conflicts: 0 }).await;
+            if !items.is_empty() {
+                self.settle(Work { items, cached: true, conflicts: 0 }).await;
+            }
         }
     }
 
@@ -147,7 +170,10 @@ impl Lane {
             self.alarm.set((due - now).to_std().unwrap_or(Duration::ZERO));
         }
         for (id, entry) in draft.entries {
-            self.cache.keep(id, entry);
+            match &self.successors {
+                None => self.cache.keep(id, entry),
+                Some(successors) => successors.hand_over(id, entry),
+            }
         }
         Ok(verdicts)
     }

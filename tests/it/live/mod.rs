@@ -16,6 +16,7 @@ mod plan;
 mod pressure;
 mod raw_worker;
 mod replays;
+mod replicas;
 mod retention;
 mod shared;
 mod starts;

@@ -1,0 +1,98 @@
+//! Replicas beside each other: one leads, and nothing depends on it.
+
+use std::convert::Infallible;
+
+use amends::{Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use crate::support::{Stage, eventually};
+
+struct Pay;
+
+impl Step for Pay {
+    const NAME: &'static str = "till.pay";
+    type Input = Value;
+    type Output = Value;
+    type Rejection = Infallible;
+}
+
+struct Sale;
+
+impl Saga for Sale {
+    const NAME: &'static str = "sale";
+    const VERSION: u32 = 3;
+    type Input = Value;
+    type Output = Value;
+
+    fn trigger() -> Trigger<Value> {
+        Trigger::on("sales.made")
+    }
+
+    fn plan(p: Plan<Compensating>, sale: Given<Value>) -> Finished<Value> {
+        let (p, paid) = p.pivot(Pay::with(sale));
+        p.finish(paid)
+    }
+}
+
+/// The lock of whoever leads the replicas with this definition only.
+const PLACE: &str = "hashtextextended('amends sale@3 ', 0)";
+
+fn definitions() -> Vec<Definition> {
+    vec![Definition::of::<Sale>().unwrap()]
+}
+
+async fn serve(stage: &Stage) -> tokio::task::JoinHandle<()> {
+    stage.serve("till", |_, _, sale| Some(json!({ "outcome": "ok", "output": sale }))).await
+}
+
+/// The sessions that lead.
+async fn leaders(stage: &Stage) -> Vec<i32> {
+    let sql = "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1";
+    sqlx::query_scalar(sql).fetch_all(&stage.shop.pool).await.unwrap()
+}
+
+async fn sell(stage: &Stage, ended: i64) {
+    stage.publish("sales.made", json!({ "n": ended })).await;
+    eventually("the end of a sale", async || {
+        let count = "select count(*) from amends.sagas where status = 'completed'";
+        let count: i64 = sqlx::query_scalar(count).fetch_one(&stage.shop.pool).await.ok()?;
+        (count == ended).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_leads_and_another_takes_its_place() {
+    let mut stage = Stage::set().await;
+    stage.enter("first", definitions()).await;
+    let services = serve(&stage).await;
+    let first = eventually("a leader", async || leaders(&stage).await.first().copied()).await;
+    stage.enter("second", definitions()).await;
+    sell(&stage, 1).await;
+    assert_eq!(leaders(&stage).await, [first]);
+    stage.leave("first").await;
+    sell(&stage, 2).await;
+    let next = eventually("the next leader", async || leaders(&stage).await.first().copied()).await;
+    assert_ne!(next, first);
+    stage.leave("second").await;
+    services.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_leader_does_not_take_others_do() {
+    let mut stage = Stage::set().await;
+    // A leader that hangs.
+    let mut hung = PgConnection::connect(stage.shop.local.database_url()).await.unwrap();
+    hung.execute(sqlx::AssertSqlSafe(format!("select pg_advisory_lock({PLACE})"))).await.unwrap();
+    stage.enter("standby", definitions()).await;
+    let services = serve(&stage).await;
+    sell(&stage, 1).await;
+    sell(&stage, 2).await;
+    // Its machine is gone.
+    hung.close().await.unwrap();
+    eventually("a leader", async || leaders(&stage).await.first().copied()).await;
+    sell(&stage, 3).await;
+    stage.leave("standby").await;
+    services.abort();
+}
