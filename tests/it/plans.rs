@@ -59,7 +59,7 @@ async fn plan(session: &mut PgConnection, name: &str, sql: &str) -> String {
 #[tokio::test]
 async fn every_statement_finds_its_rows_by_key() {
     let (_postgres, mut session) = session().await;
-    let mut seen = 0;
+    let (mut seen, mut bad) = (0, Vec::new());
     for file in fs::read_dir(Path::new(FOLDER)).unwrap() {
         let file = file.unwrap().path();
         let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -67,12 +67,13 @@ async fn every_statement_finds_its_rows_by_key() {
             continue;
         }
         let plan = plan(&mut session, &name, &fs::read_to_string(&file).unwrap()).await;
-        // A join filter compares each row of one side with each of the other.
-        for bad in ["Join Filter", "Seq Scan"] {
-            assert!(!plan.contains(bad), "{name}: {plan}");
-        }
         seen += 1;
+        // A join filter compares each row of one side with each of the other.
+        if plan.contains("Join Filter") || plan.contains("Seq Scan") {
+            bad.push(format!("{name}: {plan}"));
+        }
     }
+    assert!(bad.is_empty(), "{}", bad.join("\n\n"));
     assert!(seen > 15, "{seen} statements in {FOLDER}");
 }
 

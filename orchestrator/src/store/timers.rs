@@ -78,10 +78,8 @@ impl Store {
         if but.is_empty() {
             return Ok(claim!("src/store/sql/claim_timers.sql", late));
         }
-        let version = |v: &u32| i32::try_from(*v).unwrap_or(i32::MAX);
-        let (names, versions): (Vec<_>, Vec<_>) =
-            but.iter().map(|(name, v)| (name.clone(), version(v))).unzip();
-        Ok(claim!("src/store/sql/claim_known_timers.sql", &names, &versions, late))
+        let but: Vec<_> = but.iter().map(|(name, version)| format!("{name}@{version}")).collect();
+        Ok(claim!("src/store/sql/claim_known_timers.sql", &but, late))
     }
 
     /// How long until the next timer is due (`None` when there is none), and the database's clock.

@@ -1,11 +1,9 @@
 -- As claim_timers.sql, without the sagas of versions that this program does not know.
 with due as (
     select t.saga_id from amends.timer t
-    where t.due_at <= now() - make_interval(secs => $5) and not exists (
-        select from amends.saga s
-        join unnest($3::text[], $4::integer[]) as u (definition, version)
-            on s.definition = u.definition and s.version = u.version
-        where s.id = t.saga_id)
+    where t.due_at <= now() - make_interval(secs => $4) and not coalesce((
+        select s.definition || '@' || s.version = any($3::text[])
+        from amends.saga s where s.id = t.saga_id), false)
     order by t.due_at
     limit $1
     for update of t skip locked

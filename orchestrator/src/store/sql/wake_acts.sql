@@ -2,9 +2,13 @@
 -- would answer. Nor does an act on many sagas wake those whose turn is under way. What stands under a
 -- lease is in hand. None waits for a turn here either: what is locked is woken by the next look.
 with open as (
+    -- `offset 0`: or an index is read whole for its order.
     select distinct a.saga_id
-    from amends.act a
-    where a.decided_at is null and a.at < clock_timestamp() - interval '1 s'
+    from (
+        select a.saga_id from amends.act a
+        where a.decided_at is null and a.at < clock_timestamp() - interval '1 s'
+        offset 0
+    ) a
 ), free as (
     select t.saga_id
     from open o
@@ -19,5 +23,4 @@ with open as (
 insert into amends.timer (saga_id, due_at)
 select o.saga_id, clock_timestamp()
 from open o
-where not exists (select from amends.timer t where t.saga_id = any(array[o.saga_id]))
 on conflict (saga_id) do nothing
