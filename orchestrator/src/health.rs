@@ -25,11 +25,6 @@ impl Health {
         Ok(())
     }
 
-    /// Whether JetStream delivered last.
-    pub(crate) fn nats(&self) -> bool {
-        self.nats.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn set_started(&self, yes: bool) {
         self.started.store(yes, Ordering::Relaxed);
     }

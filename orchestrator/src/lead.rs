@@ -7,11 +7,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_nats::connection::State;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    health::Health,
     registry::Registry,
     store::{Leading, Store},
 };
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(crate) struct Candidate {
     pub(crate) store: Store,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) health: Arc<Health>,
+    pub(crate) nats: async_nats::Client,
     pub(crate) leads: watch::Sender<bool>,
     pub(crate) stop: CancellationToken,
 }
@@ -43,14 +43,16 @@ impl Candidate {
         }
     }
 
-    /// Keeps the place, leaves it when there is nothing to be had from NATS, or tries to take it.
+    /// Keeps the place or tries to take it; leaves it while there is no connection to NATS, to whoever
+    /// has one. Who cannot ask goes on as before.
     async fn look(&self, place: &str, leading: Option<Leading>) -> Option<Leading> {
-        if let Some(mut leading) = leading {
-            if self.health.nats() && leading.holds().await {
-                return Some(leading);
-            }
-            // Who cannot ask goes on as before.
-            drop(leading);
+        if !matches!(self.nats.connection_state(), State::Connected) {
+            return None;
+        }
+        if let Some(mut leading) = leading
+            && leading.holds().await
+        {
+            return Some(leading);
         }
         match self.store.lead(place).await {
             Ok(leading) => {

@@ -95,6 +95,8 @@ pub enum RunError {
 /// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
 /// taken is left to the next start. Any number of replicas may run against the same servers.
 ///
+/// The pool needs two connections for each lane, and five: with fewer its lanes wait for each other.
+///
 /// Spawn it, and let it end: a dropped future takes its tasks along, and with them statements that
 /// are under way, which a pool of sqlx 0.9 does not survive. A process that ends is no harm.
 ///
@@ -113,7 +115,7 @@ pub async fn run(
     let jetstream = jetstream::context::ContextBuilder::new()
         .timeout(Duration::from_secs(5))
         .ack_timeout(Duration::from_secs(5))
-        .build(nats);
+        .build(nats.clone());
     let awaited = registry.awaited();
     let triggers = registry.newest().map(|d| d.outline());
     let events: BTreeMap<_, _> = triggers
@@ -164,7 +166,7 @@ pub async fn run(
     let candidate = Candidate {
         store: store.clone(),
         registry: Arc::clone(&registry),
-        health: Arc::clone(&health),
+        nats,
         leads,
         stop: stop.clone(),
     };

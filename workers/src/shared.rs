@@ -3,7 +3,7 @@
 //! While one transaction runs, commands queue; the next takes what has queued. So a command that
 //! comes alone runs alone, and transactions grow with the load.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -18,6 +18,12 @@ use crate::{
 /// How many subtransactions a Postgres session shows to the others without going to disk
 /// (`PGPROC_MAX_CACHED_SUBXIDS`).
 const COMMANDS_MAX: usize = 64;
+
+/// Commands that may break a batch one after the other before the rest runs apart.
+const CULPRITS: usize = 2;
+
+/// A transaction that takes longer is given up: Postgres ends a session that idles for as long.
+const HUNG: Duration = Duration::from_secs(70);
 
 /// Before the first handler that may be rejected.
 const SAVE: &str = "savepoint amends_attempt";
@@ -123,21 +129,44 @@ impl Lane {
             }
             return;
         }
+        for _ in 0..=CULPRITS {
+            if batch.is_empty() {
+                return;
+            }
+            match self.try_together(batch).await {
+                Ok(()) => return,
+                Err(rest) => batch = rest,
+            }
+        }
+    }
+
+    /// Carries out all in one transaction; else gives back those that may be tried again without the
+    /// one that broke.
+    async fn try_together(&self, mut batch: Vec<Waiting>) -> Result<(), Vec<Waiting>> {
         // In one order everywhere, so that redelivered copies in two transactions wait for each
         // other, and do not deadlock.
         batch.sort_by_cached_key(|waiting| waiting.task.id.to_string());
         let tasks: Vec<_> = batch.iter().map(|waiting| Arc::clone(&waiting.task)).collect();
-        // A task of its own: a panic of a handler ends there.
-        match tokio::spawn(together(self.pool.clone(), tasks)).await {
-            Ok(Ok(answers)) => {
+        // A task of its own: a panic of a handler ends there, and nothing waits for one that hangs.
+        let together = tokio::spawn(together(self.pool.clone(), tasks));
+        match tokio::time::timeout(HUNG, together).await {
+            Ok(Ok(Ok(answers))) => {
                 for (waiting, answer) in batch.into_iter().zip(answers) {
                     // Its delivery was given up; then it is delivered again, and replayed.
                     waiting.answer.send(answer).ok();
                 }
             }
-            Ok(Err(fault)) => apart(&batch, &run::words(fault.as_ref())),
-            Err(_) => apart(&batch, "a handler panicked"),
+            Ok(Ok(Err(Broken { fault, culprit }))) => {
+                apart(&batch, &run::words(fault.as_ref()));
+                if let Some(culprit) = culprit {
+                    batch.remove(culprit);
+                    return Err(batch);
+                }
+            }
+            Ok(Err(_)) => apart(&batch, "a handler panicked"),
+            Err(_) => apart(&batch, "a handler hangs"),
         }
+        Ok(())
     }
 }
 
@@ -153,8 +182,20 @@ fn apart(batch: &[Waiting], why: &str) {
     tracing::debug!(service, commands = batch.len(), why, "a shared transaction is repeated apart");
 }
 
+/// Why a shared transaction was rolled back, and the command whose handler said so.
+struct Broken {
+    fault: Fault,
+    culprit: Option<usize>,
+}
+
+impl<E: Into<Fault>> From<E> for Broken {
+    fn from(fault: E) -> Self {
+        Self { fault: fault.into(), culprit: None }
+    }
+}
+
 /// Carries out all in one transaction; the answers are in the order of the tasks.
-async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, Fault> {
+async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, Broken> {
     let mut tx = barrier::begin(&pool).await?;
     match enter_work_leave(&mut tx, &tasks).await {
         Ok(done) => {
@@ -164,18 +205,18 @@ async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, Fa
             }
             Ok(done.into_iter().map(|done| done.answer).collect())
         }
-        Err(fault) => {
+        Err(broken) => {
             tx.rollback().await.ok();
-            Err(fault)
+            Err(broken)
         }
     }
 }
 
-async fn enter_work_leave(tx: &mut PgConnection, tasks: &[Arc<Task>]) -> Result<Vec<Done>, Fault> {
+async fn enter_work_leave(tx: &mut PgConnection, tasks: &[Arc<Task>]) -> Result<Vec<Done>, Broken> {
     let verdicts = barrier::enter_all(tx, tasks.iter().map(|task| &task.id)).await?;
     let mut all = Vec::with_capacity(tasks.len());
     let (mut left, mut save) = (Vec::new(), SAVE);
-    for (task, verdict) in tasks.iter().zip(verdicts) {
+    for (at, (task, verdict)) in tasks.iter().zip(verdicts).enumerate() {
         let known = match verdict {
             Verdict::Run(known) => known,
             Verdict::Replay(reply) => {
@@ -195,8 +236,10 @@ async fn enter_work_leave(tx: &mut PgConnection, tasks: &[Arc<Task>]) -> Result<
                 tx.execute(TAKE_BACK).await?;
                 Done { answer: Answer::rejected(no)?, emitted: false }
             }
-            Err(Halted::Fault(fault)) => return Err(fault),
-            Err(Halted::RetryAfter(_, message)) => return Err(message.into()),
+            Err(Halted::Fault(fault)) => return Err(Broken { fault, culprit: Some(at) }),
+            Err(Halted::RetryAfter(_, message)) => {
+                return Err(Broken { fault: message.into(), culprit: Some(at) });
+            }
         };
         left.push((&task.id, done.answer.reply.clone()));
         all.push(done);

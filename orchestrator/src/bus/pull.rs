@@ -3,7 +3,10 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use amends::{Retry, wire};
-use async_nats::jetstream::{Message, consumer::PullConsumer};
+use async_nats::jetstream::{
+    Message,
+    consumer::{self, PullConsumer},
+};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +23,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// So many messages that wait are more than a leader leaves lying when it keeps up: in less than a
 /// second it takes as many.
 const PILE: u64 = 20_000;
+
+/// Looks at which the oldest message that is not acked may be the same: longer than a replica may hold
+/// one, after which it waits to be delivered again.
+const STOOD_MAX: u32 = 8;
 
 /// A pull that the server forgot is made again after this time.
 const EXPIRES: Duration = Duration::from_secs(5);
@@ -157,14 +164,13 @@ impl Pull {
         let mut leads = self.leads.clone();
         let mut before = None;
         loop {
-            let mut consumer = self.consumer().await.map_err(words)?;
+            let consumer = self.consumer().await.map_err(words)?;
             self.listens(std::mem::take(failures));
-            let seen = consumer.info().await.map_err(words)?;
-            let now = (seen.num_pending, seen.delivered.stream_sequence);
-            if needs_help(before, now) {
+            let look = Look::at(consumer.cached_info(), before.as_ref());
+            if look.needs_help(before.as_ref()) {
                 while !self.stop.is_cancelled() && help(&consumer, take).await? == BATCH {}
             }
-            before = Some(now);
+            before = Some(look);
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 _ = leads.wait_for(|leads| *leads) => return Ok(()),
@@ -181,11 +187,39 @@ impl Pull {
     }
 }
 
-/// Whether the leader does not keep up, or does not take anything, by what waited and what was
-/// delivered last at two looks.
-fn needs_help(before: Option<(u64, u64)>, (waiting, last): (u64, u64)) -> bool {
-    let stands_still = before.is_some_and(|before| before.0 > 0 && before.1 == last);
-    waiting >= PILE || (waiting > 0 && stands_still)
+/// What a replica that stands by sees of a consumer.
+struct Look {
+    waiting: u64,
+    /// The message that was delivered last.
+    last: u64,
+    unacked: usize,
+    /// Up to here all is acked.
+    acked: u64,
+    /// At so many looks in a row it was no more, while something was not acked.
+    stood: u32,
+}
+
+impl Look {
+    fn at(info: &consumer::Info, before: Option<&Self>) -> Self {
+        let (unacked, acked) = (info.num_ack_pending, info.ack_floor.stream_sequence);
+        let stands = before.filter(|before| unacked > 0 && before.acked == acked);
+        Self {
+            waiting: info.num_pending,
+            last: info.delivered.stream_sequence,
+            unacked,
+            acked,
+            stood: stands.map_or(0, |before| before.stood + 1),
+        }
+    }
+
+    /// Whether the leader does not keep up, takes nothing, or does nothing with what it took: then that
+    /// is to be had again.
+    fn needs_help(&self, before: Option<&Self>) -> bool {
+        let still = before.is_some_and(|before| before.waiting > 0 && before.last == self.last);
+        self.waiting >= PILE
+            || (self.waiting > 0 && still)
+            || (self.unacked > 0 && self.stood > STOOD_MAX)
+    }
 }
 
 /// Takes what waits, up to a batch; how much it was.
@@ -198,7 +232,8 @@ where
 {
     let mut count = 0;
     let mut batch = consumer.fetch().max_messages(BATCH).messages().await.map_err(words)?;
-    while let Some(message) = batch.next().await {
+    // The end of a batch may be lost with a server.
+    while let Some(message) = tokio::time::timeout(EXPIRES, batch.next()).await.map_err(words)? {
         hand_over(message.map_err(words)?, take).await;
         count += 1;
     }
@@ -232,13 +267,27 @@ where
 mod tests {
     use super::*;
 
+    fn look(waiting: u64, last: u64, stood: u32) -> Look {
+        Look { waiting, last, unacked: 1, acked: 0, stood }
+    }
+
     #[test]
     fn help_is_for_piles_and_for_what_nobody_takes() {
-        assert!(!needs_help(None, (0, 0)) && !needs_help(None, (PILE - 1, 7)));
-        assert!(needs_help(None, (PILE, 7)));
+        let needs = |before: Option<(u64, u64)>, now: (u64, u64)| {
+            let before = before.map(|(waiting, last)| look(waiting, last, 0));
+            look(now.0, now.1, 0).needs_help(before.as_ref())
+        };
+        assert!(!needs(None, (0, 0)) && !needs(None, (PILE - 1, 7)));
+        assert!(needs(None, (PILE, 7)));
         // The same message is the last that was delivered, and others wait: since two looks.
-        assert!(needs_help(Some((1, 7)), (3, 7)));
-        assert!(!needs_help(Some((1, 7)), (3, 8)) && !needs_help(Some((0, 7)), (3, 7)));
-        assert!(!needs_help(Some((1, 7)), (0, 7)));
+        assert!(needs(Some((1, 7)), (3, 7)));
+        assert!(!needs(Some((1, 7)), (3, 8)) && !needs(Some((0, 7)), (3, 7)));
+        assert!(!needs(Some((1, 7)), (0, 7)));
+    }
+
+    #[test]
+    fn help_is_for_what_a_leader_took_and_does_not_ack() {
+        assert!(!look(0, 7, STOOD_MAX).needs_help(None));
+        assert!(look(0, 7, STOOD_MAX + 1).needs_help(None));
     }
 }

@@ -64,6 +64,7 @@ impl Cache {
     /// Keeps a state of another lane, unless a later one is known.
     pub(crate) fn keep_newer(&mut self, id: SagaId, entry: Entry) {
         if self.entries.peek(&id).is_none_or(|known| known.state.seq < entry.state.seq) {
+            self.entries.remove(&id);
             self.keep(id, entry);
         }
     }

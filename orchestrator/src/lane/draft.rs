@@ -240,7 +240,11 @@ impl Draft {
     pub(super) fn batch(&mut self) -> (Batch, Vec<Time>) {
         let mut batch = Batch::default();
         let mut alarms = Vec::new();
-        for (id, mut change) in std::mem::take(&mut self.changes) {
+        // In one order everywhere: two lanes, or replicas, with the same sagas in their batches wait for
+        // each other's rows, and must not do so crosswise.
+        let mut changes: Vec<_> = self.changes.drain().collect();
+        changes.sort_unstable_by_key(|(id, _)| *id);
+        for (id, mut change) in changes {
             if let Some(entry) = self.entries.get_mut(&id) {
                 let fired = self.looked.remove(&id).or_else(|| self.woken.get(&id).copied());
                 let woken = self.wake.remove(&id);
@@ -254,7 +258,9 @@ impl Draft {
             }
             batch.add(id, change);
         }
-        for id in self.wake.drain() {
+        let mut wake: Vec<_> = self.wake.drain().collect();
+        wake.sort_unstable();
+        for id in wake {
             batch.wake(id, self.now);
             alarms.push(self.now);
         }

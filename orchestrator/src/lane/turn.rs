@@ -24,6 +24,9 @@ const CONFLICTS_MAX: u32 = 20;
 /// How often a batch is tried whole while Postgres fails, before it is tried in parts.
 const WHOLE_MAX: u32 = 5;
 
+/// A lane that has had nothing to do for so long gives its connection back.
+const IDLE: Duration = Duration::from_secs(1);
+
 pub(crate) struct Lane {
     pub(super) store: Store,
     held: Held,
@@ -76,7 +79,16 @@ impl Lane {
     /// load, because a commit under way gathers the next.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Waiting>) {
         let mut waiting = Vec::with_capacity(BATCH_MAX);
-        while inbox.recv_many(&mut waiting, BATCH_MAX).await > 0 {
+        loop {
+            let more = inbox.recv_many(&mut waiting, BATCH_MAX);
+            match tokio::time::timeout(IDLE, more).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(_) => {
+                    self.held.rest();
+                    continue;
+                }
+            }
             let mut items = Vec::with_capacity(waiting.len());
             for waiting in waiting.drain(..) {
                 match waiting {

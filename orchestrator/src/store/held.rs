@@ -1,16 +1,11 @@
 //! A connection that a lane keeps between its commits. To borrow one for each costs two further
 //! round trips: the pool asks it whether it is alive before and after.
 
-use std::time::{Duration, Instant};
-
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
-
-/// One that was not used for so long goes back to the pool, which looks whether it is alive.
-const FRESH: Duration = Duration::from_secs(1);
 
 pub(crate) struct Held {
     pool: PgPool,
-    connection: Option<(PoolConnection<Postgres>, Instant)>,
+    connection: Option<PoolConnection<Postgres>>,
 }
 
 impl Held {
@@ -18,20 +13,24 @@ impl Held {
         Self { pool, connection: None }
     }
 
-    /// The connection; another one when there is none, or when it has been idle.
+    /// The connection; another one when there is none.
     pub(super) async fn get(&mut self) -> sqlx::Result<&mut PgConnection> {
-        let fresh = self.connection.take().filter(|(_, used)| used.elapsed() < FRESH);
-        let connection = match fresh {
-            Some((connection, _)) => connection,
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
             None => self.pool.acquire().await?,
         };
-        Ok(&mut *self.connection.insert((connection, Instant::now())).0)
+        Ok(&mut **self.connection.insert(connection))
+    }
+
+    /// Gives the connection back: nothing is to be done.
+    pub(crate) fn rest(&mut self) {
+        self.connection = None;
     }
 
     /// Ends the connection: after an error its session may be of no use any more, for instance because
     /// its server has become a standby.
     pub(super) fn end(&mut self) {
-        if let Some((mut connection, _)) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
             connection.close_on_drop();
         }
     }

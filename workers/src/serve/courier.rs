@@ -5,6 +5,7 @@ use std::sync::Arc;
 use amends::wire::PROGRESS_EVERY;
 use async_nats::{Client, Message};
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::command::Command;
@@ -25,6 +26,8 @@ pub(super) struct Courier {
     pub(super) gate: Arc<Gate>,
     pub(super) breaker: Breaker,
     pub(super) pace: Pace,
+    /// One for each attempt in a transaction of its own.
+    pub(super) alone: Semaphore,
     /// Where commands share transactions.
     pub(super) shared: Option<Shared>,
 }
@@ -118,6 +121,9 @@ impl Courier {
         {
             return Some(answer);
         }
+        // As many as the pool has connections: those that wait for one count as an outage in the end. It
+        // is never closed; without a permit there would only be no limit.
+        let _place = self.alone.acquire().await.ok();
         run::alone(self.service.pool.clone(), Arc::clone(&self.gate), task).await
     }
 

@@ -38,7 +38,10 @@ pub(crate) async fn serve(service: Service, client: async_nats::Client, stop: Ca
     let breaker = Breaker::new(&service.name, service.breaks_in_a_row, service.health.clone());
     let pace = Pace::new(service.per_second);
     let shared = service.sharing.map(|sharing| Shared::start(&service.pool, &gate, sharing));
-    let courier = Arc::new(Courier { service, client, replies, gate, breaker, pace, shared });
+    let connections = service.pool.options().get_max_connections();
+    let alone = Semaphore::new(usize::try_from(connections).unwrap_or(1).max(1));
+    let courier =
+        Arc::new(Courier { alone, service, client, replies, gate, breaker, pace, shared });
     let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
     serving.running.spawn(relay.run(serving.stop.clone()));
     serving.until_stopped().await;
