@@ -183,9 +183,9 @@ impl<H: Send + Sync + 'static> Builder<H> {
     /// comes alone runs alone, as fast as before.
     ///
     /// The promises are the same. Each attempt's writes commit together with its remembered reply; a
-    /// rejection takes back its own writes only. Whatever else goes wrong (an error, a panic, a
-    /// deadlock, a lost connection) rolls all back, and each command is repeated in a transaction of
-    /// its own.
+    /// rejection takes back its own writes only. Any other error of a handler rolls all back; that
+    /// command is repeated in a transaction of its own, and the others together. Whatever else goes
+    /// wrong (a panic, a deadlock, a lost connection) leaves all of them to repeat apart.
     ///
     /// What changes: rows that a handler has written stay locked until the last command of its
     /// transaction is done, and transactions that lock the same rows in different orders can deadlock
