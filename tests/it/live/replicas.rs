@@ -48,8 +48,11 @@ async fn serve(stage: &Stage) -> tokio::task::JoinHandle<()> {
 
 /// The sessions that lead.
 async fn leaders(stage: &Stage) -> Vec<i32> {
-    let sql = "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1";
-    sqlx::query_scalar(sql).fetch_all(&stage.shop.pool).await.unwrap()
+    let sql = format!(
+        "select pid from pg_locks where locktype = 'advisory' and granted
+            and classid::bigint << 32 | objid::bigint = {PLACE}"
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&stage.shop.pool).await.unwrap()
 }
 
 async fn sell(stage: &Stage, ended: i64) {
