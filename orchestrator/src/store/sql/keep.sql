@@ -8,7 +8,7 @@ with foreign_version as (
             where s -> 'task' -> 'event' ->> 'subject' = $3)
         and (d.retired_at is null or exists (
             select from amends.timer t
-            join amends.saga s on s.id = t.saga_id
+            join amends.saga s on s.id = any(array[t.saga_id])
             where s.definition = d.name and s.version = d.version))
     ) as known_elsewhere
 ), kept as (

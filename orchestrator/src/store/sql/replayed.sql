@@ -6,4 +6,4 @@ with done as (
 )
 update amends.dead_letter d set settled_at = done.done_at
 from done
-where d.id = done.letter_id and done.done_at is not null
+where d.id = any(array[done.letter_id]) and done.done_at is not null
