@@ -5,16 +5,13 @@
 //! others stand by, and help when messages pile up or nobody takes them. Nothing is decided by who
 //! leads: two leaders at once, or none for a while, cost time and nothing else.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_nats::connection::State;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    registry::Registry,
-    store::{Leading, Store},
-};
+use crate::store::{Leading, Store};
 
 /// Between two looks whether there is a leader. One that ends, or is killed, leaves its place at once.
 const LOOK: Duration = Duration::from_millis(250);
@@ -22,7 +19,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Stands for election, for ever.
 pub(crate) struct Candidate {
     pub(crate) store: Store,
-    pub(crate) registry: Arc<Registry>,
+    /// Each set of definitions has a leader: what one cannot carry on, another may.
+    pub(crate) place: String,
     pub(crate) nats: async_nats::Client,
     pub(crate) leads: watch::Sender<bool>,
     pub(crate) stop: CancellationToken,
@@ -31,11 +29,9 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// Runs until stopped, and leaves its place then.
     pub(crate) async fn run(self) {
-        // Each set of definitions has a leader: what one cannot carry on, another may.
-        let place = self.registry.place();
         let mut leading = None;
         while !self.stop.is_cancelled() {
-            leading = self.look(&place, leading).await;
+            leading = self.look(leading).await;
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 () = self.stop.cancelled() => {}
@@ -45,7 +41,7 @@ impl Candidate {
 
     /// Keeps the place or tries to take it; leaves it while there is no connection to NATS, to whoever
     /// has one. Who cannot ask goes on as before.
-    async fn look(&self, place: &str, leading: Option<Leading>) -> Option<Leading> {
+    async fn look(&self, leading: Option<Leading>) -> Option<Leading> {
         if !matches!(self.nats.connection_state(), State::Connected) {
             return None;
         }
@@ -54,7 +50,7 @@ impl Candidate {
         {
             return Some(leading);
         }
-        match self.store.lead(place).await {
+        match self.store.lead(&self.place).await {
             Ok(leading) => {
                 self.tell(leading.is_some());
                 leading

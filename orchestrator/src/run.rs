@@ -165,7 +165,7 @@ pub async fn run(
     let (leads, led) = watch::channel(false);
     let candidate = Candidate {
         store: store.clone(),
-        registry: Arc::clone(&registry),
+        place: registry.place(),
         nats,
         leads,
         stop: stop.clone(),

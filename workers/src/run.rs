@@ -104,15 +104,11 @@ async fn repeated(pool: PgPool, gate: Arc<Gate>, task: Arc<Task>) -> Option<Answ
 
 async fn once(pool: &PgPool, task: &Task) -> Result<Answer, Fault> {
     let mut tx = barrier::begin(pool).await?;
-    let known = match barrier::enter(&mut tx, &task.id).await? {
-        Verdict::Run(known) => known,
-        Verdict::Replay(reply) => {
+    let known = match to_run(barrier::enter(&mut tx, &task.id).await?) {
+        Ok(known) => known,
+        Err(answer) => {
             tx.commit().await?;
-            return Ok(Answer::known(reply, "replay"));
-        }
-        Verdict::Void(reply) => {
-            tx.commit().await?;
-            return Ok(Answer::known(reply, "void"));
+            return Ok(answer);
         }
     };
     let done = match work(&mut tx, task, known).await {
@@ -138,17 +134,20 @@ async fn once(pool: &PgPool, task: &Task) -> Result<Answer, Fault> {
     Ok(done.answer)
 }
 
+/// What a handler that is to run knows of a compensation's action; else the answer, without a call of
+/// the handler.
+pub(crate) fn to_run(verdict: Verdict) -> Result<Option<Json>, Answer> {
+    match verdict {
+        Verdict::Run(known) => Ok(known),
+        Verdict::Replay(reply) => Err(Answer::known(reply, "replay")),
+        Verdict::Void(reply) => Err(Answer::known(reply, "void")),
+    }
+}
+
 /// What a handler did, to be remembered in the transaction that it ran in.
 pub(crate) struct Done {
     pub(crate) answer: Answer,
     pub(crate) emitted: bool,
-}
-
-impl Done {
-    /// What the barrier remembers, without a call of the handler.
-    pub(crate) fn remembered(reply: Json, outcome: &'static str) -> Self {
-        Self { answer: Answer::known(reply, outcome), emitted: false }
-    }
 }
 
 /// Why a handler has nothing to be committed.
@@ -187,13 +186,12 @@ pub(crate) async fn work(
 async fn remember(pool: &PgPool, task: &Task, no: Rejected) -> Result<Answer, Fault> {
     let rejected = Answer::rejected(no)?;
     let mut tx = barrier::begin(pool).await?;
-    let answer = match barrier::enter(&mut tx, &task.id).await? {
-        Verdict::Run(_) => {
+    let answer = match to_run(barrier::enter(&mut tx, &task.id).await?) {
+        Ok(_) => {
             barrier::leave(&mut tx, &task.id, &rejected.reply).await?;
             rejected
         }
-        Verdict::Replay(reply) => Answer { reply, outcome: "replay", why: rejected.why },
-        Verdict::Void(reply) => Answer { reply, outcome: "void", why: rejected.why },
+        Err(answer) => Answer { why: rejected.why, ..answer },
     };
     tx.commit().await?;
     Ok(answer)

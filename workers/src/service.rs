@@ -225,7 +225,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
     /// [`ServiceError`] with the first thing that is wrong.
     pub fn build(self) -> Result<Service, ServiceError> {
         check_name("service", &self.name)?;
-        let connections = usize::try_from(self.pool.options().get_max_connections()).unwrap_or(1);
+        let connections = connections(&self.pool);
         let mut operations = HashMap::new();
         for (step, handler) in self.operations {
             let own = step.split_once('.').filter(|(service, _)| *service == self.name);
@@ -243,7 +243,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
         let sharing = self.sharing.map(|sharing| sharing.within(connections));
         let concurrency = match sharing {
             Some(sharing) => sharing.at_once(),
-            None => self.concurrency.clamp(1, connections.max(1)),
+            None => self.concurrency.clamp(1, connections),
         };
         Ok(Service {
             name: self.name,
@@ -257,6 +257,11 @@ impl<H: Send + Sync + 'static> Builder<H> {
             hint: Hint::default(),
         })
     }
+}
+
+/// How many connections a pool may have.
+pub(crate) fn connections(pool: &PgPool) -> usize {
+    usize::try_from(pool.options().get_max_connections()).unwrap_or(1).max(1)
 }
 
 /// Why a service cannot be built.

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::Instrument as _;
 
 use crate::{
-    barrier::{self, Verdict},
+    barrier,
     gate::Gate,
     run::{self, Answer, Done, Fault, Halted, Task},
 };
@@ -42,7 +42,7 @@ pub(crate) struct Sharing {
 impl Sharing {
     pub(crate) fn within(self, connections: usize) -> Self {
         Self {
-            transactions: self.transactions.clamp(1, connections.max(1)),
+            transactions: self.transactions.clamp(1, connections),
             commands: self.commands.clamp(1, COMMANDS_MAX),
         }
     }
@@ -119,13 +119,13 @@ impl Lane {
 
     async fn carry_out(&self, mut batch: Vec<Waiting>) {
         keep_one_of_each_step(&mut batch);
-        if batch.len() == 1 {
+        if batch.len() == 1
+            && let Some(Waiting { task, answer }) = batch.pop()
+        {
             // Here, so that meanwhile others queue.
-            for Waiting { task, answer } in batch {
-                let alone = run::alone(self.pool.clone(), Arc::clone(&self.gate), task);
-                if let Some(done) = alone.await {
-                    answer.send(done).ok();
-                }
+            let alone = run::alone(self.pool.clone(), Arc::clone(&self.gate), task);
+            if let Some(done) = alone.await {
+                answer.send(done).ok();
             }
             return;
         }
@@ -157,14 +157,14 @@ impl Lane {
                 }
             }
             Ok(Ok(Err(Broken { fault, culprit }))) => {
-                apart(&batch, &run::words(fault.as_ref()));
+                tell(&batch, &run::words(fault.as_ref()));
                 if let Some(culprit) = culprit {
                     batch.remove(culprit);
                     return Err(batch);
                 }
             }
-            Ok(Err(_)) => apart(&batch, "a handler panicked"),
-            Err(_) => apart(&batch, "a handler hangs"),
+            Ok(Err(_)) => tell(&batch, "a handler panicked"),
+            Err(_) => tell(&batch, "a handler hangs"),
         }
         Ok(())
     }
@@ -177,9 +177,14 @@ fn keep_one_of_each_step(batch: &mut Vec<Waiting>) {
     batch.retain(|waiting| seen.insert((waiting.task.id.saga, waiting.task.id.step.clone())));
 }
 
-fn apart(batch: &[Waiting], why: &str) {
+fn tell(batch: &[Waiting], why: &str) {
     let service = batch.first().map_or("", |waiting| &waiting.task.service);
-    tracing::debug!(service, commands = batch.len(), why, "a shared transaction is repeated apart");
+    tracing::debug!(
+        service,
+        commands = batch.len(),
+        why,
+        "a shared transaction is lost; its commands are repeated"
+    );
 }
 
 /// Why a shared transaction was rolled back, and the command whose handler said so.
@@ -217,14 +222,10 @@ async fn enter_work_leave(tx: &mut PgConnection, tasks: &[Arc<Task>]) -> Result<
     let mut all = Vec::with_capacity(tasks.len());
     let (mut left, mut save) = (Vec::new(), SAVE);
     for (at, (task, verdict)) in tasks.iter().zip(verdicts).enumerate() {
-        let known = match verdict {
-            Verdict::Run(known) => known,
-            Verdict::Replay(reply) => {
-                all.push(Done::remembered(reply, "replay"));
-                continue;
-            }
-            Verdict::Void(reply) => {
-                all.push(Done::remembered(reply, "void"));
+        let known = match run::to_run(verdict) {
+            Ok(known) => known,
+            Err(answer) => {
+                all.push(Done { answer, emitted: false });
                 continue;
             }
         };

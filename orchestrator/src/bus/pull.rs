@@ -146,7 +146,7 @@ impl Pull {
                     *failures = 0;
                     hand_over(message, take).await;
                 }
-                Some(Err(error)) => return Err(error.to_string()),
+                Some(Err(error)) => return Err(words(error)),
                 None => return Err("the pull ended".to_owned()),
             }
         }
@@ -192,21 +192,19 @@ struct Look {
     waiting: u64,
     /// The message that was delivered last.
     last: u64,
-    unacked: usize,
     /// Up to here all is acked.
     acked: u64,
-    /// At so many looks in a row it was no more, while something was not acked.
+    /// At so many looks in a row it was no more, while something was not acked; else 0.
     stood: u32,
 }
 
 impl Look {
     fn at(info: &consumer::Info, before: Option<&Self>) -> Self {
-        let (unacked, acked) = (info.num_ack_pending, info.ack_floor.stream_sequence);
-        let stands = before.filter(|before| unacked > 0 && before.acked == acked);
+        let acked = info.ack_floor.stream_sequence;
+        let stands = before.filter(|before| info.num_ack_pending > 0 && before.acked == acked);
         Self {
             waiting: info.num_pending,
             last: info.delivered.stream_sequence,
-            unacked,
             acked,
             stood: stands.map_or(0, |before| before.stood + 1),
         }
@@ -216,9 +214,7 @@ impl Look {
     /// is to be had again.
     fn needs_help(&self, before: Option<&Self>) -> bool {
         let still = before.is_some_and(|before| before.waiting > 0 && before.last == self.last);
-        self.waiting >= PILE
-            || (self.waiting > 0 && still)
-            || (self.unacked > 0 && self.stood > STOOD_MAX)
+        self.waiting >= PILE || (self.waiting > 0 && still) || self.stood > STOOD_MAX
     }
 }
 
@@ -268,7 +264,7 @@ mod tests {
     use super::*;
 
     fn look(waiting: u64, last: u64, stood: u32) -> Look {
-        Look { waiting, last, unacked: 1, acked: 0, stood }
+        Look { waiting, last, acked: 0, stood }
     }
 
     #[test]

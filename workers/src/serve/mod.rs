@@ -19,6 +19,7 @@ use crate::{
     breaker::{Breaker, Pulling},
     gate::Gate,
     pace::Pace,
+    service::connections,
     shared::Shared,
 };
 
@@ -38,8 +39,7 @@ pub(crate) async fn serve(service: Service, client: async_nats::Client, stop: Ca
     let breaker = Breaker::new(&service.name, service.breaks_in_a_row, service.health.clone());
     let pace = Pace::new(service.per_second);
     let shared = service.sharing.map(|sharing| Shared::start(&service.pool, &gate, sharing));
-    let connections = service.pool.options().get_max_connections();
-    let alone = Semaphore::new(usize::try_from(connections).unwrap_or(1).max(1));
+    let alone = Semaphore::new(connections(&service.pool));
     let courier =
         Arc::new(Courier { alone, service, client, replies, gate, breaker, pace, shared });
     let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
