@@ -5,7 +5,7 @@
 use std::{hint::black_box, time::Duration};
 
 use amends::{
-    AttemptId, Compensatable, Compensating, Definition, Finished, Given, Json, Op, Plan, Record,
+    AttemptId, BeforePivot, Compensatable, Definition, Finished, Given, Json, Op, Plan, Record,
     Rejection, Retry, Saga, SagaId, Step, Trigger, Values as _,
     machine::{self, Decision, Event, ReplyEvent, State, Time, Turn},
     wire::{self, Reply},
@@ -81,7 +81,7 @@ impl<const STEPS: usize> Saga for Long<STEPS> {
         Trigger::on("bench.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, job: Given<Job>) -> Finished<Job> {
+    fn plan(mut p: Plan<BeforePivot>, job: Given<Job>) -> Finished<Job> {
         let mut last = job;
         let patient = Retry::exponential(Duration::from_millis(1), Duration::from_millis(1));
         for n in 0..STEPS {
@@ -104,7 +104,7 @@ impl Saga for Empty {
         Trigger::on("bench.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, given: Given<()>) -> Finished<()> {
+    fn plan(mut p: Plan<BeforePivot>, given: Given<()>) -> Finished<()> {
         let first = p.step(Bare::with(given).named("bench.bare-0"));
         let second = p.step(Bare::with(first).named("bench.bare-1"));
         let third = p.step(Bare::with(second).named("bench.bare-2"));
@@ -125,7 +125,7 @@ impl Saga for Joined {
         Trigger::on("bench.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, job: Given<Job>) -> Finished<Job> {
+    fn plan(mut p: Plan<BeforePivot>, job: Given<Job>) -> Finished<Job> {
         let first = p.step(Work::with((job.clone(), job).map(Job::both)));
         p.finish(first)
     }

@@ -9,7 +9,7 @@
 //! ```
 //! use std::convert::Infallible;
 //! use amends::{
-//!     Compensatable, Compensating, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
+//!     Compensatable, BeforePivot, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
 //!     Values,
 //! };
 //! use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@
 //!         Trigger::on("trips.wanted").key(|trip| trip.trip.to_string())
 //!     }
 //!
-//!     fn plan(mut p: Plan<Compensating>, trip: Given<TripWanted>) -> Finished<u64> {
+//!     fn plan(mut p: Plan<BeforePivot>, trip: Given<TripWanted>) -> Finished<u64> {
 //!         let hotel = p.step(BookHotel::with(trip.map(|trip| trip.nights)));
 //!         let charge = (trip, hotel.clone())
 //!             .map(|trip, hotel| Charge { card: trip.card, amount: hotel.price });
@@ -132,8 +132,8 @@ pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
 pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};
 pub use outline::{Outline, StepKind, StepOutline, Task};
 pub use plan::{
-    Await, Compensating, Decides, Delay, ELEMENTS_MAX, Each, Finished, Given, Group, MapError,
-    Nested, OnlyIf, Part, Place, Plan, Retrying, Saga, StandsIn, Trigger, Values,
+    AfterPivot, Await, BeforePivot, Decides, Delay, ELEMENTS_MAX, Each, Finished, Given, Group,
+    MapError, Nested, OnlyIf, Part, Place, Plan, Saga, StandsIn, Trigger, Values,
 };
 pub use record::{NextRecord, Record, RecordError, SendRecord};
 pub use retry::Retry;

@@ -47,7 +47,7 @@ pub trait Saga: 'static {
     /// What starts it.
     fn trigger() -> Trigger<Self::Input>;
     /// The steps, written down once when the definition is built. No step runs here.
-    fn plan(plan: Plan<Compensating>, input: Given<Self::Input>) -> Finished<Self::Output>;
+    fn plan(plan: Plan<BeforePivot>, input: Given<Self::Input>) -> Finished<Self::Output>;
 
     /// How long a saga may take, from its start: a second to a year. When the time is over and the
     /// pivot was not asked for, it turns back (code `deadline`); after that the deadline is only
@@ -108,28 +108,28 @@ impl<T> Trigger<T> {
 }
 
 /// Phase of a plan before the pivot: each step can be undone.
-pub struct Compensating;
+pub struct BeforePivot;
 
 /// Phase of a plan after the pivot: no step can say no.
-pub struct Retrying;
+pub struct AfterPivot;
 
 /// Which steps may stand in which phase of a plan.
 #[diagnostic::on_unimplemented(
     message = "the step `{Self}` cannot stand here: the plan is in its phase `{Phase}`",
     label = "not allowed in this phase",
-    note = "`Compensating`, before the pivot: a step needs a compensation; write `impl Compensatable for {Self} {{}}` and a `Compensate` handler in its service, or make the step the pivot",
-    note = "`Retrying`, after the pivot: a step must not be able to say no (`type Rejection = Infallible`)"
+    note = "`BeforePivot`, before the pivot: a step needs a compensation; write `impl Compensatable for {Self} {{}}` and a `Compensate` handler in its service, or make the step the pivot",
+    note = "`AfterPivot`, after the pivot: a step must not be able to say no (`type Rejection = Infallible`)"
 )]
 pub trait StandsIn<Phase>: Step {
     #[doc(hidden)]
     const KIND: StepKind;
 }
 
-impl<S: Compensatable> StandsIn<Compensating> for S {
+impl<S: Compensatable> StandsIn<BeforePivot> for S {
     const KIND: StepKind = StepKind::Compensatable;
 }
 
-impl<S: Step<Rejection: Never>> StandsIn<Retrying> for S {
+impl<S: Step<Rejection: Never>> StandsIn<AfterPivot> for S {
     const KIND: StepKind = StepKind::Retriable;
 }
 
@@ -166,7 +166,7 @@ pub struct Finished<T> {
     result: PhantomData<fn() -> T>,
 }
 
-impl Plan<Compensating> {
+impl Plan<BeforePivot> {
     pub(crate) fn new() -> Self {
         Self { draft: Draft::default(), phase: PhantomData }
     }
@@ -174,7 +174,7 @@ impl Plan<Compensating> {
     /// The step that decides: when it is done there is no way back. It may say no (the saga is then
     /// compensated), and needs no compensation. When nobody knows its outcome it is repeated, and
     /// at last the saga is stuck.
-    pub fn pivot<P: Decides>(mut self, part: P) -> (Plan<Retrying>, Given<P::Value>) {
+    pub fn pivot<P: Decides>(mut self, part: P) -> (Plan<AfterPivot>, Given<P::Value>) {
         let place = Place { stage: self.draft.next_stage(), condition: None };
         let output = part.decide(&mut self, place);
         (Plan { draft: self.draft, phase: PhantomData }, output)
@@ -192,7 +192,7 @@ impl<Phase> Plan<Phase> {
     /// them can read what another of them answers, for the outputs come after it.
     ///
     /// ```
-    /// # use amends::{Compensatable, Compensating, Given, Plan, Step};
+    /// # use amends::{Compensatable, BeforePivot, Given, Plan, Step};
     /// # pub struct BookHotel;
     /// # impl Step for BookHotel {
     /// #     const NAME: &'static str = "hotel.book";
@@ -201,7 +201,7 @@ impl<Phase> Plan<Phase> {
     /// #     type Rejection = std::convert::Infallible;
     /// # }
     /// # impl Compensatable for BookHotel {}
-    /// fn two_hotels(p: &mut Plan<Compensating>, nights: &Given<u8>) -> (Given<u64>, Given<u64>) {
+    /// fn two_hotels(p: &mut Plan<BeforePivot>, nights: &Given<u8>) -> (Given<u64>, Given<u64>) {
     ///     p.together((
     ///         BookHotel::with(nights.clone()).named("hotel.first"),
     ///         BookHotel::with(nights.map(|n| n / 2)).named("hotel.second"),

@@ -69,7 +69,7 @@ impl fmt::Display for Finding {
 /// In a test it needs no database:
 ///
 /// ```
-/// # use amends::{Compensatable, Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger};
+/// # use amends::{Compensatable, BeforePivot, Definition, Finished, Given, Plan, Saga, Step, Trigger};
 /// # pub struct BookHotel;
 /// # impl Step for BookHotel {
 /// #     const NAME: &'static str = "hotel.book";
@@ -85,7 +85,7 @@ impl fmt::Display for Finding {
 /// #     type Input = u8;
 /// #     type Output = u64;
 /// #     fn trigger() -> Trigger<u8> { Trigger::on("trips.wanted") }
-/// #     fn plan(mut p: Plan<Compensating>, nights: Given<u8>) -> Finished<u64> {
+/// #     fn plan(mut p: Plan<BeforePivot>, nights: Given<u8>) -> Finished<u64> {
 /// #         let hotel = p.step(BookHotel::with(nights));
 /// #         p.finish(hotel)
 /// #     }

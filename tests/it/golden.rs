@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 
 use amends::{
     Definition, Json, Op, Saga,
-    machine::{Act, Status},
+    machine::{OperatorCommand, Status},
     wire::Reply,
 };
 use order::PlaceOrder;
@@ -183,7 +183,7 @@ fn cancelled() {
     let script = reserving()
         .ok(BOOK, BOOKED)
         .breaks(RESERVE, "connection reset")
-        .operator(Act::Cancel, "the customer called")
+        .operator(OperatorCommand::Cancel, "the customer called")
         .asks_undo(RESERVE, UNKNOWN)
         .asks_undo(BOOK, BOOKED)
         .undone(RESERVE)
@@ -197,15 +197,15 @@ fn cancelled() {
 #[test]
 fn paused_and_resumed() {
     let script = reserving()
-        .operator(Act::Pause, "stocktaking")
+        .operator(OperatorCommand::Pause, "stocktaking")
         .ok(BOOK, BOOKED)
         .ok(RESERVE, RESERVED)
         .after(Duration::from_secs(1800))
-        .operator(Act::Resume, "stocktaking is over")
+        .operator(OperatorCommand::Resume, "stocktaking is over")
         .asks(CAPTURE)
-        .operator(Act::Pause, "the bank is being asked")
+        .operator(OperatorCommand::Pause, "the bank is being asked")
         .rejected(CAPTURE, "card_declined", "the card was declined")
-        .operator(Act::Resume, "the bank has answered")
+        .operator(OperatorCommand::Resume, "the bank has answered")
         .asks_undo(RESERVE, RESERVED)
         .asks_undo(BOOK, BOOKED)
         .undone(RESERVE)
@@ -228,7 +228,7 @@ fn no_mailbox() -> Script {
 #[test]
 fn stuck_then_retried() {
     let script = no_mailbox()
-        .operator(Act::Retry, "c-1 has a mailbox now")
+        .operator(OperatorCommand::Retry, "c-1 has a mailbox now")
         .asks(NOTIFY)
         .ok(NOTIFY, "{}")
         .is(Status::Completed);
@@ -238,7 +238,7 @@ fn stuck_then_retried() {
 #[test]
 fn stuck_then_skipped() {
     let script = no_mailbox()
-        .operator(Act::Skip { step: NOTIFY.into() }, "told by telephone")
+        .operator(OperatorCommand::Skip { step: NOTIFY.into() }, "told by telephone")
         .is(Status::Completed);
     transcript("stuck_then_skipped", &script);
 }
@@ -251,7 +251,10 @@ fn stuck_then_left() {
         .asks_undo(BOOK, BOOKED)
         .replies(BOOK, Op::Compensation, 1, refusal("on_its_way", "the parcel has left"))
         .is(Status::Stuck)
-        .operator(Act::Skip { step: BOOK.into() }, "the customer may keep the empty box")
+        .operator(
+            OperatorCommand::Skip { step: BOOK.into() },
+            "the customer may keep the empty box",
+        )
         .asks_undo(AUTHORIZE, AUTHORIZED)
         .undone(AUTHORIZE)
         .is(Status::Compensated);
@@ -267,7 +270,10 @@ fn resolved_by_hand() {
     let outcome = Reply::Ok(Json::trusted(CAPTURED));
     let script = capturing()
         .accepts(CAPTURE)
-        .operator(Act::Resolve { step: CAPTURE.into(), outcome }, "it is on the bank's statement")
+        .operator(
+            OperatorCommand::Resolve { step: CAPTURE.into(), outcome },
+            "it is on the bank's statement",
+        )
         .asks(NOTIFY)
         .ok(NOTIFY, "{}")
         .is(Status::Completed);
@@ -277,9 +283,9 @@ fn resolved_by_hand() {
 #[test]
 fn resolved_as_rejected() {
     let outcome = refusal("card_declined", "the bank has no record of it");
-    let undone = Act::Resolve { step: BOOK.into(), outcome: Reply::Ok(Json::null()) };
+    let undone = OperatorCommand::Resolve { step: BOOK.into(), outcome: Reply::Ok(Json::null()) };
     let script = capturing()
-        .operator(Act::Resolve { step: CAPTURE.into(), outcome }, "the bank was asked")
+        .operator(OperatorCommand::Resolve { step: CAPTURE.into(), outcome }, "the bank was asked")
         .asks_undo(RESERVE, RESERVED)
         .asks_undo(BOOK, BOOKED)
         .undone(RESERVE)

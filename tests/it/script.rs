@@ -6,8 +6,9 @@ use std::{collections::VecDeque, time::Duration};
 use amends::{
     Definition, Json, NextRecord, Op, Record, Saga, SagaId, StepOutline,
     machine::{
-        Act, ActEvent, Arrival, ChildEnd, ChildOrder, Command, Decision, Event, Kind, ReplyEvent,
-        State, Status, Time, Turn, Wait, child, command, decide, start, waits,
+        Arrival, ChildEnd, ChildOrder, Command, Decision, Event, Kind, OperatorAct,
+        OperatorCommand, ReplyEvent, State, Status, Time, Turn, Wait, child, command, decide,
+        start, waits,
     },
     transcript::Transcript,
     wire::Reply,
@@ -292,7 +293,7 @@ impl Script {
 
     /// An operator who has just looked acts; another who saw the same is too late.
     #[track_caller]
-    pub(crate) fn operator(mut self, act: Act, reason: &str) -> Self {
+    pub(crate) fn operator(mut self, act: OperatorCommand, reason: &str) -> Self {
         self.now += Duration::from_millis(200);
         let event = Self::act(act, reason, self.state.seq);
         match self.decide(&event) {
@@ -305,21 +306,21 @@ impl Script {
 
     /// An operator who has just looked may not do this, and reads why.
     #[track_caller]
-    pub(crate) fn refuses(self, act: Act, why: &str) -> Self {
+    pub(crate) fn refuses(self, act: OperatorCommand, why: &str) -> Self {
         let seen = self.state.seq;
         self.refuses_who_saw(seen, act, why)
     }
 
     /// As [`Self::refuses`], of an operator who looked when the saga had `seen` facts.
     #[track_caller]
-    pub(crate) fn refuses_who_saw(self, seen: u32, act: Act, why: &str) -> Self {
+    pub(crate) fn refuses_who_saw(self, seen: u32, act: OperatorCommand, why: &str) -> Self {
         let event = Self::act(act, "a try", seen);
         assert_eq!(self.decide(&event), Decision::Refused(why.to_owned()), "{event:?}\n{self}");
         self
     }
 
-    fn act(act: Act, reason: &str, seen: u32) -> Event {
-        Event::Act(ActEvent { act, by: "alice".into(), reason: reason.into(), seen })
+    fn act(act: OperatorCommand, reason: &str, seen: u32) -> Event {
+        Event::Act(OperatorAct { command: act, by: "alice".into(), reason: reason.into(), seen })
     }
 
     /// How many facts there are.

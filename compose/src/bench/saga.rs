@@ -2,7 +2,7 @@
 //! was given. And one beside it that waits on a service which hangs.
 
 use amends::{
-    Compensatable, Compensating, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
+    BeforePivot, Compensatable, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Saga for Bench {
         Trigger::on(TRIGGER)
     }
 
-    fn plan(mut p: Plan<Compensating>, job: Given<Job>) -> Finished<Job> {
+    fn plan(mut p: Plan<BeforePivot>, job: Given<Job>) -> Finished<Job> {
         let first = p.step(Work::<0>::with(job.map(Job::on)));
         let second = p.step(Work::<1>::with(first.map(Job::on)));
         let (p, third) = p.pivot(Work::<2>::with(second.map(Job::on)));
@@ -114,7 +114,7 @@ impl Saga for Hanging {
         Trigger::on(HANGING_TRIGGER)
     }
 
-    fn plan(mut p: Plan<Compensating>, job: Given<Job>) -> Finished<Job> {
+    fn plan(mut p: Plan<BeforePivot>, job: Given<Job>) -> Finished<Job> {
         let done = p.step(Work::<3>::with(job));
         p.finish(done)
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use amends::{
     AttemptId, Json, SagaId,
-    machine::{Act, ActEvent, Event, ReplyEvent},
+    machine::{Event, OperatorAct, OperatorCommand, ReplyEvent},
     wire::Reply,
 };
 use sqlx::types::Uuid;
@@ -61,7 +61,12 @@ impl Store {
                 "reply" => parked(row.step, row.outcome, row.actor).map(Event::Reply),
                 act => read(act, row.step, row.outcome).map(|act| {
                     let seen = u32::try_from(row.seen).unwrap_or(0);
-                    Event::Act(ActEvent { act, by: row.actor, reason: row.reason, seen })
+                    Event::Act(OperatorAct {
+                        command: act,
+                        by: row.actor,
+                        reason: row.reason,
+                        seen,
+                    })
                 }),
             };
             let open = OpenAct { id: row.id, event, exact: row.exact };
@@ -79,21 +84,25 @@ fn parked(id: Option<String>, body: Option<String>, service: String) -> Result<R
     Ok(ReplyEvent { step, op, attempt, service, reply })
 }
 
-fn read(act: &str, step: Option<String>, outcome: Option<String>) -> Result<Act, String> {
+fn read(
+    act: &str,
+    step: Option<String>,
+    outcome: Option<String>,
+) -> Result<OperatorCommand, String> {
     let named = step.ok_or_else(|| "the act needs a step".to_owned());
     Ok(match act {
-        "retry" => Act::Retry,
-        "skip" => Act::Skip { step: named? },
+        "retry" => OperatorCommand::Retry,
+        "skip" => OperatorCommand::Skip { step: named? },
         "resolve" => {
             let outcome = outcome.ok_or("a step is resolved with an outcome")?;
             let json = Json::parse(outcome.as_bytes()).map_err(|e| e.to_string())?;
             let outcome = Reply::parse(json.as_str().as_bytes()).map_err(|e| e.to_string())?;
-            Act::Resolve { step: named?, outcome }
+            OperatorCommand::Resolve { step: named?, outcome }
         }
-        "cancel" => Act::Cancel,
-        "pause" => Act::Pause,
-        "resume" => Act::Resume,
-        "break_lock" => Act::Unlock,
+        "cancel" => OperatorCommand::Cancel,
+        "pause" => OperatorCommand::Pause,
+        "resume" => OperatorCommand::Resume,
+        "break_lock" => OperatorCommand::Unlock,
         other => return Err(format!("this version does not know the act `{other}`")),
     })
 }

@@ -1,6 +1,6 @@
 //! The order saga, version 1.
 
-use amends::{Compensating, Finished, Given, Plan, Retry, Saga, Step, Trigger, Values};
+use amends::{BeforePivot, Finished, Given, Plan, Retry, Saga, Step, Trigger, Values};
 use std::time::Duration;
 
 use crate::contract::*;
@@ -19,7 +19,7 @@ impl Saga for PlaceOrder {
         Trigger::on("orders.placed").key(|order| order.order_id.clone())
     }
 
-    fn plan(mut p: Plan<Compensating>, order: Given<OrderPlaced>) -> Finished<Receipt> {
+    fn plan(mut p: Plan<BeforePivot>, order: Given<OrderPlaced>) -> Finished<Receipt> {
         let hold = p.step(AuthorizePayment::with(order.map(Authorization::of)));
         let (stock, parcel) = p.together((
             ReserveStock::with(order.map(Reservation::of)),

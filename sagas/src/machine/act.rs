@@ -9,7 +9,7 @@ use crate::{
 
 /// An operator's act.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
+pub enum OperatorCommand {
     /// Repeat now what was given up or waits to be repeated, with fresh patience.
     Retry,
     /// Go on without this compensation, or without this step after the pivot.
@@ -36,9 +36,9 @@ pub enum Act {
 
 /// An act, and who answers for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActEvent {
+pub struct OperatorAct {
     /// What to do.
-    pub act: Act,
+    pub command: OperatorCommand,
     /// Who acts.
     pub by: String,
     /// Why.
@@ -52,7 +52,7 @@ pub struct ActEvent {
 pub(super) fn decide(
     definition: &Definition,
     state: &State,
-    event: &ActEvent,
+    event: &OperatorAct,
     now: Time,
 ) -> Decision {
     match try_decide(definition, state, event, now) {
@@ -64,43 +64,43 @@ pub(super) fn decide(
 fn try_decide(
     definition: &Definition,
     state: &State,
-    event: &ActEvent,
+    event: &OperatorAct,
     now: Time,
 ) -> Result<Turn, String> {
     // A lock is gone already when its loss is put on record.
     let stale = state.acted > event.seen && !planted(Bug::StaleActIsTaken);
-    if stale && event.act != Act::Unlock {
+    if stale && event.command != OperatorCommand::Unlock {
         return Err("another operator acted on this saga meanwhile: look at it again".into());
     }
     if state.status.ended() {
         return Err(format!("the saga has ended: {}", state.status));
     }
     let mut draft = Draft::new(definition, state.clone(), now);
-    match &event.act {
-        Act::Retry => retry(&mut draft, event)?,
-        Act::Skip { step } => skip(&mut draft, event, step)?,
-        Act::Resolve { step, outcome } => resolve(&mut draft, event, step, outcome)?,
-        Act::Cancel => cancel(&mut draft, event)?,
-        Act::Pause if state.paused => return Err("the saga is paused already".into()),
-        Act::Pause if state.status == Status::Stuck => {
+    match &event.command {
+        OperatorCommand::Retry => retry(&mut draft, event)?,
+        OperatorCommand::Skip { step } => skip(&mut draft, event, step)?,
+        OperatorCommand::Resolve { step, outcome } => resolve(&mut draft, event, step, outcome)?,
+        OperatorCommand::Cancel => cancel(&mut draft, event)?,
+        OperatorCommand::Pause if state.paused => return Err("the saga is paused already".into()),
+        OperatorCommand::Pause if state.status == Status::Stuck => {
             return Err("the saga is stuck: it waits for an operator as it is".into());
         }
-        Act::Pause => draft.record(Kind::Pause, None, Some(signature(event)), None),
-        Act::Resume if !state.paused => return Err("the saga is not paused".into()),
-        Act::Resume => draft.record(Kind::Unpause, None, Some(signature(event)), None),
-        Act::Unlock => draft.record(Kind::Unlocked, None, Some(signature(event)), None),
+        OperatorCommand::Pause => draft.record(Kind::Paused, None, Some(signature(event)), None),
+        OperatorCommand::Resume if !state.paused => return Err("the saga is not paused".into()),
+        OperatorCommand::Resume => draft.record(Kind::Unpaused, None, Some(signature(event)), None),
+        OperatorCommand::Unlock => draft.record(Kind::Unlocked, None, Some(signature(event)), None),
     }
     draft.advance();
     Ok(draft.turn())
 }
 
-fn signature(event: &ActEvent) -> Json {
+fn signature(event: &OperatorAct) -> Json {
     let (by, reason) = (wire::cut(event.by.clone()), wire::cut(event.reason.clone()));
     let said = serde_json::json!({"by": by, "reason": reason});
     Json::of(&said).unwrap_or_else(|_| message_json(None, "an operator acted"))
 }
 
-fn retry(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
+fn retry(draft: &mut Draft<'_>, event: &OperatorAct) -> Result<(), String> {
     if draft.state.paused {
         return Err("the saga is paused: resume it first".into());
     }
@@ -114,7 +114,7 @@ fn retry(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
         };
         return Err(why.into());
     }
-    draft.record(Kind::Retry, None, Some(signature(event)), None);
+    draft.record(Kind::Retried, None, Some(signature(event)), None);
     Ok(())
 }
 
@@ -138,7 +138,7 @@ fn open_op(draft: &Draft<'_>, at: usize) -> Option<Op> {
     }
 }
 
-fn skip(draft: &mut Draft<'_>, event: &ActEvent, step: &str) -> Result<(), String> {
+fn skip(draft: &mut Draft<'_>, event: &OperatorAct, step: &str) -> Result<(), String> {
     let at = position(draft, step)?;
     let op = open_op(draft, at).ok_or_else(|| format!("`{step}` waits for nothing"))?;
     let only_time = matches!(draft.step(at).task, Task::Delay { .. } | Task::Until);
@@ -151,13 +151,13 @@ fn skip(draft: &mut Draft<'_>, event: &ActEvent, step: &str) -> Result<(), Strin
         return Err(format!("`{step}` decides how the saga goes on: resolve it{or}"));
     }
     let attempt = draft.state.steps[at].op(op).attempt;
-    draft.record(Kind::Skip, Some((at, op, attempt)), Some(signature(event)), None);
+    draft.record(Kind::Skipped, Some((at, op, attempt)), Some(signature(event)), None);
     Ok(())
 }
 
 fn resolve(
     draft: &mut Draft<'_>,
-    event: &ActEvent,
+    event: &OperatorAct,
     step: &str,
     outcome: &Reply,
 ) -> Result<(), String> {
@@ -189,7 +189,7 @@ fn resolve(
             return Err("a step is resolved as ok or as rejected".into());
         }
     };
-    draft.record(Kind::Resolve, about, Some(signature(event)), None);
+    draft.record(Kind::Resolved, about, Some(signature(event)), None);
     draft.record(kind, about, detail, None);
     if let Reply::Rejected { code, message } = outcome {
         draft.blame(at, code, message);
@@ -197,14 +197,14 @@ fn resolve(
     Ok(())
 }
 
-fn cancel(draft: &mut Draft<'_>, event: &ActEvent) -> Result<(), String> {
+fn cancel(draft: &mut Draft<'_>, event: &OperatorAct) -> Result<(), String> {
     if draft.state.turned {
         return Err("the saga has turned back already".into());
     }
     if let Some(why) = draft.no_way_back() {
         return Err(why);
     }
-    draft.record(Kind::Cancel, None, Some(signature(event)), None);
+    draft.record(Kind::Cancelled, None, Some(signature(event)), None);
     draft.turn_back("cancelled", &wire::cut(event.reason.clone()));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What an event means for a saga.
 
 use super::{
-    ActEvent, Fact, Failure, Kind, OpState, Phase, Send, State, Status, Time,
+    Fact, Failure, Kind, OpState, OperatorAct, Phase, Send, State, Status, Time,
     advance::{Draft, give_up_at},
     message_json,
 };
@@ -23,7 +23,7 @@ pub enum Event {
     /// It is time to look at what is due.
     Wake,
     /// An operator acts.
-    Act(ActEvent),
+    Act(OperatorAct),
     /// An event came, or had come, that a step waits for.
     Arrived(Arrival),
     /// A nested saga has ended.

@@ -94,17 +94,17 @@ pub enum Kind {
     /// A value could not be computed from what the steps answered.
     Unmappable,
     /// An operator had it repeated now, with fresh patience.
-    Retry,
+    Retried,
     /// An operator goes on without this operation.
-    Skip,
+    Skipped,
     /// An operator says how an operation ended; the fact that follows says it.
-    Resolve,
+    Resolved,
     /// An operator turned the saga back.
-    Cancel,
+    Cancelled,
     /// An operator holds the saga.
-    Pause,
+    Paused,
     /// An operator lets it go on.
-    Unpause,
+    Unpaused,
     /// A list is known: its elements begin. The detail is the array of their inputs.
     Expanded,
     /// A step's condition does not hold: it is left out.
@@ -114,7 +114,7 @@ pub enum Kind {
     /// The saga's deadline has passed.
     Deadline,
     /// The outer saga undoes this one.
-    Undo,
+    UndoAsked,
     /// An operator took a lock from it.
     Unlocked,
 }
@@ -130,17 +130,17 @@ impl Kind {
         Self::Resumed,
         Self::Late,
         Self::Unmappable,
-        Self::Retry,
-        Self::Skip,
-        Self::Resolve,
-        Self::Cancel,
-        Self::Pause,
-        Self::Unpause,
+        Self::Retried,
+        Self::Skipped,
+        Self::Resolved,
+        Self::Cancelled,
+        Self::Paused,
+        Self::Unpaused,
         Self::Expanded,
         Self::Omitted,
         Self::Granted,
         Self::Deadline,
-        Self::Undo,
+        Self::UndoAsked,
         Self::Unlocked,
     ];
 
@@ -149,12 +149,12 @@ impl Kind {
     pub const fn is_act(self) -> bool {
         matches!(
             self,
-            Self::Retry
-                | Self::Skip
-                | Self::Resolve
-                | Self::Cancel
-                | Self::Pause
-                | Self::Unpause
+            Self::Retried
+                | Self::Skipped
+                | Self::Resolved
+                | Self::Cancelled
+                | Self::Paused
+                | Self::Unpaused
                 | Self::Unlocked
         )
     }
@@ -172,17 +172,17 @@ impl Kind {
             Self::Resumed => "resumed",
             Self::Late => "late",
             Self::Unmappable => "unmappable",
-            Self::Retry => "retry",
-            Self::Skip => "skip",
-            Self::Resolve => "resolve",
-            Self::Cancel => "cancel",
-            Self::Pause => "pause",
-            Self::Unpause => "resume",
+            Self::Retried => "retry",
+            Self::Skipped => "skip",
+            Self::Resolved => "resolve",
+            Self::Cancelled => "cancel",
+            Self::Paused => "pause",
+            Self::Unpaused => "resume",
             Self::Expanded => "expanded",
             Self::Omitted => "omitted",
             Self::Granted => "granted",
             Self::Deadline => "deadline",
-            Self::Undo => "undo",
+            Self::UndoAsked => "undo",
             Self::Unlocked => "break_lock",
         }
     }

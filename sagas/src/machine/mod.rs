@@ -29,7 +29,7 @@ use crate::{
     wire,
 };
 
-pub use act::{Act, ActEvent};
+pub use act::{OperatorAct, OperatorCommand};
 pub use decide::{Arrival, ChildEnd, Decision, Event, ReplyEvent, Turn, Unexpected, decide, start};
 pub use fact::{Fact, Failure, Kind, Next, Send, Status};
 pub use nested::{ChildOrder, child, child_id, open_children};

@@ -129,7 +129,7 @@ pub(super) fn undo(definition: &Definition, state: &State, reason: &str, now: Ti
     if let Some(why) = draft.no_way_back() {
         return Decision::Refused(why);
     }
-    draft.record(Kind::Undo, None, Some(message_json(None, reason)), None);
+    draft.record(Kind::UndoAsked, None, Some(message_json(None, reason)), None);
     draft.turn_back("undone", reason);
     draft.decided()
 }

@@ -239,7 +239,7 @@ impl State {
             }
             Kind::Granted => self.queued = false,
             Kind::Deadline => self.deadline = None,
-            Kind::Undo => self.paused = false,
+            Kind::UndoAsked => self.paused = false,
             Kind::Unmappable if fact.step.is_none() => self.no_output = true,
             _ => {}
         }
@@ -323,14 +323,14 @@ impl State {
         list.action.settled_by = self.seq;
     }
 
-    /// What an operator did. [`Kind::Resolve`] only says who and why: the outcome is the next fact.
+    /// What an operator did. [`Kind::Resolved`] only says who and why: the outcome is the next fact.
     fn acted_on(&mut self, outline: &Outline, fact: &Fact) {
         self.acted = self.seq.saturating_add(1);
         match (fact.kind, fact.step.zip(fact.op)) {
-            (Kind::Pause, _) => self.paused = true,
-            (Kind::Unpause | Kind::Cancel, _) => self.paused = false,
-            (Kind::Retry, _) => self.retried(outline),
-            (Kind::Skip, Some((at, op))) => {
+            (Kind::Paused, _) => self.paused = true,
+            (Kind::Unpaused | Kind::Cancelled, _) => self.paused = false,
+            (Kind::Retried, _) => self.retried(outline),
+            (Kind::Skipped, Some((at, op))) => {
                 if let Some(step) = self.steps.get_mut(at) {
                     let state = step.op_mut(op);
                     state.phase = Phase::Skipped;

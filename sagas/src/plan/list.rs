@@ -12,7 +12,7 @@ pub const ELEMENTS_MAX: usize = 1000;
 /// A step for each element of a list; see [`Step::each`].
 ///
 /// ```
-/// # use amends::{Compensatable, Compensating, Given, Plan, Step};
+/// # use amends::{Compensatable, BeforePivot, Given, Plan, Step};
 /// # pub struct BookHotel;
 /// # impl Step for BookHotel {
 /// #     const NAME: &'static str = "hotel.book";
@@ -21,7 +21,7 @@ pub const ELEMENTS_MAX: usize = 1000;
 /// #     type Rejection = std::convert::Infallible;
 /// # }
 /// # impl Compensatable for BookHotel {}
-/// fn all_hotels(p: &mut Plan<Compensating>, cities: Given<Vec<String>>) -> Given<Vec<u64>> {
+/// fn all_hotels(p: &mut Plan<BeforePivot>, cities: Given<Vec<String>>) -> Given<Vec<u64>> {
 ///     p.step(BookHotel::each(cities).at_once(4))
 /// }
 /// ```

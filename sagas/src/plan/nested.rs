@@ -5,7 +5,7 @@ use std::{marker::PhantomData, sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Compensating, Decides, Given, Input, OnlyIf, Part, Place, Plan, Saga, StepCode, part::Written,
+    BeforePivot, Decides, Given, Input, OnlyIf, Part, Place, Plan, Saga, StepCode, part::Written,
 };
 use crate::{
     Definition,
@@ -15,9 +15,9 @@ use crate::{
 /// A saga as a step; see [`Saga::nested`].
 ///
 /// ```
-/// # use amends::{Compensating, Given, Plan, Saga};
+/// # use amends::{BeforePivot, Given, Plan, Saga};
 /// # use serde::{Serialize, de::DeserializeOwned};
-/// fn rent<Rental>(p: &mut Plan<Compensating>, days: Given<Rental::Input>) -> Given<Rental::Output>
+/// fn rent<Rental>(p: &mut Plan<BeforePivot>, days: Given<Rental::Input>) -> Given<Rental::Output>
 /// where
 ///     Rental: Saga<Input: Serialize, Output: DeserializeOwned>,
 /// {
@@ -61,7 +61,7 @@ where
     S::Input: Serialize,
     S::Output: DeserializeOwned,
 {
-    fn add(self, plan: &mut Plan<Compensating>, kind: StepKind, place: Place) -> Given<S::Output> {
+    fn add(self, plan: &mut Plan<BeforePivot>, kind: StepKind, place: Place) -> Given<S::Output> {
         let draft = &mut plan.draft;
         let child = Definition::of::<S>();
         let name = self.name.unwrap_or_else(|| S::NAME.to_owned());
@@ -79,14 +79,14 @@ where
     }
 }
 
-impl<S: Saga> Part<Compensating> for Nested<S>
+impl<S: Saga> Part<BeforePivot> for Nested<S>
 where
     S::Input: Serialize,
     S::Output: DeserializeOwned,
 {
     type Value = S::Output;
 
-    fn write(self, plan: &mut Plan<Compensating>, place: Place) -> Given<S::Output> {
+    fn write(self, plan: &mut Plan<BeforePivot>, place: Place) -> Given<S::Output> {
         self.add(plan, StepKind::Compensatable, place)
     }
 }
@@ -98,7 +98,7 @@ where
 {
     type Value = S::Output;
 
-    fn decide(self, plan: &mut Plan<Compensating>, place: Place) -> Given<S::Output> {
+    fn decide(self, plan: &mut Plan<BeforePivot>, place: Place) -> Given<S::Output> {
         self.add(plan, StepKind::Pivot, place)
     }
 }

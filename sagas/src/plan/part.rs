@@ -1,7 +1,7 @@
 //! What may stand in a plan: calls, lists of calls, waits, nested sagas, each perhaps under a
 //! condition.
 
-use super::{Compensating, Given, Plan, Retrying, StandsIn, StepCode};
+use super::{AfterPivot, BeforePivot, Given, Plan, StandsIn, StepCode};
 use crate::{
     outline::{StepKind, Task},
     step::{Call, Step},
@@ -21,7 +21,7 @@ pub trait Decides: Sized {
     /// What it answers.
     type Value: 'static;
     #[doc(hidden)]
-    fn decide(self, plan: &mut Plan<Compensating>, place: Place) -> Given<Self::Value>;
+    fn decide(self, plan: &mut Plan<BeforePivot>, place: Place) -> Given<Self::Value>;
 }
 
 /// Where a part stands.
@@ -37,11 +37,11 @@ pub trait EitherPhase {
     const KIND: StepKind;
 }
 
-impl EitherPhase for Compensating {
+impl EitherPhase for BeforePivot {
     const KIND: StepKind = StepKind::Compensatable;
 }
 
-impl EitherPhase for Retrying {
+impl EitherPhase for AfterPivot {
     const KIND: StepKind = StepKind::Retriable;
 }
 
@@ -56,7 +56,7 @@ impl<Phase, S: StandsIn<Phase>> Part<Phase> for Call<S> {
 impl<S: Step> Decides for Call<S> {
     type Value = S::Output;
 
-    fn decide(self, plan: &mut Plan<Compensating>, place: Place) -> Given<S::Output> {
+    fn decide(self, plan: &mut Plan<BeforePivot>, place: Place) -> Given<S::Output> {
         plan.draft.call(self, StepKind::Pivot, place)
     }
 }

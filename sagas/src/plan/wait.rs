@@ -16,11 +16,11 @@ use crate::{Json, JsonError, outline::Task};
 ///
 /// ```
 /// # use std::time::Duration;
-/// use amends::{Await, Compensating, Given, Plan};
+/// use amends::{Await, BeforePivot, Given, Plan};
 /// # #[derive(serde::Serialize, serde::Deserialize)]
 /// pub struct Settled { pub order_id: String, pub amount: i64 }
 ///
-/// fn wait(p: &mut Plan<Compensating>) -> Given<Settled> {
+/// fn wait(p: &mut Plan<BeforePivot>) -> Given<Settled> {
 ///     let settled = Await::<Settled>::on("payments.settled")
 ///         .matching(|event| event.order_id.clone()) // the saga's business key
 ///         .within(Duration::from_secs(3 * 24 * 3600));
@@ -102,8 +102,8 @@ impl<Phase: EitherPhase, E: DeserializeOwned + 'static> Part<Phase> for Await<E>
 ///
 /// ```
 /// # use std::time::Duration;
-/// use amends::{Delay, Plan, Retrying};
-/// fn cool_off(p: &mut Plan<Retrying>) {
+/// use amends::{Delay, Plan, AfterPivot};
+/// fn cool_off(p: &mut Plan<AfterPivot>) {
 ///     p.step(Delay::of("cooling-off", Duration::from_secs(3600)));
 /// }
 /// ```

@@ -4,9 +4,9 @@ use std::{convert::Infallible, sync::Arc};
 
 use super::*;
 use crate::{
-    Compensatable, Compensating, Definition, Delay, Finished, Given, Json, Op, Plan, Rejection,
+    BeforePivot, Compensatable, Definition, Delay, Finished, Given, Json, Op, Plan, Rejection,
     Retry, Saga, Step, Trigger,
-    machine::{self, Act, ActEvent, Decision, Event, Kind, ReplyEvent, Time, Turn},
+    machine::{self, Decision, Event, Kind, OperatorAct, OperatorCommand, ReplyEvent, Time, Turn},
     wire::Reply,
 };
 
@@ -50,7 +50,7 @@ impl Saga for Trip {
         Trigger::on("trips.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, input: Given<()>) -> Finished<()> {
+    fn plan(mut p: Plan<BeforePivot>, input: Given<()>) -> Finished<()> {
         let few = Retry::exponential(std::time::Duration::from_secs(1), std::time::Duration::MAX);
         p.step(Hold::with(input.clone()));
         p.together((
@@ -76,7 +76,7 @@ impl Saga for Tour {
         Trigger::on("tours.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, input: Given<()>) -> Finished<()> {
+    fn plan(mut p: Plan<BeforePivot>, input: Given<()>) -> Finished<()> {
         p.step(Car::with(input.clone()).only_if(input.map(|()| false)));
         p.step(Hold::with(input.clone()));
         p.together((Room::each(input.map(|()| vec![(); 3])), Seat::with(input.clone())));
@@ -137,9 +137,9 @@ fn replied(outline: &Outline, state: &State, (at, op): (usize, Op), reply: Reply
     })
 }
 
-fn act(act: Act, state: &State) -> Event {
+fn act(act: OperatorCommand, state: &State) -> Event {
     let (by, reason) = ("alice".into(), "why".into());
-    Event::Act(ActEvent { act, by, reason, seen: state.seq })
+    Event::Act(OperatorAct { command: act, by, reason, seen: state.seq })
 }
 
 /// Lets everything that is asked go well; the compensations, as they were sent together.
@@ -165,7 +165,7 @@ fn undone(definition: &Definition, mut turn: Turn, now: Time) -> Vec<Vec<String>
 /// The preview of a state against what the machine does with a cancellation.
 fn compare(definition: &Definition, state: &State, now: Time) {
     let plan = cancel(definition.outline(), state);
-    match machine::decide(definition, state, &act(Act::Cancel, state), now) {
+    match machine::decide(definition, state, &act(OperatorCommand::Cancel, state), now) {
         Decision::Refused(why) => assert_eq!(plan.refused.as_deref(), Some(why.as_str())),
         Decision::Turn(turn) => {
             assert_eq!(plan.refused, None);
@@ -202,7 +202,9 @@ fn walk(definition: &Definition, most: usize) {
             let event = match dice.roll(8) {
                 0 => Event::Wake,
                 1 => act(
-                    [Act::Pause, Act::Resume, Act::Retry][dice.roll(3) as usize].clone(),
+                    [OperatorCommand::Pause, OperatorCommand::Resume, OperatorCommand::Retry]
+                        [dice.roll(3) as usize]
+                        .clone(),
                     &state,
                 ),
                 _ if waiting.is_empty() => Event::Wake,
@@ -213,7 +215,7 @@ fn walk(definition: &Definition, most: usize) {
                 }
             };
             if let Decision::Turn(turn) = machine::decide(definition, &state, &event, now) {
-                assert!(turn.facts.iter().all(|fact| fact.kind != Kind::Cancel));
+                assert!(turn.facts.iter().all(|fact| fact.kind != Kind::Cancelled));
                 state = turn.next;
             }
         }

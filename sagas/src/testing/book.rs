@@ -97,7 +97,7 @@ impl Book {
             _ if given_up && lost => Stand::Closed,
             Kind::Pending if fact.next.due.is_some() => Stand::Accepted,
             Kind::Broke | Kind::TimedOut | Kind::Pending | Kind::Resumed => Stand::Waits,
-            Kind::Resolve => self.effort(op).stand,
+            Kind::Resolved => self.effort(op).stand,
             _ => Stand::Closed,
         };
         self.effort(op).stand = stand;
@@ -113,8 +113,8 @@ impl Book {
             (Kind::Rejected | Kind::Unmappable, Op::Action) => self.refused = true,
             // Waiting has no effect that could be unknown.
             (_, Op::Action) if given_up && lost && !plan.task.has_effect() => self.refused = true,
-            (Kind::Skip, Op::Action) => (self.skipped, self.refused) = (true, false),
-            (Kind::Skip, Op::Compensation) => self.undo_skipped = true,
+            (Kind::Skipped, Op::Action) => (self.skipped, self.refused) = (true, false),
+            (Kind::Skipped, Op::Compensation) => self.undo_skipped = true,
             (Kind::Omitted, _) => self.omitted = true,
             (Kind::Expanded, _) => self.spread = true,
             _ => {}

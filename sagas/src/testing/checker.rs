@@ -85,7 +85,7 @@ impl Checker {
     /// A turn that is committed.
     pub(crate) fn turn(&mut self, facts: &[Fact], state: &State) -> Kept {
         for fact in facts {
-            let over = self.status == Status::Completed && fact.kind != Kind::Undo;
+            let over = self.status == Status::Completed && fact.kind != Kind::UndoAsked;
             hold!(!over, Once, "a completed saga went on: {fact:?}");
             self.saw(fact.kind.as_str());
             self.happened(fact)?;
@@ -116,7 +116,7 @@ impl Checker {
             return self.saga_happened(fact);
         };
         hold!(at < self.books.len(), Fold, "there is no step {at}: {fact:?}");
-        if fact.kind == Kind::Resolve {
+        if fact.kind == Kind::Resolved {
             self.resolving = Some((at, op));
         }
         if let Some(about) = resolved {
@@ -154,7 +154,7 @@ impl Checker {
                     self.saw("deadline too late");
                 }
             }
-            Kind::Undo => {
+            Kind::UndoAsked => {
                 hold!(!self.turned && !self.decided(), Plan, "it cannot be undone: {fact:?}");
                 self.paused = false;
             }
@@ -256,9 +256,9 @@ impl Checker {
         hold!(!self.status.ended(), Operators, "an operator moved what has ended");
         self.acted = fact.seq + 1;
         match fact.kind {
-            Kind::Pause => self.paused = true,
-            Kind::Unpause | Kind::Cancel => self.paused = false,
-            Kind::Retry => {
+            Kind::Paused => self.paused = true,
+            Kind::Unpaused | Kind::Cancelled => self.paused = false,
+            Kind::Retried => {
                 self.no_output = false;
                 let definition = Arc::clone(&self.definition);
                 for book in &mut self.books {

@@ -7,14 +7,14 @@ use super::{
 };
 use crate::{
     Json, Op, StepKind, Task,
-    machine::{Act, ActEvent, Fact, Kind, Status},
+    machine::{Fact, Kind, OperatorAct, OperatorCommand, Status},
     wire::Reply,
 };
 
 impl Checker {
     /// An act was accepted, and recorded as `facts`, or refused with nothing said.
-    pub(crate) fn judges(&mut self, event: &ActEvent, answer: Result<&[Fact], &str>) -> Kept {
-        if self.acted > event.seen && event.act != Act::Unlock {
+    pub(crate) fn judges(&mut self, event: &OperatorAct, answer: Result<&[Fact], &str>) -> Kept {
+        if self.acted > event.seen && event.command != OperatorCommand::Unlock {
             hold!(answer.is_err(), Operators, "another operator acted since: {event:?}");
             self.saw("stale act");
             return Ok(());
@@ -25,14 +25,14 @@ impl Checker {
             self.saw("refused act");
             return Ok(());
         };
-        let kind = match event.act {
-            Act::Retry => Kind::Retry,
-            Act::Skip { .. } => Kind::Skip,
-            Act::Resolve { .. } => Kind::Resolve,
-            Act::Cancel => Kind::Cancel,
-            Act::Pause => Kind::Pause,
-            Act::Resume => Kind::Unpause,
-            Act::Unlock => Kind::Unlocked,
+        let kind = match event.command {
+            OperatorCommand::Retry => Kind::Retried,
+            OperatorCommand::Skip { .. } => Kind::Skipped,
+            OperatorCommand::Resolve { .. } => Kind::Resolved,
+            OperatorCommand::Cancel => Kind::Cancelled,
+            OperatorCommand::Pause => Kind::Paused,
+            OperatorCommand::Resume => Kind::Unpaused,
+            OperatorCommand::Unlock => Kind::Unlocked,
         };
         let [first, others @ ..] = facts else {
             hold!(false, Operators, "nothing is recorded of {event:?}");
@@ -44,7 +44,7 @@ impl Checker {
         hold!(signed, Operators, "it does not say who and why: {said}");
         let twice = others.iter().any(|fact| fact.kind.is_act());
         hold!(!twice, Operators, "one act is recorded once: {facts:?}");
-        if kind == Kind::Cancel {
+        if kind == Kind::Cancelled {
             let told =
                 first.next.error.as_ref().is_some_and(|error| {
                     error.code == "cancelled" && error.message == event.reason
@@ -54,7 +54,7 @@ impl Checker {
         Ok(())
     }
 
-    fn allows(&self, event: &ActEvent) -> bool {
+    fn allows(&self, event: &OperatorAct) -> bool {
         if self.status.ended() {
             return false;
         }
@@ -64,29 +64,31 @@ impl Checker {
             let undo = book.undo.stand == Stand::Waits && compensatable;
             book.action.stand == Stand::Waits || undo
         });
-        match &event.act {
-            Act::Retry => !self.paused && (waits || self.no_output && !self.turned),
-            Act::Cancel => !self.turned && !self.decided(),
-            Act::Pause => !self.paused && self.status != Status::Stuck,
-            Act::Resume => self.paused,
-            Act::Unlock => true,
-            Act::Skip { step } => self.open(step).is_some_and(|(at, op)| {
+        match &event.command {
+            OperatorCommand::Retry => !self.paused && (waits || self.no_output && !self.turned),
+            OperatorCommand::Cancel => !self.turned && !self.decided(),
+            OperatorCommand::Pause => !self.paused && self.status != Status::Stuck,
+            OperatorCommand::Resume => self.paused,
+            OperatorCommand::Unlock => true,
+            OperatorCommand::Skip { step } => self.open(step).is_some_and(|(at, op)| {
                 let plan = self.plan(at);
                 let only_time = matches!(plan.task, Task::Delay { .. } | Task::Until);
                 op == Op::Compensation || plan.kind == StepKind::Retriable || only_time
             }),
-            Act::Resolve { step, outcome } => self.open(step).is_some_and(|(at, op)| {
-                let final_word =
-                    op == Op::Compensation || self.plan(at).kind == StepKind::Retriable;
-                let book = &self.books[at];
-                let effort = if op == Op::Action { &book.action } else { &book.undo };
-                let fits = match outcome {
-                    Reply::Ok(_) => true,
-                    Reply::Rejected { .. } => !final_word,
-                    _ => false,
-                };
-                fits && effort.since < event.seen
-            }),
+            OperatorCommand::Resolve { step, outcome } => {
+                self.open(step).is_some_and(|(at, op)| {
+                    let final_word =
+                        op == Op::Compensation || self.plan(at).kind == StepKind::Retriable;
+                    let book = &self.books[at];
+                    let effort = if op == Op::Action { &book.action } else { &book.undo };
+                    let fits = match outcome {
+                        Reply::Ok(_) => true,
+                        Reply::Rejected { .. } => !final_word,
+                        _ => false,
+                    };
+                    fits && effort.since < event.seen
+                })
+            }
         }
     }
 

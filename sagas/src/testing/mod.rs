@@ -3,7 +3,7 @@
 //!
 //! ```
 //! # use std::convert::Infallible;
-//! # use amends::{Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
+//! # use amends::{Compensatable, BeforePivot, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
 //! # pub struct Full;
 //! # impl Rejection for Full { fn code(&self) -> &str { "full" } }
 //! # pub struct BookHotel;
@@ -28,7 +28,7 @@
 //! #     type Input = u32;
 //! #     type Output = u32;
 //! #     fn trigger() -> Trigger<u32> { Trigger::on("trips.wanted") }
-//! #     fn plan(mut p: Plan<Compensating>, nights: Given<u32>) -> Finished<u32> {
+//! #     fn plan(mut p: Plan<BeforePivot>, nights: Given<u32>) -> Finished<u32> {
 //! #         let room = p.step(BookHotel::with(nights));
 //! #         let (p, _) = p.pivot(SendTickets::with(room.clone()));
 //! #         p.finish(room)

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     AttemptId, Compensatable, Definition, Json, Op, Rejection, SagaId, Step, StepKind, StepOutline,
-    machine::Act,
+    machine::OperatorCommand,
     wire::{Reply, Undo},
 };
 
@@ -188,10 +188,10 @@ impl<W: Clone> Services for Model<'_, W> {
 
     fn meddle(&mut self, tape: &mut Tape, _look: &Look<'_>) -> Option<Meddling> {
         Some(Meddling::Act(match tape.pick(6) {
-            0 | 1 => Act::Retry,
-            2 => Act::Cancel,
-            3 => Act::Pause,
-            _ => Act::Resume,
+            0 | 1 => OperatorCommand::Retry,
+            2 => OperatorCommand::Cancel,
+            3 => OperatorCommand::Pause,
+            _ => OperatorCommand::Resume,
         }))
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepKind,
-    machine::{Act, ActEvent, Decision, Event, Phase, State, Status},
+    machine::{Decision, Event, OperatorAct, OperatorCommand, Phase, State, Status},
     preview,
     wire::Reply,
 };
@@ -27,7 +27,9 @@ pub(super) fn as_previewed(
     event: &Event,
     decision: &Decision,
 ) -> Kept {
-    let Event::Act(ActEvent { act: Act::Cancel, seen, .. }) = event else { return Ok(()) };
+    let Event::Act(OperatorAct { command: OperatorCommand::Cancel, seen, .. }) = event else {
+        return Ok(());
+    };
     if state.acted > *seen {
         return Ok(());
     }
@@ -64,7 +66,7 @@ impl Sim<'_> {
             Meddling::Act(act) => act,
             Meddling::Resolve { step, op, yes } => {
                 let attempt = AttemptId { saga: id, step: step.as_str().into(), op, attempt: 1 };
-                Act::Resolve { step, outcome: self.by_hand(&attempt, yes) }
+                OperatorCommand::Resolve { step, outcome: self.by_hand(&attempt, yes) }
             }
         };
         let ago = if self.tape.pick(6) == 5 { self.tape.pick(9) } else { 0 };
@@ -73,16 +75,16 @@ impl Sim<'_> {
         self.send(id, Message::Act(event));
     }
 
-    fn signed(&mut self, act: Act, seen: u32) -> ActEvent {
+    fn signed(&mut self, act: OperatorCommand, seen: u32) -> OperatorAct {
         let by = ["alice", "bob"][self.tape.pick(2)].to_owned();
-        ActEvent { act, by, reason: format!("looked at {seen} facts"), seen }
+        OperatorAct { command: act, by, reason: format!("looked at {seen} facts"), seen }
     }
 
     /// An operator cancels, now.
     pub(super) fn cancels(&mut self, id: SagaId) {
         let Some(saga) = self.sagas.get(&id) else { return };
         let seen = saga.store.seq();
-        let event = self.signed(Act::Cancel, seen);
+        let event = self.signed(OperatorCommand::Cancel, seen);
         self.note(|| "       FAULT an operator cancels".to_owned());
         self.post_now(id, Message::Act(event));
     }
@@ -132,7 +134,7 @@ impl Sim<'_> {
         saga.closed += 1;
         hold!(saga.closed <= CLOSED_MAX, Ends, "nobody can end {id}");
         let (paused, seq) = (saga.store.state().paused, saga.store.seq());
-        let act = if paused { Act::Resume } else { self.repair(id) };
+        let act = if paused { OperatorCommand::Resume } else { self.repair(id) };
         let event = Event::Act(self.signed(act, seq));
         self.note(|| format!("act     {event:?}"));
         self.handle(id, &event)?;
@@ -141,8 +143,8 @@ impl Sim<'_> {
 
     /// All services work again, and have forgotten what they accepted or refused although it must
     /// be done. What to do with the saga.
-    fn repair(&mut self, id: SagaId) -> Act {
-        let Some(saga) = self.sagas.get_mut(&id) else { return Act::Retry };
+    fn repair(&mut self, id: SagaId) -> OperatorCommand {
+        let Some(saga) = self.sagas.get_mut(&id) else { return OperatorCommand::Retry };
         let (outline, state) = (saga.definition.outline(), saga.store.state());
         let mut last_resort = None;
         self.plot.repair();
@@ -163,7 +165,7 @@ impl Sim<'_> {
             // A pivot that was done after its no: nothing can undo it.
             let late = step.compensation.phase == Phase::GivenUp;
             if late && plan.kind != StepKind::Compensatable {
-                last_resort = Some(Act::Skip { step: name });
+                last_resort = Some(OperatorCommand::Skip { step: name });
             }
         }
         let repaired = self.services.repair(&Look { definition: &saga.definition, state });
@@ -171,6 +173,6 @@ impl Sim<'_> {
             saga.store.deploy(Arc::clone(&definition));
             saga.definition = definition;
         }
-        last_resort.unwrap_or(Act::Retry)
+        last_resort.unwrap_or(OperatorCommand::Retry)
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::{plot::Fate, sim::Sim};
 use crate::{
     AttemptId, Op, SagaId,
-    machine::{ActEvent, Arrival, Command, Phase, ReplyEvent, Time},
+    machine::{Arrival, Command, OperatorAct, Phase, ReplyEvent, Time},
 };
 
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub(super) enum Message {
     Trigger,
     Command(Command),
     Reply(AttemptId, ReplyEvent),
-    Act(ActEvent),
+    Act(OperatorAct),
     /// A service does what it has accepted.
     Finish(AttemptId, String),
     /// Somebody publishes an event that steps wait for.
@@ -120,7 +120,7 @@ impl fmt::Display for Told<'_> {
             Message::Trigger => write!(f, "trigger"),
             Message::Command(command) => write!(f, "command {}", short(&command.id)),
             Message::Reply(id, event) => write!(f, "reply   {}  {:?}", short(id), event.reply),
-            Message::Act(event) => write!(f, "act     {:?} by {}", event.act, event.by),
+            Message::Act(event) => write!(f, "act     {:?} by {}", event.command, event.by),
             Message::Finish(id, _) => write!(f, "finish  {}", short(id)),
             Message::Published(n) => write!(f, "event   {n} is published"),
             Message::Arrived(arrival) => {

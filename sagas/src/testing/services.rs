@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::tape::Tape;
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepOutline,
-    machine::{Act, State},
+    machine::{OperatorCommand, State},
     wire::Reply,
 };
 
@@ -75,7 +75,7 @@ pub(crate) struct Look<'a> {
 /// What an operator does at random.
 #[cfg_attr(not(test), allow(dead_code, reason = "operators of users' models settle nothing"))]
 pub(crate) enum Meddling {
-    Act(Act),
+    Act(OperatorCommand),
     /// Settles a step by hand, if need be, and says so: done, or seen to it that it never is.
     Resolve {
         step: String,

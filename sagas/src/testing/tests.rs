@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FaultMatrix;
 use crate::{
-    Await, Compensatable, Compensating, Delay, Finished, Given, Plan, Rejection, Retry, Saga, Step,
+    Await, BeforePivot, Compensatable, Delay, Finished, Given, Plan, Rejection, Retry, Saga, Step,
     Trigger, Values, machine::Status,
 };
 
@@ -63,7 +63,7 @@ impl Saga for Rental {
         Trigger::on("rentals.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, days: Given<i64>) -> Finished<i64> {
+    fn plan(mut p: Plan<BeforePivot>, days: Given<i64>) -> Finished<i64> {
         let car = p.step(RentCar::with(days));
         p.step(ParkCar::with(car.clone()));
         p.finish(car)
@@ -87,7 +87,7 @@ impl Saga for Trip {
         Some(Duration::from_secs(3_600))
     }
 
-    fn plan(mut p: Plan<Compensating>, trip: Given<Wanted>) -> Finished<i64> {
+    fn plan(mut p: Plan<BeforePivot>, trip: Given<Wanted>) -> Finished<i64> {
         let few = Retry::exponential(Duration::from_millis(100), Duration::from_secs(1)).limit(2);
         let hotels = trip.map(|trip| trip.hotels);
         let insured = trip.map(|trip| trip.insured);

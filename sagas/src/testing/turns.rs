@@ -15,7 +15,8 @@ use super::{
 use crate::{
     AttemptId, Definition, Json, Op, SagaId,
     machine::{
-        Act, Decision, Event, Phase, ReplyEvent, Send, State, Turn, child, command, decide, start,
+        Decision, Event, OperatorCommand, Phase, ReplyEvent, Send, State, Turn, child, command,
+        decide, start,
     },
     planted::{Bug, planted},
     wire::Reply,
@@ -131,9 +132,15 @@ impl Sim<'_> {
         let Some(saga) = self.sagas.get(&id) else { return Ok(()) };
         match event {
             Event::Act(act) => {
-                for next in [act.act.clone(), Act::Retry, Act::Cancel, Act::Pause, Act::Resume] {
+                for next in [
+                    act.command.clone(),
+                    OperatorCommand::Retry,
+                    OperatorCommand::Cancel,
+                    OperatorCommand::Pause,
+                    OperatorCommand::Resume,
+                ] {
                     let mut second = act.clone();
-                    (second.act, second.by) = (next, "second".into());
+                    (second.command, second.by) = (next, "second".into());
                     let again = decide(&saga.definition, &turn.next, &Event::Act(second), self.now);
                     let refused = matches!(again, Decision::Refused(_));
                     hold!(refused, Operators, "two acts on {event:?}: {again:?}");

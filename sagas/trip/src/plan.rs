@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amends::{Await, Compensating, Delay, Finished, Given, Plan, Saga, Step, Trigger, Values};
+use amends::{Await, BeforePivot, Delay, Finished, Given, Plan, Saga, Step, Trigger, Values};
 
 use crate::{contract::*, rental::*};
 
@@ -36,7 +36,7 @@ impl Saga for BookTrip {
         Some(DEADLINE)
     }
 
-    fn plan(mut p: Plan<Compensating>, trip: Given<TripWanted>) -> Finished<Itinerary> {
+    fn plan(mut p: Plan<BeforePivot>, trip: Given<TripWanted>) -> Finished<Itinerary> {
         let rooms = p.step(BookHotel::each(trip.map(Booking::all)).at_once(2));
         let (car, policy) = p.together((
             RentCar::nested(trip.map(RentalWanted::of))

@@ -2,7 +2,7 @@
 //! whoever contains it can turn it back.
 
 use amends::{
-    Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger, Values,
+    BeforePivot, Compensatable, Finished, Given, Plan, Rejection, Saga, Step, Trigger, Values,
 };
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +137,7 @@ impl Saga for RentCar {
         Trigger::on("rentals.wanted").key(|rental| rental.rental_id.clone())
     }
 
-    fn plan(mut p: Plan<Compensating>, rental: Given<RentalWanted>) -> Finished<Rented> {
+    fn plan(mut p: Plan<BeforePivot>, rental: Given<RentalWanted>) -> Finished<Rented> {
         let car = p.step(ReserveCar::with(rental.map(Hire::of)));
         let policy = p.step(InsureDriver::with(rental.map(Driver::of)));
         p.finish((car, policy).map(Rented::of))

@@ -1,6 +1,6 @@
 //! After the pivot no step may say no.
 
-use amends::{Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
+use amends::{Compensatable, BeforePivot, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
 
 struct Full;
 
@@ -43,7 +43,7 @@ impl Saga for BookTrip {
         Trigger::on("trips.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, nights: Given<u8>) -> Finished<u8> {
+    fn plan(mut p: Plan<BeforePivot>, nights: Given<u8>) -> Finished<u8> {
         let (mut p, charged) = p.pivot(ChargeCard::with(nights));
         let booked = p.step(BookHotel::with(charged));
         p.finish(booked)

@@ -1,6 +1,6 @@
 //! There is one point of no return.
 
-use amends::{Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
+use amends::{Compensatable, BeforePivot, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
 
 struct Full;
 
@@ -43,7 +43,7 @@ impl Saga for BookTrip {
         Trigger::on("trips.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, nights: Given<u8>) -> Finished<u8> {
+    fn plan(mut p: Plan<BeforePivot>, nights: Given<u8>) -> Finished<u8> {
         let (p, charged) = p.pivot(ChargeCard::with(nights));
         let (p, again) = p.pivot(ChargeCard::with(charged));
         p.finish(again)

@@ -1,6 +1,6 @@
 //! A step before the pivot must have a compensation.
 
-use amends::{Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
+use amends::{Compensatable, BeforePivot, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
 
 struct Full;
 
@@ -43,7 +43,7 @@ impl Saga for BookTrip {
         Trigger::on("trips.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, nights: Given<u8>) -> Finished<u8> {
+    fn plan(mut p: Plan<BeforePivot>, nights: Given<u8>) -> Finished<u8> {
         let charged = p.step(ChargeCard::with(nights));
         p.finish(charged)
     }

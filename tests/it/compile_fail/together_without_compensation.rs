@@ -1,6 +1,6 @@
 //! So must each of several in parallel.
 
-use amends::{Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
+use amends::{Compensatable, BeforePivot, Finished, Given, Plan, Rejection, Saga, Step, Trigger};
 
 struct Full;
 
@@ -43,7 +43,7 @@ impl Saga for BookTrip {
         Trigger::on("trips.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, nights: Given<u8>) -> Finished<u8> {
+    fn plan(mut p: Plan<BeforePivot>, nights: Given<u8>) -> Finished<u8> {
         let (booked, _charged) =
             p.together((BookHotel::with(nights.clone()), ChargeCard::with(nights)));
         p.finish(booked)

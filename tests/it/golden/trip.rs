@@ -1,6 +1,6 @@
 //! The trip saga: its plan, and what waits, lists and nested sagas look like in a transcript.
 
-use amends::machine::{Act, Status};
+use amends::machine::{OperatorCommand, Status};
 use trip::{BookTrip, RentCar};
 
 use super::{plan, transcript};
@@ -131,7 +131,8 @@ fn a_declined_card_undoes_what_was_nested_and_listed() {
 
 #[test]
 fn second_thoughts_while_cooling_off() {
-    let script =
-        insured().arrives(VISA, "t-1", GRANTED).operator(Act::Cancel, "the traveller called");
+    let script = insured()
+        .arrives(VISA, "t-1", GRANTED)
+        .operator(OperatorCommand::Cancel, "the traveller called");
     transcript("trip_cancelled", &undone(script));
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use amends::{Compensatable, Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger};
+use amends::{BeforePivot, Compensatable, Definition, Finished, Given, Plan, Saga, Step, Trigger};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -101,7 +101,7 @@ impl Saga for Stocktaking {
             .lock(|doubt| format!("shelf/{}", doubt.shelf))
     }
 
-    fn plan(mut p: Plan<Compensating>, doubt: Given<Doubt>) -> Finished<u32> {
+    fn plan(mut p: Plan<BeforePivot>, doubt: Given<Doubt>) -> Finished<u32> {
         let count = p.step(CountShelf::with(doubt));
         p.finish(count)
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use amends::{
-    Compensating, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger, wire,
+    BeforePivot, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger, wire,
 };
 use amends_workers::{Act, Attempt, Halt, Relay, Service, emit, reject};
 use async_nats::{HeaderMap, jetstream::stream};
@@ -290,7 +290,7 @@ impl Saga for Checkout {
         Trigger::on("baskets.full").key(|basket| basket["order_id"].to_string())
     }
 
-    fn plan(p: Plan<Compensating>, basket: Given<Value>) -> Finished<()> {
+    fn plan(p: Plan<BeforePivot>, basket: Given<Value>) -> Finished<()> {
         let (p, closed) = p.pivot(Close::with(basket));
         p.finish(closed)
     }

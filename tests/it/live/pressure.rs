@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amends::{Compensating, Definition, Finished, Given, Plan, Retry, Saga, Step, Trigger, wire};
+use amends::{BeforePivot, Definition, Finished, Given, Plan, Retry, Saga, Step, Trigger, wire};
 use amends_workers::{Act, Attempt, Builder, Halt, Health, Service};
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
@@ -39,7 +39,7 @@ impl Saga for PayOrder {
         Trigger::on("orders.placed")
     }
 
-    fn plan(p: Plan<Compensating>, order: Given<Self::Input>) -> Finished<()> {
+    fn plan(p: Plan<BeforePivot>, order: Given<Self::Input>) -> Finished<()> {
         let soon = Retry::exponential(Duration::from_millis(20), Duration::from_millis(100));
         let (p, paid) = p.pivot(Pay::with(order).retry(soon.limit(1000)));
         p.finish(paid)

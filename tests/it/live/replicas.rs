@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use amends::{Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger};
+use amends::{BeforePivot, Definition, Finished, Given, Plan, Saga, Step, Trigger};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -29,7 +29,7 @@ impl Saga for Sale {
         Trigger::on("sales.made")
     }
 
-    fn plan(p: Plan<Compensating>, sale: Given<Value>) -> Finished<Value> {
+    fn plan(p: Plan<BeforePivot>, sale: Given<Value>) -> Finished<Value> {
         let (p, paid) = p.pivot(Pay::with(sale));
         p.finish(paid)
     }

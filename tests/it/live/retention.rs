@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use amends::{Await, Compensating, Definition, Finished, Given, Plan, Retry, Saga, Step, Trigger};
+use amends::{Await, BeforePivot, Definition, Finished, Given, Plan, Retry, Saga, Step, Trigger};
 use amends_orchestrator::Config;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Saga for Job {
         Trigger::<Wanted>::on("jobs.wanted").key(|job| job.id.clone())
     }
 
-    fn plan(mut p: Plan<Compensating>, job: Given<Wanted>) -> Finished<()> {
+    fn plan(mut p: Plan<BeforePivot>, job: Given<Wanted>) -> Finished<()> {
         p.step(
             Await::<Told>::on("jobs.told")
                 .matching(|told| told.id.clone())
@@ -76,7 +76,7 @@ impl Saga for Nameless {
         Trigger::on("nameless.wanted")
     }
 
-    fn plan(p: Plan<Compensating>, job: Given<Wanted>) -> Finished<()> {
+    fn plan(p: Plan<BeforePivot>, job: Given<Wanted>) -> Finished<()> {
         let (p, done) = p.pivot(Work::with(job));
         p.finish(done)
     }

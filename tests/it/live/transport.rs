@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use amends::{Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger, wire};
+use amends::{BeforePivot, Definition, Finished, Given, Plan, Saga, Step, Trigger, wire};
 use async_nats::HeaderMap;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -143,7 +143,7 @@ impl Saga for AuditOrder {
         Trigger::on("orders.placed")
     }
 
-    fn plan(p: Plan<Compensating>, order: Given<Self::Input>) -> Finished<()> {
+    fn plan(p: Plan<BeforePivot>, order: Given<Self::Input>) -> Finished<()> {
         let (p, noted) = p.pivot(Note::with(order));
         p.finish(noted)
     }

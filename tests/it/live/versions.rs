@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use amends::{Compensating, Definition, Finished, Given, Plan, Saga, Step, Trigger};
+use amends::{BeforePivot, Definition, Finished, Given, Plan, Saga, Step, Trigger};
 use serde_json::{Value, json};
 
 use crate::support::{Stage, eventually};
@@ -37,7 +37,7 @@ impl<const VERSION: u32> Saga for Job<VERSION> {
         Trigger::on("jobs.wanted").key(|job| job["id"].to_string())
     }
 
-    fn plan(mut p: Plan<Compensating>, job: Given<Value>) -> Finished<u64> {
+    fn plan(mut p: Plan<BeforePivot>, job: Given<Value>) -> Finished<u64> {
         let mut done = p.step(Work::with(job.clone()));
         if VERSION > 1 {
             done = p.step(Work::with(job).named("shop.more"));

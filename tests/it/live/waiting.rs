@@ -8,7 +8,7 @@ use std::{
 };
 
 use amends::{
-    Await, Compensatable, Compensating, Definition, Delay, Finished, Given, Plan, Rejection, Saga,
+    Await, BeforePivot, Compensatable, Definition, Delay, Finished, Given, Plan, Rejection, Saga,
     Step, Trigger, Values as _,
 };
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ impl Saga for Inner {
         Trigger::on("inner.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, room: Given<String>) -> Finished<u64> {
+    fn plan(mut p: Plan<BeforePivot>, room: Given<String>) -> Finished<u64> {
         let booked = p.step(Book::with(room).named("hotel.inner"));
         p.finish(booked)
     }
@@ -103,7 +103,7 @@ impl Saga for Outer {
             .lock(|w| format!("owner/{}", w.owner))
     }
 
-    fn plan(mut p: Plan<Compensating>, wanted: Given<Wanted>) -> Finished<u64> {
+    fn plan(mut p: Plan<BeforePivot>, wanted: Given<Wanted>) -> Finished<u64> {
         let rooms = p.step(Book::each(wanted.map(|w| w.rooms)).at_once(2));
         let inner = p.step(Inner::nested(wanted.map(|w| w.id)).only_if(wanted.map(|w| w.nested)));
         let paid = p.step(Await::<Paid>::on("outer.paid").matching(|paid| paid.id.clone()));
@@ -133,7 +133,7 @@ impl Saga for Receipt {
         Trigger::on("receipt.wanted").key(|w| w.id.clone())
     }
 
-    fn plan(p: Plan<Compensating>, wanted: Given<Wanted>) -> Finished<u64> {
+    fn plan(p: Plan<BeforePivot>, wanted: Given<Wanted>) -> Finished<u64> {
         let (mut p, _) = p.pivot(Charge::with(wanted.map(|_| 1)));
         let paid = Await::<Paid>::on("outer.paid")
             .matching(|paid| paid.id.clone())
@@ -156,7 +156,7 @@ impl Saga for Idle {
         Trigger::on("idle.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, name: Given<String>) -> Finished<String> {
+    fn plan(mut p: Plan<BeforePivot>, name: Given<String>) -> Finished<String> {
         p.step(Book::with(name.clone()).only_if(name.map(|_| false)));
         p.finish(name)
     }
@@ -175,7 +175,7 @@ impl Saga for Twin {
         Trigger::on("twin.wanted").key(|w| w.id.clone())
     }
 
-    fn plan(mut p: Plan<Compensating>, wanted: Given<Wanted>) -> Finished<u64> {
+    fn plan(mut p: Plan<BeforePivot>, wanted: Given<Wanted>) -> Finished<u64> {
         let (paid, _) = p.together((
             Await::<Paid>::on("outer.paid").matching(|paid| paid.id.clone()),
             Idle::nested(wanted.map(|w| w.id)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amends::{
     Json, Op,
-    machine::{Act, Kind, Status},
+    machine::{Kind, OperatorCommand, Status},
     wire::Reply,
 };
 
@@ -12,24 +12,24 @@ use super::*;
 
 const LOOK_AGAIN: &str = "another operator acted on this saga meanwhile: look at it again";
 
-pub(super) fn skip(step: &str) -> Act {
-    Act::Skip { step: step.into() }
+pub(super) fn skip(step: &str) -> OperatorCommand {
+    OperatorCommand::Skip { step: step.into() }
 }
 
-pub(super) fn ok(step: &str, output: &str) -> Act {
-    Act::Resolve { step: step.into(), outcome: Reply::Ok(Json::trusted(output)) }
+pub(super) fn ok(step: &str, output: &str) -> OperatorCommand {
+    OperatorCommand::Resolve { step: step.into(), outcome: Reply::Ok(Json::trusted(output)) }
 }
 
-fn no(step: &str, code: &str) -> Act {
+fn no(step: &str, code: &str) -> OperatorCommand {
     let (code, message) = (code.into(), "the bank says so".into());
-    Act::Resolve { step: step.into(), outcome: Reply::Rejected { code, message } }
+    OperatorCommand::Resolve { step: step.into(), outcome: Reply::Rejected { code, message } }
 }
 
 #[test]
 fn a_cancelled_order_is_undone_once_its_steps_are_settled() {
     let script = reserving()
         .ok(BOOK, BOOKED)
-        .operator(Act::Cancel, "the customer called")
+        .operator(OperatorCommand::Cancel, "the customer called")
         .is(Status::Compensating)
         .ok(RESERVE, RESERVED)
         .asks_undo(RESERVE, RESERVED)
@@ -37,11 +37,11 @@ fn a_cancelled_order_is_undone_once_its_steps_are_settled() {
         .undone(BOOK)
         .undone(RESERVE)
         .asks_undo(AUTHORIZE, AUTHORIZED)
-        .refuses(Act::Cancel, "the saga has turned back already")
+        .refuses(OperatorCommand::Cancel, "the saga has turned back already")
         .undone(AUTHORIZE)
         .is(Status::Compensated)
-        .refuses(Act::Cancel, "the saga has ended: compensated");
-    let act = script.records().iter().find(|r| r.kind == Kind::Cancel).unwrap();
+        .refuses(OperatorCommand::Cancel, "the saga has ended: compensated");
+    let act = script.records().iter().find(|r| r.kind == Kind::Cancelled).unwrap();
     let said = act.detail.as_ref().unwrap().as_str();
     assert_eq!(said, r#"{"by":"alice","reason":"the customer called"}"#);
     let error = act.next.error.clone().unwrap();
@@ -53,7 +53,7 @@ fn a_cancelled_step_between_attempts_is_undone_at_once() {
     order()
         .asks(AUTHORIZE)
         .breaks(AUTHORIZE, "connection reset")
-        .operator(Act::Cancel, "")
+        .operator(OperatorCommand::Cancel, "")
         .asks_undo(AUTHORIZE, UNKNOWN)
         .undone(AUTHORIZE)
         .is(Status::Compensated);
@@ -64,30 +64,30 @@ fn the_pivot_cannot_be_cancelled() {
     let decided =
         "the pivot `payment.capture` is being decided: wait for its outcome, or resolve it";
     capturing()
-        .refuses(Act::Cancel, decided)
+        .refuses(OperatorCommand::Cancel, decided)
         .accepts(CAPTURE)
-        .refuses(Act::Cancel, decided)
+        .refuses(OperatorCommand::Cancel, decided)
         .ok(CAPTURE, CAPTURED)
         .asks(NOTIFY)
-        .refuses(Act::Cancel, "`payment.capture` is done: there is no way back")
+        .refuses(OperatorCommand::Cancel, "`payment.capture` is done: there is no way back")
         .ok(NOTIFY, "{}")
-        .refuses(Act::Cancel, "the saga has ended: completed");
+        .refuses(OperatorCommand::Cancel, "the saga has ended: completed");
 }
 
 #[test]
 fn a_paused_order_sends_nothing_until_it_is_resumed() {
     reserving()
         .breaks(BOOK, "connection reset")
-        .operator(Act::Pause, "stocktaking")
+        .operator(OperatorCommand::Pause, "stocktaking")
         .is(Status::Paused)
         .ok(RESERVE, RESERVED)
         .after(Duration::from_secs(3600))
         .sleeps()
-        .refuses(Act::Pause, "the saga is paused already")
-        .refuses(Act::Retry, "the saga is paused: resume it first")
+        .refuses(OperatorCommand::Pause, "the saga is paused already")
+        .refuses(OperatorCommand::Retry, "the saga is paused: resume it first")
         .is(Status::Paused)
-        .operator(Act::Resume, "stocktaking is over")
-        .refuses(Act::Resume, "the saga is not paused")
+        .operator(OperatorCommand::Resume, "stocktaking is over")
+        .refuses(OperatorCommand::Resume, "the saga is not paused")
         .is(Status::Running)
         .waits()
         .asks(BOOK)
@@ -101,7 +101,7 @@ fn a_paused_order_sends_nothing_until_it_is_resumed() {
 
 #[test]
 fn a_redelivery_in_a_pause_publishes_nothing_again() {
-    let script = order().asks(AUTHORIZE).operator(Act::Pause, "");
+    let script = order().asks(AUTHORIZE).operator(OperatorCommand::Pause, "");
     let decision = script.decide(&amends::machine::Event::StartedAgain);
     assert_eq!(decision, amends::machine::Decision::Known(Vec::new()));
 }
@@ -109,15 +109,15 @@ fn a_redelivery_in_a_pause_publishes_nothing_again() {
 #[test]
 fn what_was_answered_in_a_pause_is_gone_on_with_after_it() {
     capturing()
-        .operator(Act::Pause, "")
+        .operator(OperatorCommand::Pause, "")
         .ok(CAPTURE, CAPTURED)
         .is(Status::Paused)
-        .operator(Act::Resume, "")
+        .operator(OperatorCommand::Resume, "")
         .asks(NOTIFY)
-        .operator(Act::Pause, "")
+        .operator(OperatorCommand::Pause, "")
         .ok(NOTIFY, "{}")
         .is(Status::Paused)
-        .operator(Act::Resume, "")
+        .operator(OperatorCommand::Resume, "")
         .is(Status::Completed);
 }
 
@@ -125,22 +125,22 @@ fn what_was_answered_in_a_pause_is_gone_on_with_after_it() {
 #[test]
 fn a_paused_order_that_is_rejected_turns_back_when_it_is_resumed() {
     let script = reserving()
-        .operator(Act::Pause, "")
+        .operator(OperatorCommand::Pause, "")
         .rejected(RESERVE, "out_of_stock", "")
         .is(Status::Paused)
-        .refuses(Act::Cancel, "the saga has turned back already");
+        .refuses(OperatorCommand::Cancel, "the saga has turned back already");
     let error = script.records().last().unwrap().next.error.clone().unwrap();
     assert_eq!((error.step.as_str(), error.code.as_str()), (RESERVE, "out_of_stock"));
     script
         .breaks(BOOK, "connection reset")
         .is(Status::Paused)
-        .operator(Act::Resume, "")
+        .operator(OperatorCommand::Resume, "")
         .asks_undo(BOOK, UNKNOWN)
         .is(Status::Compensating)
-        .operator(Act::Pause, "")
+        .operator(OperatorCommand::Pause, "")
         .undone(BOOK)
         .is(Status::Paused)
-        .operator(Act::Resume, "")
+        .operator(OperatorCommand::Resume, "")
         .asks_undo(AUTHORIZE, AUTHORIZED)
         .undone(AUTHORIZE)
         .is(Status::Compensated);
@@ -150,13 +150,13 @@ fn a_paused_order_that_is_rejected_turns_back_when_it_is_resumed() {
 fn cancelling_lifts_a_pause() {
     order()
         .asks(AUTHORIZE)
-        .operator(Act::Pause, "")
+        .operator(OperatorCommand::Pause, "")
         .ok(AUTHORIZE, AUTHORIZED)
         .is(Status::Paused)
-        .operator(Act::Cancel, "")
+        .operator(OperatorCommand::Cancel, "")
         .asks_undo(AUTHORIZE, AUTHORIZED)
         .is(Status::Compensating)
-        .refuses(Act::Resume, "the saga is not paused");
+        .refuses(OperatorCommand::Resume, "the saga is not paused");
 }
 
 #[test]
@@ -164,14 +164,14 @@ fn a_stuck_order_cannot_be_paused_but_a_paused_one_may_be_stuck() {
     capturing()
         .ok(CAPTURE, CAPTURED)
         .asks(NOTIFY)
-        .operator(Act::Pause, "")
+        .operator(OperatorCommand::Pause, "")
         .rejected(NOTIFY, "no_such_customer", "")
         .is(Status::Stuck)
-        .refuses(Act::Retry, "the saga is paused: resume it first")
-        .operator(Act::Resume, "")
+        .refuses(OperatorCommand::Retry, "the saga is paused: resume it first")
+        .operator(OperatorCommand::Resume, "")
         .is(Status::Stuck)
-        .refuses(Act::Pause, "the saga is stuck: it waits for an operator as it is")
-        .operator(Act::Retry, "")
+        .refuses(OperatorCommand::Pause, "the saga is stuck: it waits for an operator as it is")
+        .operator(OperatorCommand::Retry, "")
         .asks(NOTIFY)
         .is(Status::Running);
 }
@@ -262,7 +262,7 @@ fn a_step_before_the_pivot_is_resolved_by_hand() {
 
 #[test]
 fn what_is_not_an_outcome_is_no_resolution() {
-    let pending = Act::Resolve { step: NOTIFY.into(), outcome: Reply::Pending };
+    let pending = OperatorCommand::Resolve { step: NOTIFY.into(), outcome: Reply::Pending };
     let never =
         "the action of `notification.send` cannot be rejected: resolve it as ok, or skip it";
     capturing()
@@ -302,14 +302,14 @@ fn of_two_operators_who_saw_the_same_the_second_is_told() {
     let script = order().asks(AUTHORIZE);
     let seen = script.seen();
     script
-        .operator(Act::Pause, "")
-        .refuses_who_saw(seen, Act::Cancel, LOOK_AGAIN)
-        .refuses_who_saw(seen, Act::Resume, LOOK_AGAIN)
-        .operator(Act::Resume, "")
-        .refuses_who_saw(seen + 1, Act::Cancel, LOOK_AGAIN)
+        .operator(OperatorCommand::Pause, "")
+        .refuses_who_saw(seen, OperatorCommand::Cancel, LOOK_AGAIN)
+        .refuses_who_saw(seen, OperatorCommand::Resume, LOOK_AGAIN)
+        .operator(OperatorCommand::Resume, "")
+        .refuses_who_saw(seen + 1, OperatorCommand::Cancel, LOOK_AGAIN)
         // What services answer is no other operator's act.
         .ok(AUTHORIZE, AUTHORIZED)
         .asks(RESERVE)
         .asks(BOOK)
-        .refuses_who_saw(seen + 2, Act::Resume, "the saga is not paused");
+        .refuses_who_saw(seen + 2, OperatorCommand::Resume, "the saga is not paused");
 }

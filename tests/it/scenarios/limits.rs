@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use amends::{
-    Compensatable, Compensating, Finished, Given, Plan, Rejection, Retry, Saga, Step, Trigger,
-    machine::{Act, Kind, Status},
+    BeforePivot, Compensatable, Finished, Given, Plan, Rejection, Retry, Saga, Step, Trigger,
+    machine::{Kind, OperatorCommand, Status},
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ impl Saga for BookTrip {
         Trigger::on("trips.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, trip: Given<Trip>) -> Finished<u8> {
+    fn plan(mut p: Plan<BeforePivot>, trip: Given<Trip>) -> Finished<u8> {
         let hotel = p.step(
             BookHotel::with(trip.map(|trip| trip.nights))
                 .retry(Retry::exponential(Duration::from_secs(1), Duration::from_secs(1)).limit(9))
@@ -132,7 +132,7 @@ fn an_operator_who_has_it_tried_again_gives_it_all_its_time() {
     let script = trip()
         .breaks(HOTEL, "connection reset")
         .after(Duration::from_secs(8))
-        .operator(Act::Retry, "the line is repaired")
+        .operator(OperatorCommand::Retry, "the line is repaired")
         .asks_with(HOTEL, "3")
         .waits()
         .waits()
@@ -142,7 +142,7 @@ fn an_operator_who_has_it_tried_again_gives_it_all_its_time() {
         .asks(HOTEL)
         .waits()
         .asks_undo(HOTEL, "null");
-    let acted = script.records().iter().find(|r| r.kind == Kind::Retry).unwrap().at;
+    let acted = script.records().iter().find(|r| r.kind == Kind::Retried).unwrap().at;
     let given_up = script.records().last().unwrap().at;
     assert_eq!((given_up - acted).num_seconds(), 10);
 }

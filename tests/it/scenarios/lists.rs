@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use amends::{
-    Compensatable, Compensating, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
+    BeforePivot, Compensatable, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
     machine::Status,
 };
 
@@ -53,7 +53,7 @@ impl Saga for Tour {
         Trigger::on("tours.wanted")
     }
 
-    fn plan(mut p: Plan<Compensating>, camps: Given<Self::Input>) -> Finished<()> {
+    fn plan(mut p: Plan<BeforePivot>, camps: Given<Self::Input>) -> Finished<()> {
         let climbed = p.step(Climb::each(camps).at_once(1));
         let (p, reached) = p.pivot(Summit::with(climbed));
         p.finish(reached)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amends::{
     Json, Op,
-    machine::{Act, Kind, Status},
+    machine::{Kind, OperatorCommand, Status},
     wire::Reply,
 };
 
@@ -15,7 +15,8 @@ use super::{
 
 #[test]
 fn a_stuck_compensation_is_tried_thirty_times_more() {
-    let mut script = closed_parcel_service().operator(Act::Retry, "the parcel service is open");
+    let mut script =
+        closed_parcel_service().operator(OperatorCommand::Retry, "the parcel service is open");
     for attempt in 31..=60 {
         script = script
             .asks_undo(BOOK, BOOKED)
@@ -25,7 +26,8 @@ fn a_stuck_compensation_is_tried_thirty_times_more() {
             script = script.waits();
         }
     }
-    let script = script.is(Status::Stuck).operator(Act::Retry, "").asks_undo(BOOK, BOOKED);
+    let script =
+        script.is(Status::Stuck).operator(OperatorCommand::Retry, "").asks_undo(BOOK, BOOKED);
     let last = script.records().last().unwrap();
     assert_eq!(last.next.sends[0].attempt, 61);
     script.undone(BOOK).asks_undo(AUTHORIZE, AUTHORIZED).undone(AUTHORIZE).is(Status::Compensated);
@@ -34,7 +36,7 @@ fn a_stuck_compensation_is_tried_thirty_times_more() {
 #[test]
 fn delays_begin_anew_too() {
     let script = closed_parcel_service()
-        .operator(Act::Retry, "")
+        .operator(OperatorCommand::Retry, "")
         .asks_undo(BOOK, BOOKED)
         .undo_breaks(BOOK, "closed again");
     let broke = script.records().last().unwrap();
@@ -52,7 +54,7 @@ fn a_pivot_that_was_given_up_is_retried() {
         .waits()
         .is(Status::Stuck)
         .refuses(skip(CAPTURE), "`payment.capture` decides how the saga goes on: resolve it")
-        .operator(Act::Retry, "the card provider is back")
+        .operator(OperatorCommand::Retry, "the card provider is back")
         .asks_with(CAPTURE, r#"{"authorization":"auth-1","customer":"c-1","amount":900}"#)
         .is(Status::Running)
         .ok(CAPTURE, CAPTURED)
@@ -64,12 +66,12 @@ fn what_waits_for_its_delay_is_sent_now() {
     let script = order()
         .asks(AUTHORIZE)
         .breaks(AUTHORIZE, "connection reset")
-        .operator(Act::Retry, "the line is repaired")
+        .operator(OperatorCommand::Retry, "the line is repaired")
         .asks(AUTHORIZE)
         .nothing_else()
-        .refuses(Act::Retry, "nothing was given up and nothing waits to be repeated");
+        .refuses(OperatorCommand::Retry, "nothing was given up and nothing waits to be repeated");
     let sent = script.records().last().unwrap();
-    assert_eq!((sent.kind, sent.next.sends[0].attempt), (Kind::Retry, 2));
+    assert_eq!((sent.kind, sent.next.sends[0].attempt), (Kind::Retried, 2));
     script.ok(AUTHORIZE, AUTHORIZED).asks(RESERVE).asks(BOOK);
 }
 
@@ -82,7 +84,7 @@ fn an_old_no_does_not_end_the_new_patience() {
         .asks(NOTIFY)
         .replies(NOTIFY, Op::Action, 1, refusal())
         .is(Status::Stuck)
-        .operator(Act::Retry, "the customer is entered")
+        .operator(OperatorCommand::Retry, "the customer is entered")
         .asks(NOTIFY)
         .ignores(NOTIFY, Op::Action, 1, refusal())
         .is(Status::Running)
@@ -94,7 +96,7 @@ fn an_old_no_does_not_end_the_new_patience() {
         .asks_undo(BOOK, BOOKED)
         .replies(BOOK, Op::Compensation, 1, refusal())
         .is(Status::Stuck)
-        .operator(Act::Retry, "")
+        .operator(OperatorCommand::Retry, "")
         .asks_undo(BOOK, BOOKED)
         .ignores(BOOK, Op::Compensation, 1, refusal())
         .is(Status::Compensating);
@@ -122,7 +124,10 @@ fn a_late_pivot_cannot_be_repeated_but_answered_for() {
             .undone(BOOK)
             .undone(RESERVE)
             .is(Status::Stuck)
-            .refuses(Act::Retry, "what was given up cannot be repeated: resolve it, or skip it")
+            .refuses(
+                OperatorCommand::Retry,
+                "what was given up cannot be repeated: resolve it, or skip it",
+            )
             .operator(act, "refunded by hand")
             .asks_undo(AUTHORIZE, AUTHORIZED)
             .undone(AUTHORIZE)
@@ -138,10 +143,10 @@ fn an_ended_order_is_left_alone() {
         .asks(NOTIFY)
         .ok(NOTIFY, "{}")
         .after(Duration::from_secs(1))
-        .refuses(Act::Retry, ended)
+        .refuses(OperatorCommand::Retry, ended)
         .refuses(skip(NOTIFY), ended)
         .refuses(ok(NOTIFY, "{}"), ended)
-        .refuses(Act::Pause, ended)
-        .refuses(Act::Resume, ended)
+        .refuses(OperatorCommand::Pause, ended)
+        .refuses(OperatorCommand::Resume, ended)
         .sleeps();
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::plans::{Drawn, UNREADABLE};
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepKind, Task,
-    machine::{Act, Phase, State},
+    machine::{OperatorCommand, Phase, State},
     testing::{Dice, Look, Meddling, Outcome, Services, Tape, Work},
     wire::Reply,
 };
@@ -185,13 +185,13 @@ impl Services for Crowd {
         let name = state.name(outline, at);
         let step = if tape.pick(12) == 11 { "nobody".to_owned() } else { name.clone() };
         let act = match tape.pick(14) {
-            0..=2 => Act::Retry,
-            3..=5 => Act::Skip { step },
+            0..=2 => OperatorCommand::Retry,
+            3..=5 => OperatorCommand::Skip { step },
             6..=8 if step == name => return Some(outcome(tape, look, at)),
-            6..=8 => Act::Resolve { step, outcome: Reply::Ok(Json::null()) },
-            9 => Act::Cancel,
-            10..=11 => Act::Pause,
-            _ => Act::Resume,
+            6..=8 => OperatorCommand::Resolve { step, outcome: Reply::Ok(Json::null()) },
+            9 => OperatorCommand::Cancel,
+            10..=11 => OperatorCommand::Pause,
+            _ => OperatorCommand::Resume,
         };
         Some(Meddling::Act(act))
     }
@@ -220,10 +220,10 @@ fn outcome(tape: &mut Tape, look: &Look<'_>, at: usize) -> Meddling {
     let (step, plan) = (state.name(outline, at), &outline.steps[state.steps[at].plan]);
     let yes = tape.pick(3) < 2;
     let retriable = plan.kind == StepKind::Retriable;
-    let said = |outcome| Meddling::Act(Act::Resolve { step: step.clone(), outcome });
+    let said = |outcome| Meddling::Act(OperatorCommand::Resolve { step: step.clone(), outcome });
     match open(state, at) {
         // What became of a saga only that saga knows.
-        _ if matches!(plan.task, Task::Saga { .. }) => Meddling::Act(Act::Retry),
+        _ if matches!(plan.task, Task::Saga { .. }) => Meddling::Act(OperatorCommand::Retry),
         _ if tape.pick(9) == 8 => said(Reply::Pending),
         Some(op) if plan.task.is_call() && (yes || (op == Op::Action && !retriable)) => {
             Meddling::Resolve { step, op, yes }

@@ -3,10 +3,11 @@
 use std::{convert::Infallible, time::Duration};
 
 use crate::{
-    Compensatable, Compensating, Definition, Finished, Given, Json, Op, Plan, Retry, Saga, SagaId,
+    BeforePivot, Compensatable, Definition, Finished, Given, Json, Op, Plan, Retry, Saga, SagaId,
     Step, Trigger,
     machine::{
-        Act, ActEvent, Decision, Event, Phase, ReplyEvent, State, Status, Time, decide, start,
+        Decision, Event, OperatorAct, OperatorCommand, Phase, ReplyEvent, State, Status, Time,
+        decide, start,
     },
     wire::Reply,
 };
@@ -36,7 +37,7 @@ impl Saga for Trip {
         Some(Duration::from_secs(60))
     }
 
-    fn plan(mut p: Plan<Compensating>, rooms: Given<Vec<u8>>) -> Finished<()> {
+    fn plan(mut p: Plan<BeforePivot>, rooms: Given<Vec<u8>>) -> Finished<()> {
         let once = Retry::exponential(Duration::from_secs(1), Duration::from_secs(1));
         p.step(Book::each(rooms.clone()).named("rooms").at_once(1).retry(once));
         p.finish(rooms.map(|_| ()))
@@ -69,8 +70,13 @@ impl Case {
         }
     }
 
-    fn act(&mut self, act: Act) {
-        let event = ActEvent { act, by: "ops".into(), reason: "why".into(), seen: self.state.seq };
+    fn act(&mut self, act: OperatorCommand) {
+        let event = OperatorAct {
+            command: act,
+            by: "ops".into(),
+            reason: "why".into(),
+            seen: self.state.seq,
+        };
         self.takes(&Event::Act(event));
     }
 
@@ -97,7 +103,7 @@ fn repeated() -> Case {
     let at =
         |case: &Case, step: &str| case.state.position(case.definition.outline(), step).unwrap();
     let (first, second) = (at(&case, "rooms.0"), at(&case, "rooms.1"));
-    case.act(Act::Retry);
+    case.act(OperatorCommand::Retry);
     // As when the list has been given room by a step that was given up, and is full again.
     let sent = case.state.steps[first].action.clone();
     case.state.steps[first].action.phase = Phase::Idle;
@@ -125,6 +131,6 @@ fn an_element_that_waits_to_be_repeated_can_still_answer() {
 #[test]
 fn an_element_that_waits_to_be_repeated_is_undone() {
     let mut case = repeated();
-    case.act(Act::Cancel);
+    case.act(OperatorCommand::Cancel);
     assert_eq!(case.phase("rooms.0"), Phase::Unknown);
 }

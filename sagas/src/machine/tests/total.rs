@@ -8,8 +8,8 @@ use super::plans::{Drawn, SERVICES, Taste, plan};
 use crate::{
     Json, Op, SagaId,
     machine::{
-        Act, ActEvent, Arrival, ChildEnd, Decision, Event, OpState, Phase, ReplyEvent, State,
-        Status, StepState, Time, child, command, decide, waits,
+        Arrival, ChildEnd, Decision, Event, OpState, OperatorAct, OperatorCommand, Phase,
+        ReplyEvent, State, Status, StepState, Time, child, command, decide, waits,
     },
     testing::Dice,
     wire::Reply,
@@ -145,7 +145,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn act() -> impl Strategy<Value = ActEvent> {
+fn act() -> impl Strategy<Value = OperatorAct> {
     let step = || (0_usize..26).prop_map(|step| format!("step-{step}"));
     let outcome = prop_oneof![
         json().prop_map(Reply::Ok),
@@ -153,15 +153,15 @@ fn act() -> impl Strategy<Value = ActEvent> {
         Just(Reply::Pending),
     ];
     let act = prop_oneof![
-        Just(Act::Retry),
-        step().prop_map(|step| Act::Skip { step }),
-        (step(), outcome).prop_map(|(step, outcome)| Act::Resolve { step, outcome }),
-        Just(Act::Cancel),
-        Just(Act::Pause),
-        Just(Act::Resume),
+        Just(OperatorCommand::Retry),
+        step().prop_map(|step| OperatorCommand::Skip { step }),
+        (step(), outcome).prop_map(|(step, outcome)| OperatorCommand::Resolve { step, outcome }),
+        Just(OperatorCommand::Cancel),
+        Just(OperatorCommand::Pause),
+        Just(OperatorCommand::Resume),
     ];
-    (act, 0_u32..60).prop_map(|(act, seen)| ActEvent {
-        act,
+    (act, 0_u32..60).prop_map(|(act, seen)| OperatorAct {
+        command: act,
         by: "ops".into(),
         reason: "\0\u{202e}".into(),
         seen,
