@@ -89,6 +89,7 @@
 //! |---|---|
 //! | how a saga is written | [`Saga`] and [`Step`] |
 //! | what the machine decides | [`machine::decide`] |
+//! | what a batch of events leads to: rows, messages, timers | [`turn`] |
 //! | what an act would do | [`preview`] |
 //! | what a worker sees | [`wire`] |
 //! | what people read | [`transcript`] |
@@ -117,6 +118,7 @@ mod step;
 pub mod testing;
 mod trace;
 pub mod transcript;
+pub mod turn;
 pub mod wire;
 
 pub use cloudevent::event_data;
@@ -135,7 +137,7 @@ pub use plan::{
     AfterPivot, Await, BeforePivot, Decides, Delay, ELEMENTS_MAX, Each, Finished, Given, Group,
     MapError, Nested, OnlyIf, Part, Place, Plan, Saga, StandsIn, Trigger, Values,
 };
-pub use record::{NextRecord, Record, RecordError, SendRecord};
+pub use record::{NextRecord, Record, RecordError, SendRecord, fold};
 pub use retry::Retry;
 pub use soundness::{Finding, Severity, check};
 pub use status_event::{StatusChange, StatusEvent, status_event};

@@ -5,7 +5,7 @@ mod stored;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Json, Op, Outline,
+    Json, Op, Outline, SagaId,
     machine::{Fact, Failure, Kind, Next, Send, State, Status, Time},
 };
 
@@ -145,4 +145,25 @@ impl Record {
             },
         })
     }
+}
+
+/// Folds what is stored of a saga into its state: the one way from records to a state. `each` is shown
+/// every fact after it was taken in.
+///
+/// # Errors
+/// [`RecordError`] when the outline is not the one that the records were written under.
+pub fn fold(
+    outline: &Outline,
+    id: SagaId,
+    input: Json,
+    records: impl IntoIterator<Item = Record>,
+    mut each: impl FnMut(&Fact),
+) -> Result<State, RecordError> {
+    let mut state = State::new(outline, id, input);
+    for record in records {
+        let fact = record.into_fact(outline, &state)?;
+        state.apply(outline, &fact);
+        each(&fact);
+    }
+    Ok(state)
 }

@@ -1,0 +1,91 @@
+//! What a saga may have waited for besides replies and time: operators' acts, the ends of nested sagas,
+//! events, locks, a start. It is committed first and the saga's timer is made due then, so whoever looks
+//! when the timer fires misses nothing.
+
+use std::collections::HashMap;
+
+use crate::{
+    SagaId,
+    machine::{self, Arrival, ChildEnd, Event},
+};
+
+use super::{Batch, Instance, Observe, Start};
+
+/// What is found for one saga.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// What operators, its outer saga and other replicas ask for, oldest first.
+    pub acts: Vec<OpenAct>,
+    /// Events that its steps wait for, oldest first.
+    pub arrivals: Vec<Arrival>,
+    /// Nested sagas of it that have ended.
+    pub ends: Vec<ChildEnd>,
+    /// It has its locks.
+    pub granted: bool,
+    /// It is to begin; or why it cannot.
+    pub request: Option<Result<Start, String>>,
+}
+
+/// An act that was noted and not decided yet.
+#[derive(Debug)]
+pub struct OpenAct {
+    /// Its number.
+    pub id: i64,
+    /// What it asks for, or why that cannot be read.
+    pub event: Result<Event, String>,
+    /// Whether it is only for the saga as the operator saw it.
+    pub exact: bool,
+}
+
+/// Which of the sagas whose timers fired look for what, beside acts.
+#[derive(Debug, Default)]
+pub struct InboxQuery {
+    /// There is no such saga: a start may have been asked for under its id.
+    pub missing: Vec<SagaId>,
+    /// Steps of them wait for events.
+    pub waiting: Vec<SagaId>,
+    /// They wait for their locks.
+    pub queued: Vec<SagaId>,
+    /// They have ended, and hold locks.
+    pub ended: Vec<SagaId>,
+    /// Nested sagas, and whose step each is.
+    pub children: HashMap<SagaId, (SagaId, String)>,
+}
+
+impl InboxQuery {
+    pub(super) fn add(&mut self, id: SagaId, instance: &Instance) {
+        let (definition, state) = (&instance.definition, &instance.state);
+        if !machine::waits(definition, state).is_empty() {
+            self.waiting.push(id);
+        }
+        if state.queued {
+            self.queued.push(id);
+        }
+        if state.status.ended() && definition.outline().locks > 0 {
+            self.ended.push(id);
+        }
+        let children = machine::open_children(definition, state);
+        self.children.extend(children.map(|(step, child)| (child, (id, step))));
+    }
+}
+
+impl<O: Observe> Batch<O> {
+    /// Which inboxes to read, of these sagas, whose timers fired. To be asked once what is
+    /// [`Missing`](super::Missing) was put in.
+    pub fn inbox_query(&self, woken: &[SagaId]) -> InboxQuery {
+        let mut query = InboxQuery::default();
+        for id in woken {
+            match self.instances.get(id) {
+                Some(instance) => query.add(*id, instance),
+                None if self.foreign.contains(id) => {}
+                None => query.missing.push(*id),
+            }
+        }
+        query
+    }
+
+    /// Where what was found for a saga is put.
+    pub fn inbox(&mut self, id: SagaId) -> &mut Inbox {
+        self.inboxes.entry(id).or_default()
+    }
+}

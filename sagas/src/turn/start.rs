@@ -1,0 +1,105 @@
+//! Sagas that begin.
+
+use std::{collections::hash_map::Entry, sync::Arc};
+
+use crate::{
+    SagaId,
+    machine::{self, Event, State},
+};
+
+use super::{Batch, Change, DecidedStart, Due, Instance, KeyHolder, Message, NewSaga, Observe};
+use super::{Rearm, Start, Verdict};
+
+impl<O: Observe> Batch<O> {
+    pub(super) fn start(&mut self, id: SagaId, start: &Start) -> Verdict {
+        if self.foreign.contains(&id) {
+            return Verdict::Leave;
+        }
+        if self.instances.contains_key(&id) {
+            return self.event(id, &Event::StartedAgain);
+        }
+        if let Some(key) = &start.key {
+            let name = start.definition.outline().name.clone();
+            match self.keys.entry((name, key.clone())) {
+                Entry::Occupied(held) => return same_key(held.get(), start, key),
+                Entry::Vacant(free) => {
+                    free.insert(KeyHolder { id, digest: start.input.digest() });
+                }
+            }
+        }
+        Verdict::Publish(self.begin(id, start, None))
+    }
+
+    /// A saga begins, perhaps as a step of another.
+    pub(super) fn begin(
+        &mut self,
+        id: SagaId,
+        start: &Start,
+        parent: Option<(SagaId, String)>,
+    ) -> Vec<Message> {
+        let outline = start.definition.outline();
+        let instance = Instance {
+            definition: Arc::clone(&start.definition),
+            state: State::new(outline, id, start.input.clone()),
+            key: start.key.clone(),
+            trace: start.trace,
+            changes: Vec::new(),
+            parent: parent.as_ref().map(|(id, _)| *id),
+            timer_at: None,
+        };
+        let new = NewSaga {
+            definition: outline.name.clone(),
+            version: outline.version,
+            key: start.key.clone(),
+            trace: start.trace.map(|trace| trace.to_string()),
+            input: start.input.clone(),
+            parent,
+        };
+        let turn = machine::start(&start.definition, id, start.input.clone(), self.now);
+        self.observer.started(&instance, &turn);
+        self.changes.insert(id, Change { start: Some(new), ..Change::default() });
+        self.fresh.insert(id);
+        self.instances.insert(id, instance);
+        if !start.locks.is_empty() {
+            self.read_inbox.insert(id);
+            self.rows.locks.extend(start.locks.iter().map(|name| (id, name.clone())));
+        }
+        self.take(id, turn)
+    }
+
+    /// A start that was asked for in SQL.
+    pub(super) fn start_requested(
+        &mut self,
+        due: &Due,
+        start: Result<Start, String>,
+    ) -> Vec<Message> {
+        let id = due.saga;
+        let (answer, publish) = match start.map(|start| self.start(id, &start)) {
+            Ok(Verdict::Publish(publish)) if self.instances.contains_key(&id) => {
+                self.fired.insert(id, *due);
+                (Ok(None), publish)
+            }
+            Ok(Verdict::Bury(reason)) | Err(reason) => (Err(reason), Vec::new()),
+            Ok(_) => {
+                (Ok(Some("a saga of this key and input is there already".into())), Vec::new())
+            }
+        };
+        if !self.instances.contains_key(&id) {
+            self.rearm.push(Rearm::Delete(*due));
+        }
+        self.rows.starts.push(DecidedStart { saga: id, answer });
+        publish
+    }
+}
+
+/// The key is held: by a saga with the same body, or it is an error.
+fn same_key(holder: &KeyHolder, start: &Start, key: &str) -> Verdict {
+    if holder.digest == start.input.digest() {
+        return Verdict::Publish(Vec::new());
+    }
+    let name = &start.definition.outline().name;
+    Verdict::Bury(format!(
+        "the key `{key}` of `{name}` was used before with another body, by saga {}",
+        holder.id
+    ))
+}

@@ -1,0 +1,108 @@
+//! Events for sagas that are there, and what follows from their turns.
+
+use std::sync::Arc;
+
+use crate::{
+    Definition, Record, SagaId, StatusChange,
+    machine::{self, ChildOrder, Decision, Event, State, Time, Turn},
+};
+
+use super::{Batch, Message, Observe, Start, Verdict};
+
+impl<O: Observe> Batch<O> {
+    pub(super) fn event(&mut self, id: SagaId, event: &Event) -> Verdict {
+        let Some(decision) = self.ask(id, event, self.now) else {
+            return Verdict::Bury(format!("there is no saga {id}"));
+        };
+        match decision {
+            Decision::Turn(turn) => Verdict::Publish(self.take(id, *turn)),
+            Decision::Known(sends) => {
+                let Some(instance) = self.instances.get(&id) else {
+                    return Verdict::Publish(Vec::new());
+                };
+                // Which of the changes this event caused may be forgotten by now: the saga has gone
+                // on. All are told again; JetStream and consumers drop what they have.
+                let told = instance.changes.iter().map(|change| instance.announce(change));
+                Verdict::Publish(told.chain(instance.commands(&sends)).collect())
+            }
+            Decision::Unexpected(_) if !self.fresh.contains(&id) => Verdict::Recheck,
+            Decision::Unexpected(why) => Verdict::Bury(why.to_string()),
+            Decision::Refused(why) => Verdict::Bury(why),
+        }
+    }
+
+    /// The machine's decision; `None` when there is no such saga at hand.
+    pub(super) fn ask(&mut self, id: SagaId, event: &Event, now: Time) -> Option<Decision> {
+        let instance = self.instances.get(&id)?;
+        let decision = machine::decide(&instance.definition, &instance.state, event, now);
+        self.observer.decided(instance, event, now, &decision);
+        Some(decision)
+    }
+
+    /// Takes a turn into the batch.
+    pub(super) fn take(&mut self, id: SagaId, turn: Turn) -> Vec<Message> {
+        let Some(instance) = self.instances.get_mut(&id) else { return Vec::new() };
+        let definition = Arc::clone(&instance.definition);
+        let change = self.changes.entry(id).or_default();
+        let (mut sends, told) = (Vec::new(), instance.changes.len());
+        for fact in turn.facts {
+            instance.changes.extend(StatusChange::of(&fact));
+            if let Some(status) = fact.next.status {
+                let earlier = change.status.take().and_then(|(_, error)| error);
+                change.status = Some((status, fact.next.error.clone().or(earlier)));
+            }
+            let record = Record::of(definition.outline(), &turn.next, &fact);
+            self.recorded.push((id, Arc::clone(&definition), record.clone()));
+            change.facts.push(record);
+            sends.extend(fact.next.sends);
+        }
+        let before = std::mem::replace(&mut instance.state, turn.next);
+        self.due_before.entry(id).or_insert_with(|| before.due());
+        let told = instance.changes[told..].iter().map(|change| instance.announce(change));
+        let mut publish: Vec<_> = told.chain(instance.commands(&sends)).collect();
+        let order = |send| machine::child(&definition, &instance.state, send);
+        let orders: Vec<_> = sends.iter().filter_map(|s| Some((s.step, order(s)?))).collect();
+        self.bind(id, &definition, &before);
+        for (step, order) in orders {
+            publish.extend(self.order(id, step, order));
+        }
+        publish
+    }
+
+    /// What a turn changes in what its saga waits for, and who waits for it.
+    fn bind(&mut self, id: SagaId, definition: &Definition, before: &State) {
+        let Some(instance) = self.instances.get(&id) else { return };
+        let old = machine::waits(definition, before);
+        let new = machine::waits(definition, &instance.state);
+        for over in old.iter().filter(|wait| !new.contains(wait)) {
+            self.rows.wait_over(id, &over.step);
+        }
+        for wait in new.into_iter().filter(|wait| !old.contains(wait)) {
+            // The event may be there already.
+            self.read_inbox.insert(id);
+            self.rows.wait(id, wait);
+        }
+        if instance.state.status.ended() && instance.is_awaited() {
+            self.read_inbox.insert(id);
+            self.wakes.extend(instance.parent);
+        }
+    }
+
+    /// What a nested saga is asked for.
+    fn order(&mut self, outer: SagaId, step: usize, order: ChildOrder) -> Vec<Message> {
+        match order {
+            ChildOrder::Start { definition, id, input } => {
+                let Some(instance) = self.instances.get(&outer) else { return Vec::new() };
+                let step = instance.state.name(instance.definition.outline(), step);
+                let trace = instance.trace;
+                let start = Start { definition, key: None, locks: Vec::new(), input, trace };
+                self.begin(id, &start, Some((outer, step)))
+            }
+            ChildOrder::Undo { id, reason } => {
+                self.rows.undo.push((id, reason));
+                self.wakes.insert(id);
+                Vec::new()
+            }
+        }
+    }
+}
