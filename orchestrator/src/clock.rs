@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use amends::{Retry, machine::Time};
+use amends::{Retry, machine::Time, turn::Input};
 use chrono::{SubsecRound as _, Utc};
 use tokio::{
     sync::{Notify, watch},
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     health::Health,
-    lane::{Incoming, Item, Lanes},
+    lane::{Item, Lanes},
     registry::Registry,
     store::{CommitError, Store, in_use},
 };
@@ -182,8 +182,7 @@ impl Clock {
         let full = i64::try_from(due.len()).is_ok_and(|n| n == CLAIM_MAX);
         let none = due.is_empty();
         for timer in due {
-            let incoming = Incoming::Wake(timer);
-            self.lanes.send(Item { saga: timer.saga, incoming, delivery: None }).await;
+            self.lanes.send(Item::new(timer.saga, Input::Timer(timer), None)).await;
         }
         if full {
             return Ok(Duration::ZERO);

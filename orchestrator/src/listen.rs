@@ -5,26 +5,28 @@ use std::sync::Arc;
 use amends::{
     Admitted, AttemptId, Definition, TraceParent, event_data,
     machine::ReplyEvent,
+    turn::{Input, Start},
     wire::{self, Reply},
 };
 
 use crate::{
     bus::Delivery,
-    lane::{Incoming, Item, Start},
+    lane::{Incoming, Item},
     registry::Registry,
 };
 
 /// Reads a trigger of a definition.
 pub(crate) fn trigger(registry: &Registry, definition: &str, delivery: Delivery) -> Item {
+    let saga = delivery.saga_id(definition);
     let incoming = match registry.starting(definition) {
         Some(definition) => match read_trigger(definition, &delivery) {
-            Ok(start) => Incoming::Start(Box::new(start)),
-            Err(reason) => Incoming::Dead(reason),
+            Ok(start) => return Item::new(saga, Input::Start(Box::new(start)), Some(delivery)),
+            Err(reason) => Incoming::Dead(saga, reason),
         },
         // Every version that is known here is retired: it is left to whoever knows another.
-        None => Incoming::Leave,
+        None => Incoming::Leave(saga),
     };
-    Item { saga: delivery.saga_id(definition), incoming, delivery: Some(delivery) }
+    Item { incoming, delivery: Some(delivery) }
 }
 
 fn read_trigger(definition: &Arc<Definition>, delivery: &Delivery) -> Result<Start, String> {
@@ -37,12 +39,9 @@ fn read_trigger(definition: &Arc<Definition>, delivery: &Delivery) -> Result<Sta
 /// Reads a reply.
 pub(crate) fn reply(delivery: Delivery) -> Item {
     match read_reply(&delivery) {
-        Ok((id, event)) => {
-            Item { saga: id, incoming: Incoming::Reply(event), delivery: Some(delivery) }
-        }
+        Ok((id, event)) => Item::new(id, Input::Reply(event), Some(delivery)),
         Err(reason) => Item {
-            saga: delivery.saga_id(""),
-            incoming: Incoming::Dead(reason),
+            incoming: Incoming::Dead(delivery.saga_id(""), reason),
             delivery: Some(delivery),
         },
     }

@@ -11,7 +11,7 @@ mod unreadable;
 
 pub(crate) use caretaker::Caretaker;
 pub(crate) use delivery::Delivery;
-pub(crate) use publish::{Job, Outgoing, Publisher};
+pub(crate) use publish::{Job, Publisher};
 pub(crate) use pull::{Place, Pull};
 pub(crate) use replay::Replays;
 pub use topology::TopologyError;

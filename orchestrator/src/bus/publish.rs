@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amends::{StatusEvent, TraceParent, machine::Command, wire};
+use amends::{StatusEvent, machine::Command, turn::Message, wire};
 use async_nats::{
     HeaderMap,
     jetstream::{self, context::PublishAckFuture, message::PublishMessage},
@@ -18,15 +18,9 @@ use crate::{letter::Letter, store::Store};
 /// with them the listeners.
 const TASKS_MAX: usize = 16;
 
-/// A message to publish, and the trace that it belongs to.
-pub(crate) enum Outgoing {
-    Command(Command, Option<TraceParent>),
-    Status(StatusEvent, Option<TraceParent>),
-}
-
 /// What is left to do for one event after its turn is committed.
 pub(crate) struct Job {
-    pub(crate) publish: Vec<Outgoing>,
+    pub(crate) publish: Vec<Message>,
     pub(crate) bury: Option<Letter>,
     pub(crate) ack: Option<Delivery>,
 }
@@ -76,8 +70,8 @@ impl Publisher {
         let mut sent = Vec::with_capacity(jobs.len());
         for job in &jobs {
             let mut acks = Vec::with_capacity(job.publish.len());
-            for outgoing in &job.publish {
-                acks.push(self.send(outgoing).await);
+            for message in &job.publish {
+                acks.push(self.send(message).await);
             }
             sent.push(acks);
         }
@@ -97,17 +91,17 @@ impl Publisher {
         }
     }
 
-    async fn send(&self, outgoing: &Outgoing) -> Result<PublishAckFuture, String> {
+    async fn send(&self, message: &Message) -> Result<PublishAckFuture, String> {
         let mut headers = HeaderMap::new();
-        let (id, subject, body, trace) = match outgoing {
-            Outgoing::Command(Command { id, subject, deadline, body }, trace) => {
+        let (id, subject, body, trace) = match message {
+            Message::Command(Command { id, subject, deadline, body }, trace) => {
                 let id = id.to_string();
                 let deadline = deadline.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
                 headers.insert(wire::AMENDS_ID, id.as_str());
                 headers.insert(wire::AMENDS_DEADLINE, deadline);
                 (id, subject, body, trace)
             }
-            Outgoing::Status(StatusEvent { subject, id, body }, trace) => {
+            Message::Status(StatusEvent { subject, id, body }, trace) => {
                 headers.insert("Content-Type", "application/cloudevents+json");
                 (id.clone(), subject, body, trace)
             }
@@ -116,8 +110,8 @@ impl Publisher {
         if let Some(trace) = trace {
             headers.insert(wire::TRACEPARENT, trace.child(&id).to_string());
         }
-        let message = PublishMessage::build().headers(headers).payload(body.clone().into());
-        self.jetstream.send_publish(subject.clone(), message).await.map_err(|e| e.to_string())
+        let publish = PublishMessage::build().headers(headers).payload(body.clone().into());
+        self.jetstream.send_publish(subject.clone(), publish).await.map_err(|e| e.to_string())
     }
 
     async fn bury(&self, jobs: &[Job]) -> bool {

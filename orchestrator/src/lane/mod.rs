@@ -1,24 +1,23 @@
-//! A lane owns the sagas whose ids hash to it: it takes the events that wait, decides them all on
-//! cached state, writes them in one statement, and hands over what is to be published.
+//! A lane owns the sagas whose ids hash to it: it takes the events that wait, has them decided as one
+//! [`Batch`](amends::turn::Batch) on cached states, writes what follows in one statement, and hands over
+//! what is to be published.
 
 mod cache;
-mod draft;
-mod look;
-mod news;
+mod inbox;
+mod load;
+mod log;
 mod park;
-mod turn;
-mod wake;
+mod settle;
 
-use amends::{Definition, Json, SagaId, TraceParent, machine::ReplyEvent};
+use amends::{
+    SagaId,
+    turn::{self, Input, Instance},
+};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-use crate::{
-    bus::{Delivery, Outgoing},
-    store::Due,
-};
-use cache::Entry;
-pub(crate) use turn::Lane;
+use crate::bus::Delivery;
+pub(crate) use settle::Lane;
 
 /// Events decided in one statement at most: more makes a batch slower than it saves round trips.
 pub(crate) const BATCH_MAX: usize = 500;
@@ -30,49 +29,35 @@ const QUEUE_MAX: usize = 2 * BATCH_MAX;
 /// reading and publishing that the other lanes feel.
 const TIMERS_MAX: usize = 25;
 
-/// Something for a saga, and the message that it came in.
+/// Something for a lane, and the message that it came in.
 pub(crate) struct Item {
-    /// The saga, which names the lane.
-    pub(crate) saga: SagaId,
     pub(crate) incoming: Incoming,
     /// Acked when all is done; absent for timers.
     pub(crate) delivery: Option<Delivery>,
 }
 
 pub(crate) enum Incoming {
-    /// A trigger.
-    Start(Box<Start>),
-    /// A reply.
-    Reply(ReplyEvent),
-    /// A timer.
-    Wake(Due),
-    /// A message for another replica.
-    Leave,
-    /// A message that could not be read, with the reason.
-    Dead(String),
+    /// Something for a saga.
+    Turn(turn::Item),
+    /// A message for another replica, about this saga.
+    Leave(SagaId),
+    /// A message that could not be read, with the reason, and the saga that it would have been about.
+    Dead(SagaId, String),
 }
 
-/// A trigger that was read.
-pub(crate) struct Start {
-    pub(crate) definition: Arc<Definition>,
-    pub(crate) key: Option<String>,
-    pub(crate) locks: Vec<String>,
-    pub(crate) input: Json,
-    pub(crate) trace: Option<TraceParent>,
-}
+impl Item {
+    /// A message for a saga.
+    pub(crate) const fn new(saga: SagaId, input: Input, delivery: Option<Delivery>) -> Self {
+        Self { incoming: Incoming::Turn(turn::Item { saga, input }), delivery }
+    }
 
-/// What comes of an item.
-pub(crate) enum Verdict {
-    /// Publish these (perhaps none), then ack.
-    Publish(Vec<Outgoing>),
-    /// Keep it as a dead letter, then ack.
-    Bury(String),
-    /// It contradicts cached state, which may be outdated: decide again on a fresh one.
-    Recheck,
-    /// Keep it in Postgres for a replica that knows the saga's version, then ack.
-    Park,
-    /// Leave it to another replica: no ack.
-    Leave,
+    /// The saga, which names the lane.
+    pub(crate) const fn saga(&self) -> SagaId {
+        match &self.incoming {
+            Incoming::Turn(item) => item.saga,
+            Incoming::Leave(saga) | Incoming::Dead(saga, _) => *saga,
+        }
+    }
 }
 
 /// The lanes of this process. Messages go to the lane of their saga. Timers go to a lane of their own,
@@ -90,7 +75,7 @@ pub(crate) struct Lanes {
 pub(crate) enum Waiting {
     Item(Item),
     /// The state of one of its sagas after a turn in another lane.
-    State(SagaId, Box<Entry>),
+    State(SagaId, Box<Instance>),
 }
 
 /// Where each lane of messages takes what waits.
@@ -107,9 +92,9 @@ impl Successors {
     }
 
     /// Hands a state to the lane that gets the saga's next message; without room that reads it.
-    fn hand_over(&self, saga: SagaId, entry: Entry) {
+    fn hand_over(&self, saga: SagaId, instance: Instance) {
         if let Some(inbox) = self.of(saga) {
-            inbox.try_send(Waiting::State(saga, Box::new(entry))).ok();
+            inbox.try_send(Waiting::State(saga, Box::new(instance))).ok();
         }
     }
 }
@@ -135,8 +120,8 @@ impl Lanes {
     /// Hands an item to its lane; waits while that lane is full.
     pub(crate) async fn send(&self, item: Item) {
         let inbox = match item.incoming {
-            Incoming::Wake(_) => Some(&self.timers),
-            _ => self.lanes.of(item.saga),
+            Incoming::Turn(turn::Item { input: Input::Timer(_), .. }) => Some(&self.timers),
+            _ => self.lanes.of(item.saga()),
         };
         if let Some(inbox) = inbox
             && inbox.send(Waiting::Item(item)).await.is_err()

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use amends::{AttemptId, machine::ReplyEvent};
+use amends::{
+    AttemptId,
+    machine::ReplyEvent,
+    turn::{self, Input},
+};
 
-use super::{Incoming, Item, turn::Lane};
+use super::{Incoming, Item, settle::Lane};
 use crate::bus::Job;
 
 impl Lane {
@@ -13,12 +17,15 @@ impl Lane {
     pub(super) async fn park(&self, items: Vec<Item>) -> Vec<Job> {
         let (mut sagas, mut ids, mut bodies, mut services) = (vec![], vec![], vec![], vec![]);
         for item in &items {
-            let Incoming::Reply(reply) = &item.incoming else { continue };
+            let Incoming::Turn(turn::Item { saga, input: Input::Reply(reply) }) = &item.incoming
+            else {
+                continue;
+            };
             let ReplyEvent { step, op, attempt, service, reply } = reply;
             let Ok(body) = reply.to_json() else { continue };
             let (step, op, attempt) = (Arc::clone(step), *op, *attempt);
-            ids.push(AttemptId { saga: item.saga, step, op, attempt }.to_string());
-            sagas.push(item.saga.0);
+            ids.push(AttemptId { saga: *saga, step, op, attempt }.to_string());
+            sagas.push(saga.0);
             bodies.push(body.as_str().to_owned());
             services.push(service.clone());
         }

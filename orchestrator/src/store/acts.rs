@@ -5,29 +5,11 @@ use std::collections::HashMap;
 use amends::{
     AttemptId, Json, SagaId,
     machine::{Event, OperatorAct, OperatorCommand, ReplyEvent},
+    turn::OpenAct,
     wire::Reply,
 };
-use sqlx::types::Uuid;
 
-use super::{CommitError, LEASE, Store};
-
-/// An act that was noted and not decided yet.
-#[derive(Debug)]
-pub(crate) struct OpenAct {
-    pub(crate) id: i64,
-    /// What it asks for, or why that cannot be read.
-    pub(crate) event: Result<Event, String>,
-    /// Whether it is only for the saga as the operator saw it.
-    pub(crate) exact: bool,
-}
-
-/// What became of an act.
-#[derive(Debug)]
-pub(crate) struct DecidedAct {
-    pub(crate) id: i64,
-    pub(crate) accepted: bool,
-    pub(crate) answer: Option<String>,
-}
+use super::{CommitError, LEASE, Store, uuids};
 
 impl Store {
     /// Wakes sagas with an act that was noted and then forgotten by their timer.
@@ -47,14 +29,15 @@ impl Store {
     /// [`CommitError::Unavailable`].
     pub(crate) async fn open_acts(
         &self,
-        ids: &[Uuid],
+        ids: &[SagaId],
     ) -> Result<HashMap<SagaId, Vec<OpenAct>>, CommitError> {
         let mut acts: HashMap<_, Vec<_>> = HashMap::new();
         if ids.is_empty() {
             return Ok(acts);
         }
-        let rows =
-            sqlx::query_file!("src/store/sql/load_acts.sql", ids).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("src/store/sql/load_acts.sql", &uuids(ids))
+            .fetch_all(&self.pool)
+            .await?;
         for row in rows {
             let event = match row.act.as_str() {
                 "undo" => Ok(Event::Undo(row.reason)),

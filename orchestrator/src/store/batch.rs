@@ -1,61 +1,60 @@
-//! A batch of turns as one statement over arrays.
+//! A batch's rows as one statement over arrays.
 
 use amends::{
-    Json, Record, SagaId,
+    Record, SagaId,
     machine::{Failure, Status, Time},
+    turn::{Change, DecidedAct, DecidedStart, NewSaga, NewWait, Rows, Timer},
 };
 use sqlx::{PgConnection, types::Uuid};
 
-use super::{CommitError, DecidedAct, Due, Held, Links};
-
-/// What changes for one saga in a batch.
-#[derive(Debug, Default)]
-pub(crate) struct Change {
-    /// Its row, when the batch starts it.
-    pub(crate) start: Option<NewSaga>,
-    /// Its new status.
-    pub(crate) status: Option<(Status, Option<Failure>)>,
-    /// New facts.
-    pub(crate) facts: Vec<Record>,
-    /// Its timer.
-    pub(crate) timer: Timer,
-}
-
-/// What becomes of a saga's timer.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Timer {
-    /// Stays: it is early enough.
-    #[default]
-    Keep,
-    /// Set, unless it stands earlier; `None` is infinity.
-    Set(Option<Time>),
-    /// It fired, and is set anew; unless somebody moved it since then, and set it earlier.
-    Rearm(Option<Time>, Due),
-    /// Deleted.
-    Delete,
-}
-
-/// The row of a saga that starts.
-#[derive(Debug)]
-pub(crate) struct NewSaga {
-    pub(crate) definition: String,
-    pub(crate) version: u32,
-    pub(crate) key: Option<String>,
-    pub(crate) trace: Option<String>,
-    pub(crate) input: Json,
-    /// The saga that it is a step of, and which.
-    pub(crate) parent: Option<(SagaId, String)>,
-}
+use super::{CommitError, Held, matcher};
 
 /// Columns of the rows to write.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+struct Columns {
     facts: Facts,
     starts: Starts,
     changes: Changes,
     timers: Timers,
     acts: Acts,
-    links: Links,
+    waits: Waits,
+    waits_over: Steps,
+    locks: Locks,
+    undo: Undo,
+    requests: Requests,
+}
+
+#[derive(Debug, Default)]
+struct Waits {
+    saga: Vec<Uuid>,
+    step: Vec<String>,
+    matcher: Vec<String>,
+    key: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Steps {
+    saga: Vec<Uuid>,
+    step: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Locks {
+    saga: Vec<Uuid>,
+    name: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Undo {
+    saga: Vec<Uuid>,
+    reason: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    saga: Vec<Uuid>,
+    accepted: Vec<bool>,
+    answer: Vec<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -114,35 +113,59 @@ struct Timers {
     deleted: Vec<Uuid>,
 }
 
-impl Batch {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.facts.saga.is_empty() && self.acts.id.is_empty() && self.links.is_empty()
+impl Columns {
+    fn of(rows: Rows) -> Self {
+        let mut columns = Self::default();
+        for NewWait { saga, definition, wait } in rows.waits {
+            columns.waits.saga.push(saga.0);
+            columns.waits.matcher.push(matcher(&definition, &wait.step));
+            columns.waits.step.push(wait.step);
+            columns.waits.key.push(wait.key);
+        }
+        for (id, change) in rows.sagas {
+            columns.add(id, change);
+        }
+        for id in rows.wakes {
+            columns.timers.id.push(id.0);
+            columns.timers.due_at.push(Some(rows.now));
+        }
+        for DecidedAct { id, refusal, .. } in rows.acts {
+            columns.acts.id.push(id);
+            columns.acts.accepted.push(refusal.is_none());
+            columns.acts.answer.push(refusal);
+        }
+        for (id, step) in rows.waits_over {
+            columns.waits_over.saga.push(id.0);
+            columns.waits_over.step.push(step);
+        }
+        for (id, name) in rows.locks {
+            columns.locks.saga.push(id.0);
+            columns.locks.name.push(name);
+        }
+        for (id, reason) in rows.undo {
+            columns.undo.saga.push(id.0);
+            columns.undo.reason.push(reason);
+        }
+        for DecidedStart { saga, answer } in rows.starts {
+            columns.requests.saga.push(saga.0);
+            columns.requests.accepted.push(answer.is_ok());
+            columns.requests.answer.push(answer.unwrap_or_else(Some));
+        }
+        columns
     }
 
-    /// Sagas are bound to more than services here.
-    pub(crate) const fn links(&mut self) -> &mut Links {
-        &mut self.links
-    }
-
-    /// Has a saga looked at that is not changed by this batch.
-    pub(crate) fn wake(&mut self, id: SagaId, now: Time) {
-        self.timers.id.push(id.0);
-        self.timers.due_at.push(Some(now));
-    }
-
-    /// Adds what became of an operator's act.
-    pub(crate) fn decide(&mut self, act: DecidedAct) {
-        self.acts.id.push(act.id);
-        self.acts.accepted.push(act.accepted);
-        self.acts.answer.push(act.answer);
-    }
-
-    pub(crate) fn facts(&self) -> usize {
-        self.facts.saga.len()
+    /// Whether what few batches have is in it.
+    const fn is_rare(&self) -> bool {
+        !self.acts.id.is_empty()
+            || !self.waits.saga.is_empty()
+            || !self.waits_over.saga.is_empty()
+            || !self.locks.saga.is_empty()
+            || !self.undo.saga.is_empty()
+            || !self.requests.saga.is_empty()
     }
 
     /// Adds what changes for one saga.
-    pub(crate) fn add(&mut self, id: SagaId, change: Change) {
+    fn add(&mut self, id: SagaId, change: Change) {
         let first_at = change.facts.first().map(|f| f.at);
         let last_at = change.facts.last().map(|f| f.at);
         let ended = |status: Status| if status.ended() { last_at } else { None };
@@ -233,8 +256,9 @@ impl Held {
     ///
     /// # Errors
     /// [`CommitError`]; after `Unavailable` the batch may have been written.
-    pub(crate) async fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        let done = write(self.get().await?, batch).await.map_err(CommitError::from);
+    pub(crate) async fn commit(&mut self, rows: Rows) -> Result<(), CommitError> {
+        let columns = Columns::of(rows);
+        let done = write(self.get().await?, &columns).await.map_err(CommitError::from);
         if let Err(CommitError::Unavailable(_)) = &done {
             self.end();
         }
@@ -242,8 +266,9 @@ impl Held {
     }
 }
 
-async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()> {
-    let Batch { facts: f, starts: s, changes: c, timers: t, acts: a, links: l } = batch;
+async fn write(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result<()> {
+    let Columns { facts: f, starts: s, changes: c, timers: t, acts: a, .. } = columns;
+    let Columns { waits: w, waits_over: o, locks: l, undo: u, requests: r, .. } = columns;
     let starts = !s.id.is_empty();
     let changes =
         !c.id.is_empty() || !t.deleted.is_empty() || !t.fired.is_empty() || t.id.len() > s.id.len();
@@ -258,7 +283,7 @@ async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()>
             .await
         };
     }
-    let rare = !a.id.is_empty() || !l.is_empty();
+    let rare = columns.is_rare();
     match (starts || rare, changes || rare) {
         (false, false) => run!("src/store/sql/facts.sql"),
         (true, false) => run!(
@@ -319,19 +344,19 @@ async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()>
             &a.id,
             &a.accepted,
             &a.answer as &[Option<String>],
-            &l.waits.saga,
-            &l.waits.step,
-            &l.waits.matcher,
-            &l.waits.key,
-            &l.found.saga,
-            &l.found.step,
-            &l.locks.saga,
-            &l.locks.name,
-            &l.undone.saga,
-            &l.undone.reason,
-            &l.requests.saga,
-            &l.requests.accepted,
-            &l.requests.answer as &[Option<String>],
+            &w.saga,
+            &w.step,
+            &w.matcher,
+            &w.key,
+            &o.saga,
+            &o.step,
+            &l.saga,
+            &l.name,
+            &u.saga,
+            &u.reason,
+            &r.saga,
+            &r.accepted,
+            &r.answer as &[Option<String>],
             &s.digest
         ),
     }?;

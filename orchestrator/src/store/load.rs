@@ -2,44 +2,28 @@
 
 use std::collections::HashMap;
 
-use amends::{Json, NextRecord, Record, SagaId, machine::Time};
-use sqlx::types::Uuid;
+use amends::{
+    Json, NextRecord, Record, SagaId,
+    machine::Time,
+    turn::{KeyHolder, Stored},
+};
 
-use super::{CommitError, LEASE, Store};
-
-/// A saga as it is stored.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    pub(crate) definition: String,
-    pub(crate) version: u32,
-    pub(crate) key: Option<String>,
-    pub(crate) trace: Option<String>,
-    pub(crate) input: Json,
-    pub(crate) timer_at: Option<Time>,
-    /// The saga that it is a step of.
-    pub(crate) parent: Option<SagaId>,
-    /// Its facts, or why one cannot be read: a newer version may have written it.
-    pub(crate) facts: Result<Vec<Record>, String>,
-}
-
-/// A saga found by its business key; it may have been dropped since.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) id: SagaId,
-    /// Of its input.
-    pub(crate) digest: [u8; 16],
-}
+use super::{CommitError, LEASE, Store, uuids};
 
 impl Store {
     /// Reads sagas with all their facts; what does not exist is absent.
     ///
     /// # Errors
     /// [`CommitError::Unavailable`].
-    pub(crate) async fn load(&self, ids: &[Uuid]) -> Result<HashMap<SagaId, Stored>, CommitError> {
+    pub(crate) async fn load(
+        &self,
+        ids: &[SagaId],
+    ) -> Result<HashMap<SagaId, Stored>, CommitError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows = sqlx::query_file!("src/store/sql/load_sagas.sql", ids, LEASE.as_secs_f64())
+        let ids = uuids(ids);
+        let rows = sqlx::query_file!("src/store/sql/load_sagas.sql", &ids, LEASE.as_secs_f64())
             .fetch_all(&self.pool)
             .await?;
         let sagas = rows.into_iter().map(|row| {
@@ -58,7 +42,7 @@ impl Store {
         let mut sagas: HashMap<_, _> = sagas.collect();
         // Facts are read after the rows: they may be newer, never older.
         let rows =
-            sqlx::query_file!("src/store/sql/load_facts.sql", ids).fetch_all(&self.pool).await?;
+            sqlx::query_file!("src/store/sql/load_facts.sql", &ids).fetch_all(&self.pool).await?;
         for row in rows {
             let Some(saga) = sagas.get_mut(&SagaId(row.saga_id)) else { continue };
             let fact = FactRow {
@@ -81,25 +65,25 @@ impl Store {
         Ok(sagas)
     }
 
-    /// Finds the sagas that hold business keys.
+    /// Finds the sagas that hold these business keys: (definition, key).
     ///
     /// # Errors
     /// [`CommitError::Unavailable`].
-    pub(crate) async fn find(
+    pub(crate) async fn holders(
         &self,
-        definitions: &[String],
-        keys: &[String],
-    ) -> Result<HashMap<(String, String), Found>, CommitError> {
+        keys: &[(String, String)],
+    ) -> Result<HashMap<(String, String), KeyHolder>, CommitError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows = sqlx::query_file!("src/store/sql/find_keys.sql", definitions, keys)
+        let (definitions, keys): (Vec<_>, Vec<_>) = keys.iter().cloned().unzip();
+        let rows = sqlx::query_file!("src/store/sql/find_keys.sql", &definitions, &keys)
             .fetch_all(&self.pool)
             .await?;
         let found = rows.into_iter().map(|row| {
             // A digest of another length is of another body.
             let digest = row.digest.try_into().unwrap_or_default();
-            ((row.definition, row.key), Found { id: SagaId(row.id), digest })
+            ((row.definition, row.key), KeyHolder { id: SagaId(row.id), digest })
         });
         Ok(found.collect())
     }

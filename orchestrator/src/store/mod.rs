@@ -10,28 +10,24 @@ mod error;
 mod held;
 mod lead;
 mod letters;
-mod links;
 mod load;
 mod periods;
 mod schema;
 mod timers;
 mod waits;
 
-use sqlx::PgPool;
+use amends::SagaId;
+use sqlx::{PgPool, types::Uuid};
 
-pub(crate) use acts::{DecidedAct, OpenAct};
-pub(crate) use batch::{Batch, Change, NewSaga, Timer};
 pub use definitions::RegisterError;
 pub(crate) use error::CommitError;
 pub(crate) use held::Held;
 pub(crate) use lead::Leading;
 pub(crate) use letters::Replay;
-pub(crate) use links::{Links, matcher};
-pub(crate) use load::{Found, Stored};
 pub(crate) use periods::in_use;
 pub use schema::{SchemaError, is_not_migrated, migrate};
-pub(crate) use timers::{Due, LEASE, Rearm};
-pub(crate) use waits::{Kept, Request};
+use timers::LEASE;
+pub(crate) use waits::{Kept, matcher};
 
 /// The orchestrator's tables.
 #[derive(Debug, Clone)]
@@ -48,4 +44,8 @@ impl Store {
     pub(crate) fn hold(&self) -> Held {
         Held::new(self.pool.clone())
     }
+}
+
+fn uuids(ids: &[SagaId]) -> Vec<Uuid> {
+    ids.iter().map(|id| id.0).collect()
 }

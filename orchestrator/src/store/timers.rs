@@ -2,50 +2,16 @@
 
 use std::time::Duration;
 
-use amends::{SagaId, machine::Time};
-use sqlx::types::Uuid;
+use amends::{
+    SagaId,
+    machine::Time,
+    turn::{Due, Rearm},
+};
 
 use super::{CommitError, Store};
 
 /// How long a replica that took timers has, before they fire again for another.
-pub(crate) const LEASE: Duration = Duration::from_secs(10);
-
-/// A timer that is due and was leased to this replica.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Due {
-    pub(crate) saga: SagaId,
-    /// When it fires again, should this replica not come to it.
-    pub(crate) leased_until: Time,
-    /// The database's clock.
-    pub(crate) now: Time,
-}
-
-/// Timers to set again without a new fact.
-#[derive(Debug, Default)]
-pub(crate) struct Rearm {
-    saga: Vec<Uuid>,
-    due_at: Vec<Option<Time>>,
-    leased_until: Vec<Time>,
-    deleted: Vec<Uuid>,
-    deleted_lease: Vec<Time>,
-}
-
-impl Rearm {
-    pub(crate) fn set(&mut self, due: &Due, due_at: Option<Time>) {
-        self.saga.push(due.saga.0);
-        self.due_at.push(due_at);
-        self.leased_until.push(due.leased_until);
-    }
-
-    pub(crate) fn delete(&mut self, due: &Due) {
-        self.deleted.push(due.saga.0);
-        self.deleted_lease.push(due.leased_until);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.saga.is_empty() && self.deleted.is_empty()
-    }
-}
+pub(super) const LEASE: Duration = Duration::from_secs(10);
 
 impl Store {
     /// Leases up to `limit` timers that are due for at least so long. Replicas share them by `skip locked`; a lease that
@@ -96,14 +62,29 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitError::Unavailable`].
-    pub(crate) async fn rearm(&self, rearm: &Rearm) -> Result<(), CommitError> {
+    pub(crate) async fn rearm(&self, rearm: &[Rearm]) -> Result<(), CommitError> {
+        let (mut sagas, mut due_at, mut leases) = (vec![], vec![], vec![]);
+        let (mut deleted, mut deleted_leases) = (vec![], vec![]);
+        for rearm in rearm {
+            match rearm {
+                Rearm::Set(fired, due) => {
+                    sagas.push(fired.saga.0);
+                    due_at.push(*due);
+                    leases.push(fired.leased_until);
+                }
+                Rearm::Delete(fired) => {
+                    deleted.push(fired.saga.0);
+                    deleted_leases.push(fired.leased_until);
+                }
+            }
+        }
         sqlx::query_file!(
             "src/store/sql/rearm_timers.sql",
-            &rearm.saga,
-            &rearm.due_at as &[Option<Time>],
-            &rearm.leased_until,
-            &rearm.deleted,
-            &rearm.deleted_lease
+            &sagas,
+            &due_at as &[Option<Time>],
+            &leases,
+            &deleted,
+            &deleted_leases
         )
         .execute(&self.pool)
         .await?;

@@ -5,24 +5,15 @@ use std::collections::HashMap;
 use amends::{
     Json, SagaId,
     machine::{Arrival, ChildEnd, Status},
+    turn::Request,
 };
 use sqlx::types::Uuid;
 
-use super::{CommitError, Store};
+use super::{CommitError, Store, uuids};
 
 /// Events read for one step at once; the step takes one, so this is for several steps that wait for
 /// the same.
 const ARRIVALS_MAX: i64 = 100;
-
-/// A start that was asked for in SQL.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) definition: String,
-    pub(crate) key: Option<String>,
-    pub(crate) input: String,
-    /// Nobody could start it for an hour.
-    pub(crate) expired: bool,
-}
 
 /// A nested saga that has ended.
 #[derive(Debug)]
@@ -48,6 +39,11 @@ pub(crate) struct Kept {
     pub(crate) body: Vec<String>,
 }
 
+/// What names the step that an event may be for.
+pub(crate) fn matcher(definition: &str, step: &str) -> String {
+    format!("{definition}/{step}")
+}
+
 impl Store {
     /// The kept events that steps of these sagas wait for, oldest first.
     ///
@@ -55,13 +51,13 @@ impl Store {
     /// [`CommitError::Unavailable`].
     pub(crate) async fn arrivals(
         &self,
-        ids: &[Uuid],
+        ids: &[SagaId],
     ) -> Result<HashMap<SagaId, Vec<Arrival>>, CommitError> {
         let mut arrivals: HashMap<_, Vec<_>> = HashMap::new();
         if ids.is_empty() {
             return Ok(arrivals);
         }
-        let rows = sqlx::query_file!("src/store/sql/arrivals.sql", ids, ARRIVALS_MAX)
+        let rows = sqlx::query_file!("src/store/sql/arrivals.sql", &uuids(ids), ARRIVALS_MAX)
             .fetch_all(&self.pool)
             .await?;
         for row in rows {
@@ -76,11 +72,12 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitError::Unavailable`].
-    pub(crate) async fn ends(&self, ids: &[Uuid]) -> Result<HashMap<SagaId, Ended>, CommitError> {
+    pub(crate) async fn ends(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Ended>, CommitError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows = sqlx::query_file!("src/store/sql/ends.sql", ids).fetch_all(&self.pool).await?;
+        let rows =
+            sqlx::query_file!("src/store/sql/ends.sql", &uuids(ids)).fetch_all(&self.pool).await?;
         let ended = rows.into_iter().filter_map(|row| {
             let status = row.status.parse().ok()?;
             let error = row.error.and_then(|error| serde_json::from_str(&error).ok());
@@ -96,13 +93,14 @@ impl Store {
     /// [`CommitError::Unavailable`].
     pub(crate) async fn requests(
         &self,
-        ids: &[Uuid],
+        ids: &[SagaId],
     ) -> Result<HashMap<SagaId, Request>, CommitError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows =
-            sqlx::query_file!("src/store/sql/requests.sql", ids).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("src/store/sql/requests.sql", &uuids(ids))
+            .fetch_all(&self.pool)
+            .await?;
         let requests = rows.into_iter().map(|row| {
             let (key, input, expired) = (row.key, row.input, row.expired);
             (SagaId(row.saga_id), Request { definition: row.definition, key, input, expired })
@@ -115,12 +113,13 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitError::Unavailable`].
-    pub(crate) async fn acquire(&self, ids: &[Uuid]) -> Result<Vec<SagaId>, CommitError> {
+    pub(crate) async fn acquire(&self, ids: &[SagaId]) -> Result<Vec<SagaId>, CommitError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let rows =
-            sqlx::query_file!("src/store/sql/acquire.sql", ids).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("src/store/sql/acquire.sql", &uuids(ids))
+            .fetch_all(&self.pool)
+            .await?;
         Ok(rows.into_iter().map(|row| SagaId(row.saga)).collect())
     }
 
@@ -128,12 +127,13 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitError::Unavailable`].
-    pub(crate) async fn release(&self, ids: &[Uuid]) -> Result<usize, CommitError> {
+    pub(crate) async fn release(&self, ids: &[SagaId]) -> Result<usize, CommitError> {
         if ids.is_empty() {
             return Ok(0);
         }
-        let woken =
-            sqlx::query_file!("src/store/sql/release.sql", ids).fetch_all(&self.pool).await?;
+        let woken = sqlx::query_file!("src/store/sql/release.sql", &uuids(ids))
+            .fetch_all(&self.pool)
+            .await?;
         Ok(woken.len())
     }
 

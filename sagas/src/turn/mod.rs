@@ -33,4 +33,4 @@ pub use inbox::{Inbox, InboxQuery, OpenAct};
 pub use instance::{Instance, Stored, Unreadable};
 pub use item::{Due, Input, Item, KeyHolder, Message, Request, Start, Verdict};
 pub use observe::Observe;
-pub use rows::{Change, DecidedAct, DecidedStart, NewSaga, Rearm, Rows, Timer};
+pub use rows::{Change, DecidedAct, DecidedStart, NewSaga, NewWait, Rearm, Rows, Timer};

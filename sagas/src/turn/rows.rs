@@ -20,7 +20,7 @@ pub struct Rows {
     /// What became of acts.
     pub acts: Vec<DecidedAct>,
     /// Steps that wait for an event from now on.
-    pub waits: Vec<(SagaId, Wait)>,
+    pub waits: Vec<NewWait>,
     /// Steps that wait for their event no more.
     pub waits_over: Vec<(SagaId, String)>,
     /// Locks that sagas want.
@@ -84,6 +84,17 @@ pub struct NewSaga {
     pub parent: Option<(SagaId, String)>,
 }
 
+/// A step waits for an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewWait {
+    /// The saga.
+    pub saga: SagaId,
+    /// Its definition's name: an event is for a step of a definition.
+    pub definition: String,
+    /// The step, and what the event must match.
+    pub wait: Wait,
+}
+
 /// What became of an act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecidedAct {
@@ -127,13 +138,13 @@ impl Rows {
     // The parts of one transaction may be one statement, and do not see each other: of a step only the
     // last word is written.
 
-    pub(super) fn wait(&mut self, saga: SagaId, wait: Wait) {
+    pub(super) fn wait(&mut self, saga: SagaId, definition: &str, wait: Wait) {
         self.waits_over.retain(|(id, step)| (*id, step) != (saga, &wait.step));
-        self.waits.push((saga, wait));
+        self.waits.push(NewWait { saga, definition: definition.to_owned(), wait });
     }
 
     pub(super) fn wait_over(&mut self, saga: SagaId, step: &str) {
-        self.waits.retain(|(id, wait)| (*id, wait.step.as_str()) != (saga, step));
+        self.waits.retain(|new| (new.saga, new.wait.step.as_str()) != (saga, step));
         self.waits_over.push((saga, step.to_owned()));
     }
 }

@@ -80,9 +80,7 @@ impl<O: Observe> Batch<O> {
                 (Ok(None), publish)
             }
             Ok(Verdict::Bury(reason)) | Err(reason) => (Err(reason), Vec::new()),
-            Ok(_) => {
-                (Ok(Some("a saga of this key and input is there already".into())), Vec::new())
-            }
+            Ok(_) => (Ok(Some("a saga of this key and input is there already".into())), Vec::new()),
         };
         if !self.instances.contains_key(&id) {
             self.rearm.push(Rearm::Delete(*due));

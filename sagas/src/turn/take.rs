@@ -80,7 +80,7 @@ impl<O: Observe> Batch<O> {
         for wait in new.into_iter().filter(|wait| !old.contains(wait)) {
             // The event may be there already.
             self.read_inbox.insert(id);
-            self.rows.wait(id, wait);
+            self.rows.wait(id, &definition.outline().name, wait);
         }
         if instance.state.status.ended() && instance.is_awaited() {
             self.read_inbox.insert(id);

@@ -2,20 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amends::{Retry, SagaId, StatusChange, machine::State};
+use amends::{
+    Retry,
+    turn::{Batch, Outcome, Verdict},
+};
 use tokio::sync::mpsc;
 
-use super::{
-    BATCH_MAX, Incoming, Item, Successors, Verdict, Waiting,
-    cache::{Cache, Entry},
-    draft::{Draft, stored_trace},
-};
+use super::{BATCH_MAX, Incoming, Item, Successors, Waiting, cache::Cache, log};
 use crate::{
     bus::{Job, Publisher},
     clock::{Alarm, Now},
     health::Health,
     registry::Registry,
-    store::{CommitError, Held, Store, Stored},
+    store::{CommitError, Held, Store},
 };
 
 /// How often one event may lose against other turns of its saga before it is left to a redelivery.
@@ -35,15 +34,15 @@ pub(crate) struct Lane {
     pub(super) alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,
-    cache: Cache,
+    pub(super) cache: Cache,
     successors: Option<Successors>,
 }
 
 /// Items that are decided together.
-struct Work {
-    items: Vec<Item>,
+pub(super) struct Work {
+    pub(super) items: Vec<Item>,
     /// Whether cached states may be used.
-    cached: bool,
+    pub(super) cached: bool,
     conflicts: u32,
 }
 
@@ -93,7 +92,7 @@ impl Lane {
             for waiting in waiting.drain(..) {
                 match waiting {
                     Waiting::Item(item) => items.push(item),
-                    Waiting::State(id, entry) => self.cache.keep_newer(id, *entry),
+                    Waiting::State(id, instance) => self.cache.keep_newer(id, *instance),
                 }
             }
             if !items.is_empty() {
@@ -162,107 +161,42 @@ impl Lane {
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
     async fn attempt(&mut self, work: &Work) -> Result<Vec<Verdict>, CommitError> {
-        let mut draft = Draft::new(self.now.get());
-        self.load(&mut draft, work).await?;
-        let verdicts: Vec<_> = work.items.iter().map(|item| draft.decide(item)).collect();
-        let (batch, alarms) = draft.batch();
-        if !batch.is_empty() {
+        let mut batch = Batch::new(self.now.get());
+        self.load(&mut batch, work).await?;
+        let verdicts: Vec<_> = work.items.iter().map(|item| decide(&mut batch, item)).collect();
+        let outcome = batch.finish();
+        self.commit(outcome).await?;
+        Ok(verdicts)
+    }
+
+    async fn commit(&mut self, outcome: Outcome) -> Result<(), CommitError> {
+        let Outcome { rows, rearm, alarms, instances, recorded, unusable, .. } = outcome;
+        log::unusable(&unusable);
+        let decided = log::Decided::of(&rows);
+        if !rows.is_empty() {
             let began = std::time::Instant::now();
-            self.held.commit(&batch).await?;
+            let facts = rows.facts();
+            self.held.commit(rows).await?;
             self.health.set_postgres(true);
             metrics::histogram!("amends_commit_seconds").record(began.elapsed().as_secs_f64());
-            metrics::histogram!("amends_batch_facts").record(batch.facts() as f64);
+            metrics::histogram!("amends_batch_facts").record(facts as f64);
         }
-        draft.tell();
-        if !draft.rearm.is_empty() {
-            self.store.rearm(&draft.rearm).await?;
+        log::recorded(&recorded);
+        decided.log();
+        if !rearm.is_empty() {
+            self.store.rearm(&rearm).await?;
         }
         let now = self.now.get();
         for due in alarms {
             self.alarm.set((due - now).to_std().unwrap_or(Duration::ZERO));
         }
-        for (id, entry) in draft.entries {
+        for (id, instance) in instances {
             match &self.successors {
-                None => self.cache.keep(id, entry),
-                Some(successors) => successors.hand_over(id, entry),
+                None => self.cache.keep(id, instance),
+                Some(successors) => successors.hand_over(id, instance),
             }
         }
-        Ok(verdicts)
-    }
-
-    async fn load(&mut self, draft: &mut Draft, work: &Work) -> Result<(), CommitError> {
-        let (mut ids, mut definitions, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-        let mut woken = Vec::new();
-        for item in &work.items {
-            let cached = self.cache.take(item.saga).filter(|_| work.cached);
-            let start = matches!(item.incoming, Incoming::Start(_));
-            let timer = matches!(item.incoming, Incoming::Wake(_));
-            if timer {
-                woken.push(item.saga.0);
-            }
-            match cached {
-                // A timer may be moved without a new fact: only a fresh state may do that.
-                Some(entry) if !timer => drop(draft.entries.insert(item.saga, entry)),
-                _ if matches!(item.incoming, Incoming::Dead(_) | Incoming::Leave) => {}
-                _ if draft.entries.contains_key(&item.saga) && !timer => {}
-                // A trigger is taken for new, until its insert says that it is not.
-                _ if start && work.cached => {}
-                _ => ids.push(item.saga.0),
-            }
-            if let (Incoming::Start(start), false) = (&item.incoming, work.cached)
-                && let Some(key) = &start.key
-            {
-                definitions.push(start.definition.outline().name.clone());
-                keys.push(key.clone());
-            }
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        for (id, stored) in self.store.load(&ids).await? {
-            self.unfold(draft, id, stored);
-        }
-        draft.keys = self.store.find(&definitions, &keys).await?;
-        self.look(draft, &woken).await
-    }
-
-    /// Folds a saga's facts into its state.
-    fn unfold(&self, draft: &mut Draft, id: SagaId, stored: Stored) {
-        let Some(definition) = self.registry.get(&stored.definition, stored.version) else {
-            if self.registry.meet(&stored.definition, stored.version) {
-                let (definition, version) = (&stored.definition, stored.version);
-                tracing::warn!(
-                    definition,
-                    version,
-                    "there are sagas of a version that this program does not know; they are left to replicas that do"
-                );
-            }
-            draft.foreign.insert(id);
-            return;
-        };
-        let outline = definition.outline();
-        let mut state = State::new(outline, id, stored.input);
-        let mut changes = Vec::new();
-        let facts = stored.facts.and_then(|facts| {
-            for record in facts {
-                let fact = record.into_fact(outline, &state).map_err(|e| e.to_string())?;
-                state.apply(outline, &fact);
-                changes.extend(StatusChange::of(&fact));
-            }
-            Ok(())
-        });
-        match facts {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(saga = %id, error, "this program cannot read the saga; its events are left to another");
-                draft.foreign.insert(id);
-                return;
-            }
-        }
-        let trace = stored_trace(stored.trace.as_deref());
-        let (key, parent, timer_at) = (stored.key, stored.parent, stored.timer_at);
-        let entry = Entry { definition, state, key, trace, changes, parent, timer_at };
-        draft.entries.insert(id, entry);
-        draft.fresh.insert(id);
+        Ok(())
     }
 
     /// Gives what was decided to the publisher; returns what must be decided again.
@@ -290,10 +224,18 @@ impl Lane {
         let reason = format!("Postgres refuses what follows from it: {reason}");
         for item in work.items {
             if item.delivery.is_none() {
-                tracing::error!(saga = %item.saga, reason, "a saga cannot go on");
+                tracing::error!(saga = %item.saga(), reason, "a saga cannot go on");
             }
             self.publisher.hand_over(vec![buried(item, &reason)]).await;
         }
+    }
+}
+
+fn decide(batch: &mut Batch, item: &Item) -> Verdict {
+    match &item.incoming {
+        Incoming::Turn(item) => batch.decide(item),
+        Incoming::Dead(_, reason) => Verdict::Bury(reason.clone()),
+        Incoming::Leave(_) => Verdict::Leave,
     }
 }
 

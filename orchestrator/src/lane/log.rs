@@ -1,12 +1,53 @@
-//! What operators read and count of a turn.
+//! What operators read and count of a batch.
+
+use std::sync::Arc;
 
 use amends::{
-    Op, Outline, Record, SagaId,
+    Definition, Op, Outline, Record, SagaId,
     machine::{Failure, Kind, Status},
+    turn::{DecidedAct, DecidedStart, Rows},
 };
 
+/// What came for sagas that wait for such a thing, and cannot be used.
+pub(super) fn unusable(unusable: &[(SagaId, String)]) {
+    for (saga, why) in unusable {
+        tracing::warn!(%saga, why, "something that a saga waits for cannot be used");
+    }
+}
+
+/// Logs and counts what is recorded; for after the commit, so that nothing is told twice.
+pub(super) fn recorded(recorded: &[(SagaId, Arc<Definition>, Record)]) {
+    for (saga, definition, record) in recorded {
+        fact(*saga, definition.outline(), record);
+    }
+}
+
+/// What became of acts and of starts that were asked for in SQL.
+pub(super) struct Decided {
+    acts: Vec<DecidedAct>,
+    starts: Vec<DecidedStart>,
+}
+
+impl Decided {
+    /// What is to be logged once these rows are written.
+    pub(super) fn of(rows: &Rows) -> Self {
+        Self { acts: rows.acts.clone(), starts: rows.starts.clone() }
+    }
+
+    pub(super) fn log(&self) {
+        for DecidedAct { id, saga, refusal } in &self.acts {
+            let accepted = refusal.is_none();
+            tracing::info!(%saga, act = id, accepted, why = refusal, "an act was decided");
+        }
+        for DecidedStart { saga, answer } in &self.starts {
+            let (accepted, why) = (answer.is_ok(), answer.as_ref().err());
+            tracing::info!(%saga, accepted, why, "a start was asked for");
+        }
+    }
+}
+
 /// One log line a fact, and the counters.
-pub(super) fn fact(saga: SagaId, outline: &Outline, fact: &Record) {
+fn fact(saga: SagaId, outline: &Outline, fact: &Record) {
     let step = fact.step.as_deref().unwrap_or_default();
     let (op, attempt) = (fact.op.map_or("", Op::as_str), fact.attempt);
     let kind = fact.kind.as_str();

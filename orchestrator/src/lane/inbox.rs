@@ -1,0 +1,77 @@
+//! Reading what sagas whose timers fired may have waited for.
+
+use std::{sync::Arc, time::Duration};
+
+use amends::{
+    SagaId,
+    turn::{Batch, InboxQuery, Request, Start},
+};
+
+use super::settle::Lane;
+use crate::store::CommitError;
+
+impl Lane {
+    /// Reads the inboxes of sagas whose timers fired. Whoever brings something commits it first and
+    /// makes the timer due then, so nothing is missed.
+    pub(super) async fn read_inboxes(
+        &self,
+        batch: &mut Batch,
+        woken: &[SagaId],
+    ) -> Result<(), CommitError> {
+        for (id, acts) in self.store.open_acts(woken).await? {
+            batch.inbox(id).acts = acts;
+        }
+        let InboxQuery { missing, waiting, queued, ended, children } = batch.inbox_query(woken);
+        self.read_requests(batch, &missing).await?;
+        for (id, arrivals) in self.store.arrivals(&waiting).await? {
+            batch.inbox(id).arrivals = arrivals;
+        }
+        for id in self.store.acquire(&queued).await? {
+            batch.inbox(id).granted = true;
+        }
+        if self.store.release(&ended).await? > 0 {
+            self.alarm.set(Duration::ZERO);
+        }
+        let ids: Vec<_> = children.keys().copied().collect();
+        for (id, end) in self.store.ends(&ids).await? {
+            if let Some((outer, step)) = children.get(&id) {
+                batch.inbox(*outer).ends.push(end.of_step(step));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads starts that were asked for in SQL under these ids, and who has their keys.
+    async fn read_requests(&self, batch: &mut Batch, ids: &[SagaId]) -> Result<(), CommitError> {
+        let mut keys = Vec::new();
+        for (id, request) in self.store.requests(ids).await? {
+            let Some(start) = self.requested(request) else {
+                batch.put_foreign(id);
+                continue;
+            };
+            if let Ok(Start { definition, key: Some(key), .. }) = &start {
+                keys.push((definition.outline().name.clone(), key.clone()));
+            }
+            batch.inbox(id).request = Some(start);
+        }
+        for ((definition, key), holder) in self.store.holders(&keys).await? {
+            batch.put_key(definition, key, holder);
+        }
+        Ok(())
+    }
+
+    /// What was asked for, or why it cannot be; `None` where another program may know the definition:
+    /// then it is left to the timer.
+    fn requested(&self, request: Request) -> Option<Result<Start, String>> {
+        match self.registry.starting(&request.definition) {
+            Some(definition) => Some(Start::requested(Arc::clone(definition), request)),
+            None if self.registry.is_nested_only(&request.definition) => {
+                Some(Err(format!("`{}` begins as a step of another saga only", request.definition)))
+            }
+            None if request.expired => {
+                Some(Err(format!("no program started `{}` within an hour", request.definition)))
+            }
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Reading what a batch needs and the lane does not have at hand.
+
+use amends::{
+    SagaId,
+    turn::{Batch, Missing, Stored},
+};
+
+use super::{Incoming, settle::Lane, settle::Work};
+use crate::store::CommitError;
+
+impl Lane {
+    pub(super) async fn load(&mut self, batch: &mut Batch, work: &Work) -> Result<(), CommitError> {
+        let items = work.items.iter().filter_map(|item| match &item.incoming {
+            Incoming::Turn(item) => Some(item),
+            Incoming::Dead(..) | Incoming::Leave(_) => None,
+        });
+        let cache = &mut self.cache;
+        let Missing { sagas, keys, woken } = batch.gather(items, work.cached, |id| cache.take(id));
+        for (id, stored) in self.store.load(&sagas).await? {
+            self.put(batch, id, stored);
+        }
+        for ((definition, key), holder) in self.store.holders(&keys).await? {
+            batch.put_key(definition, key, holder);
+        }
+        self.read_inboxes(batch, &woken).await
+    }
+
+    /// Puts in what was read; what this program cannot read is left to another.
+    fn put(&self, batch: &mut Batch, id: SagaId, stored: Stored) {
+        let (name, version) = (&stored.definition, stored.version);
+        let Some(definition) = self.registry.get(name, version) else {
+            if self.registry.meet(name, version) {
+                tracing::warn!(
+                    definition = name,
+                    version,
+                    "there are sagas of a version that this program does not know; they are left to replicas that do"
+                );
+            }
+            return batch.put_foreign(id);
+        };
+        if let Err(error) = batch.put(id, definition, stored) {
+            tracing::error!(saga = %id, %error, "this program cannot read the saga; its events are left to another");
+        }
+    }
+}
