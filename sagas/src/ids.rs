@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{
-    name,
-    planted::{Bug, planted},
-};
+use crate::name;
 
 /// The id of a saga: a UUIDv7 (RFC 9562), so that rows stay in time order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,9 +44,7 @@ impl SagaId {
     pub fn nested(outer: Self, step: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(outer.0.as_bytes());
-        if !planted(Bug::NestedSagasShareAnId) {
-            hash.update(step.as_bytes());
-        }
+        hash.update(step.as_bytes());
         let hash = hash.finalize();
         let mut bytes = *outer.0.as_bytes();
         bytes[6..].copy_from_slice(&hash[..10]);
@@ -149,9 +144,6 @@ impl AttemptId {
     /// `<saga id>:<step>:<op>`: the idempotency key, for instance for a card provider.
     #[must_use]
     pub fn effect(&self) -> String {
-        if planted(Bug::AttemptInEffectId) {
-            return self.to_string();
-        }
         format!("{}:{}:{}", self.saga, self.step, self.op)
     }
 }

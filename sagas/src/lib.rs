@@ -106,7 +106,6 @@ pub mod machine;
 mod name;
 mod outline;
 mod plan;
-mod planted;
 pub mod preview;
 mod record;
 mod retry;

@@ -5,10 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    outline::span,
-    planted::{Bug, planted},
-};
+use crate::outline::span;
 
 /// How often and how fast an operation is repeated. Delays grow by doubling from `first` to `cap`;
 /// each is then spread over its upper half by a hash of effect id and attempt, so that sagas which
@@ -90,9 +87,6 @@ impl Retry {
     /// The delay after attempt `attempt` (from 1) broke. Total: every input has an answer.
     #[must_use]
     pub fn delay(&self, attempt: u32, effect_id: &str) -> Duration {
-        if planted(Bug::NoDelay) {
-            return Duration::ZERO;
-        }
         let full = self.full_ms(attempt);
         let half = full / 2;
         Duration::from_millis(full - half + spread(attempt, effect_id) % (half + 1))

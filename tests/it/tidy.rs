@@ -45,8 +45,9 @@ const TOP: [&str; 23] = [
 
 /// Which packages of the workspace each may depend on: arrows only downwards, and orchestrator and
 /// workers do not know each other.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("amends", &[]),
+    ("amends-mutants", &[]),
     ("order", &["amends"]),
     ("trip", &["amends"]),
     ("amends-orchestrator", &["amends"]),

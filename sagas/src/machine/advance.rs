@@ -5,7 +5,6 @@ use super::{
 };
 use crate::{
     Definition, ELEMENTS_MAX, Json, JsonError, MapError, Op, Outline, StepKind, StepOutline, Task,
-    planted::{Bug, planted},
 };
 use std::time::Duration;
 
@@ -107,8 +106,7 @@ impl<'a> Draft<'a> {
         let limit = give_up_at(self.step(at), first_sent, op);
         let over = self.over_at(at, input.as_ref());
         let due = over.into_iter().chain(limit).min();
-        let next = u32::from(!planted(Bug::AttemptNumberIsReused) || state.attempt == 0);
-        let send = Send { step: at, op, attempt: state.attempt.saturating_add(next), due, input };
+        let send = Send { step: at, op, attempt: state.attempt.saturating_add(1), due, input };
         let outline = self.outline();
         self.consequence(|state, now| state.sent(outline, &send, now));
         if let Some(fact) = self.facts.last_mut() {
@@ -137,7 +135,7 @@ impl<'a> Draft<'a> {
 
     /// Goes on as far as the state allows, and sets the status that results.
     pub(super) fn advance(&mut self) {
-        if self.state.paused && !planted(Bug::SentWhilePaused) {
+        if self.state.paused {
             if self.turns_while_held() {
                 self.enter(Status::Paused);
             }
@@ -164,9 +162,6 @@ impl<'a> Draft<'a> {
 
     /// Why the saga cannot be turned back, if it cannot.
     pub(super) fn no_way_back(&self) -> Option<String> {
-        if planted(Bug::CancelledAfterPivot) {
-            return None;
-        }
         back::barred(self.outline(), &self.state)
     }
 
@@ -191,7 +186,6 @@ impl<'a> Draft<'a> {
             Status::Paused => self.turns_while_held(),
             _ => false,
         };
-        let tells = tells && !planted(Bug::NoReasonIsGiven);
         let error = if tells { self.cause.clone() } else { None };
         let outline = self.outline();
         self.consequence(|state, _| state.enter(outline, status, error.is_some()));
@@ -210,8 +204,7 @@ impl<'a> Draft<'a> {
             }
             let members = self.state.members(self.outline(), stage);
             let phases = || members.iter().map(|at| self.state.steps[*at].action.phase);
-            let early = planted(Bug::NextStageTooEarly) && phases().any(Phase::is_settled);
-            if early || phases().all(Phase::is_settled) {
+            if phases().all(Phase::is_settled) {
                 continue;
             }
             if phases().any(|p| matches!(p, Phase::Rejected | Phase::Unknown)) {
@@ -226,12 +219,8 @@ impl<'a> Draft<'a> {
     /// The first stage that is not done.
     fn next_stage(&self) -> Option<u32> {
         let settled = |at: &usize| self.state.steps[*at].action.phase.is_settled();
-        let begun = |stage: &u32| self.state.members(self.outline(), *stage).iter().any(settled);
-        (0..self.state.steps.len())
-            .filter(|at| !settled(at))
-            .map(|at| self.step(at).stage)
-            .filter(|stage| !planted(Bug::NextStageTooEarly) || !begun(stage))
-            .min()
+        let open = (0..self.state.steps.len()).filter(|at| !settled(at));
+        open.map(|at| self.step(at).stage).min()
     }
 
     /// What becomes of a stage's steps before any is sent: those are left out whose condition does
@@ -292,8 +281,7 @@ impl<'a> Draft<'a> {
         }
         let may = |at: &usize| {
             let running = &mut running[self.state.steps[*at].plan];
-            let room = self.step(*at).each.is_none_or(|at_once| *running < at_once)
-                || planted(Bug::ListRunsAllAtOnce);
+            let room = self.step(*at).each.is_none_or(|at_once| *running < at_once);
             *running += u32::from(room);
             room
         };
@@ -368,12 +356,10 @@ impl<'a> Draft<'a> {
     /// its compensation must know what it undoes.
     fn backward(&mut self) {
         let in_flight = self.state.steps.iter().any(|s| s.action.phase == Phase::InFlight);
-        if in_flight && !planted(Bug::UndoneWhileSiblingIsInFlight) {
+        if in_flight {
             return;
         }
-        let stages = || self.to_undo().map(|at| self.step(at).stage);
-        let last = if planted(Bug::UndoneInForwardOrder) { stages().min() } else { stages().max() };
-        let Some(stage) = last else { return };
+        let Some(stage) = self.to_undo().map(|at| self.step(at).stage).max() else { return };
         let mut open = back::stage(self.outline(), &self.state, stage);
         open.retain(|at| self.needs_undo(*at));
         for at in self.startable(&open, Op::Compensation) {
@@ -388,11 +374,8 @@ impl<'a> Draft<'a> {
     /// Whether a step has, or may have, an effect that stands.
     fn needs_undo(&self, at: usize) -> bool {
         let phase = self.state.steps[at].action.phase;
-        let rejected = phase == Phase::Rejected && planted(Bug::RejectedStepIsUndone);
-        let list = self.step(at).each.is_some() && planted(Bug::ListIsNotUndone);
-        (rejected || matches!(phase, Phase::Done | Phase::Unknown))
+        matches!(phase, Phase::Done | Phase::Unknown)
             && back::undoable(self.outline(), &self.state, at)
-            && !list
     }
 
     fn status(&self) -> Status {
@@ -400,8 +383,7 @@ impl<'a> Draft<'a> {
         let given_up = |s: &super::StepState| {
             s.action.phase == Phase::GivenUp || s.compensation.phase == Phase::GivenUp
         };
-        let given_up = steps.iter().any(given_up) && !planted(Bug::GivenUpIsNotStuck);
-        if given_up || (self.state.no_output && !self.state.turned) {
+        if steps.iter().any(given_up) || (self.state.no_output && !self.state.turned) {
             return Status::Stuck;
         }
         if self.state.paused {
@@ -435,9 +417,6 @@ enum Forward {
 
 /// When an action is given up, whatever attempts are left.
 pub(super) fn give_up_at(plan: &StepOutline, first_sent: Time, op: Op) -> Option<Time> {
-    if planted(Bug::TimeLimitIsIgnored) {
-        return None;
-    }
     let within = if op == Op::Action { plan.within_ms? } else { return None };
     Some(first_sent + Duration::from_millis(within))
 }

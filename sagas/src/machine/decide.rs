@@ -5,11 +5,7 @@ use super::{
     advance::{Draft, give_up_at},
     message_json,
 };
-use crate::{
-    Definition, Json, Op, SagaId, StepKind, Task,
-    planted::{Bug, planted},
-    wire::Reply,
-};
+use crate::{Definition, Json, Op, SagaId, StepKind, Task, wire::Reply};
 use std::time::Duration;
 
 /// How long the real reply may take after `pending`, for a step without `within`: a day.
@@ -136,7 +132,7 @@ pub enum Unexpected {
 pub fn start(definition: &Definition, id: SagaId, input: Json, now: Time) -> Turn {
     let mut draft = Draft::new(definition, State::new(definition.outline(), id, input), now);
     draft.record(Kind::Started, None, None, None);
-    draft.state.queued = definition.outline().locks > 0 && !planted(Bug::LocksAreIgnored);
+    draft.state.queued = definition.outline().locks > 0;
     draft.advance();
     draft.turn()
 }
@@ -167,7 +163,7 @@ fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Tim
     if !plan.task.is_call() || (plan.each.is_some() && state.steps[at].element.is_none()) {
         return Decision::Unexpected(Unexpected::NoCall(event.step.to_string()));
     }
-    if *owner != event.service && !planted(Bug::AnotherServiceMayAnswer) {
+    if *owner != event.service {
         return Decision::Unexpected(Unexpected::Service {
             step: event.step.to_string(),
             owner: owner.clone(),
@@ -175,7 +171,7 @@ fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Tim
         });
     }
     let op = state.steps[at].op(event.op);
-    if op.attempt < event.attempt && !planted(Bug::UnsentAttemptMayAnswer) {
+    if op.attempt < event.attempt {
         return Decision::Unexpected(Unexpected::NeverSent {
             step: event.step.to_string(),
             op: event.op,
@@ -196,7 +192,6 @@ fn on_reply(definition: &Definition, state: &State, event: &ReplyEvent, now: Tim
 fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
     let op = &draft.state.steps[at].action;
     let (phase, waits) = (op.phase, op.phase.is_open() || op.is_repeated());
-    let waits = waits || (phase == Phase::Done && planted(Bug::DoneTwice));
     let about = Some((at, Op::Action, event.attempt));
     match &event.reply {
         Reply::Ok(output) if waits => match draft.check_output(at, output) {
@@ -212,8 +207,7 @@ fn answer_action(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
         },
         Reply::Ok(output)
             if matches!(phase, Phase::Unknown | Phase::Rejected)
-                && draft.check_output(at, output).is_ok()
-                && !planted(Bug::LateSuccessIsDropped) =>
+                && draft.check_output(at, output).is_ok() =>
         {
             draft.record(Kind::Late, about, Some(output.clone()), None);
             if draft.step(at).kind != StepKind::Compensatable {
@@ -250,7 +244,7 @@ fn may_not(phase: Phase, op: &OpState, attempt: u32) -> bool {
 
 fn answer_compensation(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
     let op = &draft.state.steps[at].compensation;
-    let settles = event.attempt >= op.settle_from || planted(Bug::OldUndoingCountsAfterLateSuccess);
+    let settles = event.attempt >= op.settle_from;
     let counts = (op.phase.is_open() || op.is_repeated()) && settles;
     let about = Some((at, Op::Compensation, event.attempt));
     match &event.reply {
@@ -267,7 +261,7 @@ fn answer_compensation(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent) {
 fn answer_attempt(draft: &mut Draft<'_>, at: usize, event: &ReplyEvent, reply: &Reply) {
     let op = draft.state.steps[at].op(event.op);
     let waits = matches!(op.phase, Phase::InFlight | Phase::Pending);
-    let current = op.attempt == event.attempt || planted(Bug::OldAttemptBreaksNewOne);
+    let current = op.attempt == event.attempt;
     if !waits || !current {
         return;
     }
@@ -308,8 +302,7 @@ fn broke(
     let counted = attempt - state.counted_from.min(attempt);
     let due = draft.now + after.unwrap_or_else(|| retry.delay(counted, &effect.effect()));
     let limit = give_up_at(plan, state.first_sent.unwrap_or(draft.now), op);
-    let most = retry.attempts().saturating_sub(u32::from(planted(Bug::GivesUpEarly)));
-    let given_up = (counted >= most && !planted(Bug::NeverGivesUp))
+    let given_up = counted >= retry.attempts()
         || limit.is_some_and(|limit| due >= limit)
         || (op == Op::Action && draft.state.turned);
     let due = (!given_up).then_some(due);
@@ -389,7 +382,7 @@ fn time_out(draft: &mut Draft<'_>, at: usize, op: Op, phase: Phase) {
 /// What fact `seq` sent, as far as it is still in flight; nothing while the saga is held.
 fn in_flight(state: &State, seq: u32) -> Vec<Send> {
     let mut sends = Vec::new();
-    if state.paused || planted(Bug::RepeatedEventSendsNothing) {
+    if state.paused {
         return sends;
     }
     for (step, s) in state.steps.iter().enumerate() {

@@ -20,14 +20,10 @@ mod fact;
 mod nested;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod waits;
 
-use crate::{
-    Definition, Json, Op,
-    planted::{Bug, planted},
-    wire,
-};
+use crate::{Definition, Json, Op, wire};
 
 pub use act::{OperatorAct, OperatorCommand};
 pub use decide::{Arrival, ChildEnd, Decision, Event, ReplyEvent, Turn, Unexpected, decide, start};
@@ -63,8 +59,7 @@ pub fn command(definition: &Definition, state: &State, send: &Send) -> Option<Co
         return None;
     }
     let input = step.input.as_ref()?;
-    let told = send.op == Op::Compensation && !planted(Bug::UndoneWithoutOutput);
-    let output = if told { step.output.as_ref() } else { None };
+    let output = if send.op == Op::Compensation { step.output.as_ref() } else { None };
     Some(Command {
         id: crate::AttemptId {
             saga: state.id,

@@ -6,10 +6,7 @@ use super::{
     ChildEnd, Decision, Kind, Phase, Send, State, Status, Time, Unexpected, advance::Draft,
     message_json,
 };
-use crate::{
-    Definition, Json, Op, SagaId, Task,
-    planted::{Bug, planted},
-};
+use crate::{Definition, Json, Op, SagaId, Task};
 
 /// What a step that is a nested saga asks for.
 #[derive(Debug, Clone)]
@@ -44,7 +41,6 @@ pub fn child(definition: &Definition, state: &State, send: &Send) -> Option<Chil
             let definition = Arc::clone(definition.child(step.plan)?);
             Some(ChildOrder::Start { definition, id, input: step.input.clone()? })
         }
-        Op::Compensation if planted(Bug::NestedSagaIsNotUndone) => None,
         Op::Compensation => {
             Some(ChildOrder::Undo { id, reason: format!("the saga {} turned back", state.id) })
         }

@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use super::{Fact, Kind, Send, Status, Time};
-use crate::{
-    Json, Op, Outline, SagaId, StepKind, StepOutline,
-    outline::element_name,
-    planted::{Bug, planted},
-};
+use crate::{Json, Op, Outline, SagaId, StepKind, StepOutline, outline::element_name};
 
 /// Where one operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,8 +35,7 @@ impl Phase {
     /// Whether it waits to be settled.
     #[must_use]
     pub fn is_open(self) -> bool {
-        matches!(self, Self::InFlight | Self::Backoff | Self::Pending)
-            || (matches!(self, Self::GivenUp) && !planted(Bug::LateReplyOfStuckStepIsDropped))
+        matches!(self, Self::InFlight | Self::Backoff | Self::Pending | Self::GivenUp)
     }
 
     /// Whether it needs nothing more.
@@ -220,7 +215,7 @@ impl State {
         if let Some(status) = fact.next.status {
             self.enter(outline, status, fact.next.error.is_some());
         }
-        for send in fact.next.sends.iter().filter(|_| !planted(Bug::FoldForgetsSends)) {
+        for send in &fact.next.sends {
             self.sent(outline, send, fact.at);
         }
         self.seq = self.seq.saturating_add(1);
@@ -384,7 +379,7 @@ impl State {
             _ => false,
         };
         self.queued = (self.queued || status == Status::Queued) && !turns;
-        if status.ended() && !planted(Bug::DeadlineAfterTheEnd) {
+        if status.ended() {
             self.deadline = None;
         }
         if !turns || self.turned {
@@ -392,9 +387,6 @@ impl State {
         }
         self.turned = true;
         self.deadline = None;
-        if planted(Bug::TurnedBackAndStillRepeats) {
-            return;
-        }
         for step in &mut self.steps {
             if matches!(step.action.phase, Phase::Backoff | Phase::Pending)
                 || step.action.is_repeated()
@@ -421,7 +413,7 @@ impl State {
         }
         state.attempt = send.attempt;
         state.first_sent = state.first_sent.or(Some(at));
-        state.due = send.due.filter(|_| !planted(Bug::NoTimer));
+        state.due = send.due;
         state.sent_by = seq;
     }
 
@@ -439,11 +431,7 @@ impl State {
 /// Where an operation stands that is given up. Waiting has no effect that could be unknown.
 fn lost(plan: &StepOutline, op: Op) -> Phase {
     match (op, plan.kind) {
-        (Op::Action, StepKind::Compensatable)
-            if plan.task.has_effect() && !planted(Bug::UnknownIsFailure) =>
-        {
-            Phase::Unknown
-        }
+        (Op::Action, StepKind::Compensatable) if plan.task.has_effect() => Phase::Unknown,
         (Op::Action, StepKind::Compensatable) => Phase::Rejected,
         _ => Phase::GivenUp,
     }

@@ -4,10 +4,7 @@ use super::{
     Arrival, Decision, Kind, Phase, State, Time, Unexpected, advance::Draft, fact::Next,
     message_json,
 };
-use crate::{
-    Definition, Json, Op, Task,
-    planted::{Bug, planted},
-};
+use crate::{Definition, Json, Op, Task};
 
 /// A step that waits for an event.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +44,7 @@ pub(super) fn arrived(
         return Decision::Unexpected(Unexpected::Step(arrival.step.to_string()));
     };
     let waits = matches!(state.steps[at].action.phase, Phase::Pending | Phase::GivenUp);
-    let taken = state.taken.contains(&arrival.event) && !planted(Bug::EventIsTakenTwice);
+    let taken = state.taken.contains(&arrival.event);
     if !waits || taken {
         return Decision::Known(Vec::new());
     }
@@ -81,9 +78,7 @@ pub(super) fn elapsed(draft: &mut Draft<'_>, at: usize) {
 /// The saga's deadline, if it has passed: it turns the saga back while that is possible, and is only
 /// put on record after that.
 pub(super) fn deadline(draft: &mut Draft<'_>) {
-    if draft.state.deadline.is_none_or(|deadline| draft.now < deadline)
-        || planted(Bug::DeadlineIsIgnored)
-    {
+    if draft.state.deadline.is_none_or(|deadline| draft.now < deadline) {
         return;
     }
     let no_way_back = draft.no_way_back();

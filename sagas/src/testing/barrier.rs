@@ -3,11 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{
-    AttemptId, Json, Op, SagaId,
-    planted::{Bug, planted},
-    wire::Reply,
-};
+use crate::{AttemptId, Json, Op, SagaId, wire::Reply};
 
 /// What to do with a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +16,8 @@ pub(crate) enum Verdict {
     Void(Reply),
 }
 
-/// An effect, and the attempt when a planted bug takes it in.
-type Key = (SagaId, Arc<str>, Op, u32);
+/// An effect.
+type Key = (SagaId, Arc<str>, Op);
 
 /// One service's table `amends_barrier.effect`, and those of the others.
 #[derive(Debug, Default)]
@@ -32,8 +28,7 @@ pub(crate) struct Barrier {
 }
 
 fn key(id: &AttemptId, op: Op) -> Key {
-    let attempt = if planted(Bug::AttemptInBarrierKey) { id.attempt } else { 0 };
-    (id.saga, Arc::clone(&id.step), op, attempt)
+    (id.saga, Arc::clone(&id.step), op)
 }
 
 /// The rejection of an action that comes after its compensation.
@@ -57,10 +52,7 @@ impl Barrier {
         let undo = id.op == Op::Compensation;
         let action = key(id, Op::Action);
         if !self.rows.contains_key(&action) {
-            let tombstone = undo && !planted(Bug::NoTombstone);
-            if tombstone || !undo {
-                self.insert(action, tombstone.then(compensated));
-            }
+            self.insert(action, undo.then(compensated));
             return if undo { Verdict::Void(done()) } else { Verdict::Run(None) };
         }
         let answered = self.rows.get(&action).cloned().flatten();
@@ -68,8 +60,7 @@ impl Barrier {
     }
 
     fn enter_compensation(&mut self, id: &AttemptId, action: Option<Reply>) -> Verdict {
-        let refused = matches!(action, Some(Reply::Rejected { .. }));
-        if refused && !planted(Bug::RejectedIsUndone) {
+        if matches!(action, Some(Reply::Rejected { .. })) {
             return Verdict::Void(done());
         }
         let row = key(id, Op::Compensation);
@@ -78,20 +69,18 @@ impl Barrier {
             return Verdict::Run(action);
         }
         match self.rows.get(&row).cloned().flatten() {
-            Some(reply) if !planted(Bug::UndoRunsAgain) => Verdict::Replay(reply),
-            _ => Verdict::Run(action),
+            Some(reply) => Verdict::Replay(reply),
+            None => Verdict::Run(action),
         }
     }
 
     fn enter_action(&self, id: &AttemptId, action: Option<Reply>) -> Verdict {
         let undone = self.rows.contains_key(&key(id, Op::Compensation));
         if undone || is_compensated(action.as_ref()) {
-            let runs = planted(Bug::ActionAfterItsUndo);
-            return if runs { Verdict::Run(None) } else { Verdict::Void(compensated()) };
+            return Verdict::Void(compensated());
         }
         match action {
             None => Verdict::Run(None),
-            Some(_) if planted(Bug::ActionRunsAgain) => Verdict::Run(None),
             Some(reply) => Verdict::Replay(reply),
         }
     }
@@ -114,7 +103,7 @@ impl Barrier {
         let row = key(id, id.op);
         let final_reply = self.remembered(id).is_some_and(Reply::settles);
         let undone = id.op == Op::Action && self.rows.contains_key(&key(id, Op::Compensation));
-        if (final_reply || undone) && !planted(Bug::ActionAfterItsUndo) {
+        if final_reply || undone {
             return self.remembered(id) == Some(reply);
         }
         self.rows.insert(row, Some(reply.clone()));

@@ -72,8 +72,8 @@
 //! the run: `.replay("lost_reply hotel.book:action + crash 7")` or `.replay("seed 17/240")`. It also
 //! panics when faults that were planned did not happen, for then it proves nothing.
 //!
-//! That these checks can fail is tested too: some fifty bugs of the protocol are planted, one at a
-//! time, and each is found.
+//! That these checks can fail is tested too: `tests/mutants` builds these sources with some fifty
+//! bugs of the protocol, and the runs find each.
 
 mod barrier;
 mod book;

@@ -14,7 +14,6 @@ use super::{
 use crate::{
     AttemptId, Op, SagaId, Task,
     machine::{Arrival, ChildEnd, ChildOrder, Event, Phase, Status, child_id, start, waits},
-    planted::{Bug, planted},
 };
 
 /// How long after the start an event is published.
@@ -148,8 +147,7 @@ impl Sim<'_> {
 
     fn tell_outer(&mut self, id: SagaId, status: Status) {
         let outer = self.sagas.get(&id).and_then(|saga| saga.outer.clone());
-        let tells = status.ended() && !planted(Bug::EndOfNestedSagaIsNotTold);
-        if let (Some((outer, step)), true) = (outer, tells) {
+        if let (Some((outer, step)), true) = (outer, status.ended()) {
             self.post(outer, Message::Look(step));
         }
     }

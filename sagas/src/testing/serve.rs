@@ -13,7 +13,6 @@ use super::{
 use crate::{
     AttemptId, Json, Op,
     machine::{Command, ReplyEvent},
-    planted::{Bug, planted},
     wire::Reply,
 };
 
@@ -81,21 +80,16 @@ impl Sim<'_> {
     /// Commits the business, the barrier's row and the reply.
     fn settle(&mut self, id: &AttemptId, reply: Reply, naive: bool) {
         let refused_undo = id.op == Op::Compensation && matches!(reply, Reply::Rejected { .. });
-        let forgets = planted(Bug::RejectionIsForgotten) && matches!(reply, Reply::Rejected { .. });
         if naive {
             self.ledger.entry(id).naive = true;
-        } else if refused_undo || forgets {
+        } else if refused_undo {
             self.barrier.roll_back();
         } else if !self.barrier.leave(id, &reply) {
             self.barrier.roll_back();
             return self.answer(id, Reply::Retry { message: "left twice".into(), after: None });
         }
         if matches!(reply, Reply::Ok(_)) {
-            if planted(Bug::ReplyBeforeCommit) && self.tape.chance(10) {
-                self.barrier.by_hand(id, None); // it died between the two
-            } else {
-                self.ledger.did(id);
-            }
+            self.ledger.did(id);
         }
         self.answer(id, reply);
     }

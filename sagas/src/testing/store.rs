@@ -6,7 +6,6 @@ use super::breach::{Kept, hold};
 use crate::{
     Definition, Json, NextRecord, Op, Record, SagaId,
     machine::{Fact, State, Time},
-    planted::{Bug, planted},
 };
 
 #[derive(Clone)]
@@ -82,12 +81,6 @@ impl Store {
 
     /// Adds facts, as they are written and read back.
     pub(crate) fn commit(&mut self, facts: &[Fact], next: &State) -> Kept {
-        if planted(Bug::NoVersionCheck) {
-            // The last writer wins.
-            let first = facts.first().map_or(0, |fact| usize::try_from(fact.seq).unwrap_or(0));
-            self.rows.truncate(first);
-            self.folded = self.read()?;
-        }
         for fact in facts {
             hold!(fact.seq == self.seq(), Fold, "facts are numbered without gaps: {fact:?}");
             let row = Row::of(Record::of(self.definition.outline(), next, fact));

@@ -18,7 +18,6 @@ use crate::{
         Decision, Event, OperatorCommand, Phase, ReplyEvent, Send, State, Turn, child, command,
         decide, start,
     },
-    planted::{Bug, planted},
     wire::Reply,
 };
 
@@ -108,11 +107,8 @@ impl Sim<'_> {
                     return Ok(true);
                 }
                 Decision::Unexpected(why) => {
-                    hold!(!fresh || buries(), Wire, "{why}");
+                    hold!(!fresh, Wire, "{why}");
                     saga.checker.saw("outdated");
-                    if buries() {
-                        return self.heard(id, event, true);
-                    }
                 }
             }
         }
@@ -168,22 +164,8 @@ impl Sim<'_> {
     fn write(&mut self, id: SagaId, replica: usize, event: &Event, turn: &Turn) -> Kept<bool> {
         self.fresh.clear();
         let sends: Vec<_> = turn.facts.iter().flat_map(|f| f.next.sends.clone()).collect();
-        if planted(Bug::AckBeforeCommit) {
-            if self.ack(id, event, turn)?.is_err() {
-                return Ok(true);
-            }
-            let _ = self.commit(id, event, turn)?.is_ok()
-                && self.publish(id, &turn.next, &sends)?.is_ok();
-            return Ok(true);
-        }
-        if planted(Bug::PublishBeforeCommit) && self.publish(id, &turn.next, &sends)?.is_err() {
-            return Ok(false);
-        }
         if self.commit(id, event, turn)?.is_err() {
             return Ok(false);
-        }
-        if planted(Bug::AckBeforePublish) && self.ack(id, event, turn)?.is_err() {
-            return Ok(true);
         }
         let fresh = std::mem::take(&mut self.fresh);
         if self.publish(id, &turn.next, &sends)?.is_err() {
@@ -359,10 +341,5 @@ const fn needs_fresh(event: &Event) -> bool {
 /// The version check: (saga, seq) is taken.
 fn outdated(turn: &Turn, store: &Store) -> bool {
     let first = turn.facts.first().map_or(0, |fact| fact.seq);
-    first < store.seq() && !planted(Bug::NoVersionCheck)
-}
-
-/// A planted bug: what an outdated state does not expect is a dead letter at once.
-fn buries() -> bool {
-    planted(Bug::OutdatedIsBuried)
+    first < store.seq()
 }

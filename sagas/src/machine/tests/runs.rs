@@ -22,8 +22,8 @@ const SEEDS: u64 = 100_000;
 const ACCIDENTS_MAX: usize = 400;
 
 /// A run, drawn from its seed.
-pub(super) struct Run {
-    pub(super) plan: Arc<Drawn>,
+pub(crate) struct Run {
+    plan: Arc<Drawn>,
     dice: Dice,
     faults: Vec<Planned>,
     accidents: u32,
@@ -33,7 +33,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn draw(seed: u64) -> Self {
+    pub(crate) fn draw(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let plan = plan(&mut dice, Taste { rich: !seed.is_multiple_of(4), patient: false });
         let all = everywhere(&plan.definition(), |_| false);
@@ -69,7 +69,7 @@ impl Run {
         }
     }
 
-    pub(super) fn run(&self, log: bool) -> (Kept<End>, String) {
+    pub(crate) fn run(&self, log: bool) -> (Kept<End>, String) {
         let mut crowd = Crowd::new(self.dice.clone(), self.good, &self.plan);
         let mut sim = Sim::new(self.setting(&mut crowd, log));
         let end = sim.run();

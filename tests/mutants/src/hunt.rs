@@ -3,9 +3,9 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use super::runs::Run;
 use crate::{
-    planted::{Bug, plant},
+    machine::tests::runs::Run,
+    seam::{Bug, plant},
     testing::{Guarantee, share},
 };
 
@@ -43,7 +43,7 @@ fn each_planted_bug_is_caught() {
         writeln!(now, "{bug:<38} {soon:<14} {}", guarantee.as_str()).unwrap();
     }
     assert!(missed.is_empty(), "not caught in {RUNS_MAX} runs: {missed:?}\n{now}");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/machine/tests/planted.txt");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("planted.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &now).unwrap();
     }
