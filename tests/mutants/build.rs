@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The tables of bugs, in the order in which their bugs are told.
-const TABLES: [&str; 4] = ["machine", "ids", "barrier", "orchestrator"];
+const TABLES: [&str; 5] = ["machine", "turn", "ids", "barrier", "orchestrator"];
 
 /// What the edits write for the question whether their bug is planted.
 const PLANTED: &str = "PLANTED";

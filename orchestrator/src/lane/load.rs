@@ -2,7 +2,7 @@
 
 use amends::{
     SagaId,
-    turn::{Batch, Missing, Stored},
+    turn::{Batch, Instance, Missing, Stored},
 };
 
 use super::{Incoming, settle::Lane, settle::Work};
@@ -38,8 +38,12 @@ impl Lane {
             }
             return batch.put_foreign(id);
         };
-        if let Err(error) = batch.put(id, definition, stored) {
-            tracing::error!(saga = %id, %error, "this program cannot read the saga; its events are left to another");
+        match Instance::of(definition, id, stored) {
+            Ok(instance) => batch.put(id, instance),
+            Err(error) => {
+                tracing::error!(saga = %id, %error, "this program cannot read the saga; its events are left to another");
+                batch.put_foreign(id);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{fault::Planned, tape::Dice};
+use super::{fault::Planned, random::Dice};
 
 /// Accidents of a mixture, at most.
 const ACCIDENTS_MAX: usize = 400;

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    book::{Book, Stand},
     breach::{Kept, hold},
+    effort::{Book, Stand},
 };
 use crate::{
     Definition, Json, Op, Outline, StepKind, StepOutline, Task,

@@ -1,9 +1,9 @@
 //! Which acts a saga allows, judged from the checker's books.
 
 use super::{
-    book::Stand,
     breach::{Kept, hold},
     checker::Checker,
+    effort::Stand,
 };
 use crate::{
     Json, Op, StepKind, Task,

@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::{
     breach::{Breach, Guarantee, Kept},
     case::Case,
-    crew,
     fault::{Planned, everywhere},
     model::{Effect, Handlers, Invariant, Model},
-    plot::Plot,
+    random::{Dice, Tape},
     report::{Coverage, Failed},
+    schedule::Plot,
     sim::{End, External, Setting, Sim},
-    tape::{Dice, Tape},
+    threads,
 };
 use crate::{Compensatable, Definition, Json, Saga, Step, machine::Status, wire::Undo};
 
@@ -257,7 +257,8 @@ impl<W: Clone> Ready<W> {
     /// Runs cases on all processors.
     fn each(&self, coverage: &mut Coverage, cases: Vec<Case>) -> Result<Vec<End>, Box<Failed>> {
         let mut ends = Vec::with_capacity(cases.len());
-        for (case, end) in cases.iter().zip(crew::share(&cases, |case| self.case(case, false).0)) {
+        for (case, end) in cases.iter().zip(threads::share(&cases, |case| self.case(case, false).0))
+        {
             let Ok(end) = end else {
                 return Err(Box::new(self.tell(&self.smallest(case))));
             };

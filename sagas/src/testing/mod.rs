@@ -59,7 +59,7 @@
 //!
 //! It runs every [`Fault`] at every step alone, all pairs of them, a crash of the orchestrator after
 //! each write, alone and with every other fault, and mixtures drawn from seeds, in which messages are
-//! lost, doubled, delayed and reordered, two orchestrators with outdated memories die at any moment,
+//! lost, doubled, delayed and reordered, three orchestrators with outdated memories die at any moment,
 //! timers fire late and operators act. The machine is the one that production runs; the
 //! orchestrators, the pipe, the clock and the services' barrier are simulated. In the end the faults
 //! stop, and an operator has tried again what is stuck.
@@ -75,30 +75,32 @@
 //! That these checks can fail is tested too: `tests/mutants` builds these sources with some fifty
 //! bugs of the protocol, and the runs find each.
 
+mod audit;
+mod awaited;
 mod barrier;
-mod book;
 mod breach;
 mod case;
 mod checker;
-mod crew;
+mod database;
+mod effort;
 mod ends;
 mod fault;
 mod judge;
 mod matrix;
 mod model;
-mod others;
-mod people;
+mod operators;
+mod orchestrators;
 mod pipe;
-mod plot;
+mod random;
 mod report;
 mod saga;
+mod schedule;
 mod sends;
 mod serve;
 mod services;
 mod sim;
 mod store;
-mod tape;
-mod turns;
+mod threads;
 
 pub use fault::{Fault, Planned};
 pub use matrix::FaultMatrix;
@@ -109,12 +111,12 @@ pub use report::Coverage;
 pub(crate) use {
     breach::{Breach, Guarantee, Kept},
     checker::Seen,
-    crew::share,
     fault::everywhere,
-    plot::Plot,
+    random::{Dice, Tape},
+    schedule::Plot,
     services::{Look, Meddling, Outcome, Services, Work},
     sim::{End, External, Setting, Sim},
-    tape::{Dice, Tape},
+    threads::share,
 };
 
 #[cfg(test)]

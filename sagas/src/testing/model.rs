@@ -8,8 +8,8 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
+    random::Tape,
     services::{Look, Meddling, Outcome, Services, Work},
-    tape::Tape,
 };
 use crate::{
     AttemptId, Compensatable, Definition, Json, Op, Rejection, SagaId, Step, StepKind, StepOutline,

@@ -2,10 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use super::{plot::Fate, sim::Sim};
+use super::{schedule::Fate, sim::Sim};
 use crate::{
     AttemptId, Op, SagaId,
-    machine::{Arrival, Command, OperatorAct, Phase, ReplyEvent, Time},
+    machine::{Command, OperatorAct, Phase, ReplyEvent, Time},
+    turn::Due,
 };
 
 #[derive(Debug, Clone)]
@@ -18,14 +19,10 @@ pub(super) enum Message {
     Finish(AttemptId, String),
     /// Somebody publishes an event that steps wait for.
     Published(usize),
-    /// A kept event is a saga's.
-    Arrived(Arrival),
-    /// A saga has its locks.
-    Granted,
-    /// The outer saga undoes a nested one.
-    Undo(String),
-    /// A nested saga has ended: the outer one looks at it.
-    Look(String),
+    /// Whoever held a lock lets it go, and wakes the saga that comes next.
+    LockIsFree,
+    /// A timer that was taken, and waits in a lane.
+    Fired(Due),
 }
 
 impl Sim<'_> {
@@ -77,7 +74,7 @@ impl Sim<'_> {
 
     /// Into the pipe: lost, doubled or delayed at the tape's will.
     pub(super) fn send(&mut self, saga: SagaId, message: Message) {
-        match self.tape.pick(20) {
+        match self.random.pick(20) {
             17 => return self.note(|| format!("       lost: {}", Told(&message))),
             18 => self.post(saga, message.clone()),
             19 => (0..3).for_each(|_| self.post(saga, message.clone())),
@@ -89,7 +86,7 @@ impl Sim<'_> {
     pub(super) fn post(&mut self, saga: SagaId, message: Message) {
         let delay =
             [1, 1, 1, 1, 1, 2, 3, 10, 10, 20, 300, 1_000, 5_000, 30_000, 120_000, 100_000_000]
-                [self.tape.pick(16)];
+                [self.random.pick(16)];
         self.pipe.push((self.now + Duration::from_millis(delay), saga, message));
     }
 
@@ -123,12 +120,8 @@ impl fmt::Display for Told<'_> {
             Message::Act(event) => write!(f, "act     {:?} by {}", event.command, event.by),
             Message::Finish(id, _) => write!(f, "finish  {}", short(id)),
             Message::Published(n) => write!(f, "event   {n} is published"),
-            Message::Arrived(arrival) => {
-                write!(f, "event   {} for {}", arrival.event, arrival.step)
-            }
-            Message::Granted => write!(f, "locks granted"),
-            Message::Undo(_) => write!(f, "undo    by the outer saga"),
-            Message::Look(step) => write!(f, "ended   the nested saga {step}"),
+            Message::LockIsFree => write!(f, "lock    let go by another saga"),
+            Message::Fired(due) => write!(f, "timer   of {} fired", due.saga),
         }
     }
 }

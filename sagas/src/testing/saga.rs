@@ -5,15 +5,19 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{checker::Checker, store::Store};
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepOutline,
-    machine::{Event, Failure, OpState, State},
+    machine::{Event, Failure, OpState},
+    turn::Instance,
 };
+
+/// Orchestrators.
+pub(super) const REPLICAS: usize = 3;
 
 /// One saga, as the database and the orchestrators know it.
 pub(super) struct Saga {
     pub(super) definition: Arc<Definition>,
     pub(super) store: Store,
     /// What each orchestrator remembers of the saga; it may be outdated.
-    pub(super) replicas: [Option<State>; 2],
+    pub(super) replicas: [Option<Instance>; REPLICAS],
     pub(super) checker: Checker,
     /// Attempts that were committed and not yet published, with the fact that sent them.
     pub(super) unpublished: Vec<(u32, AttemptId)>,
@@ -40,7 +44,7 @@ impl Saga {
         Self {
             definition: Arc::clone(definition),
             store: Store::new(Arc::clone(definition), id, input.clone()),
-            replicas: [None, None],
+            replicas: [const { None }; REPLICAS],
             checker: Checker::new(Arc::clone(definition)),
             unpublished: Vec::new(),
             taken: Vec::new(),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    book::Stand,
     breach::{Kept, hold},
     checker::Checker,
+    effort::Stand,
 };
 use crate::{
     Op, StepKind, Task,

@@ -60,7 +60,7 @@ impl Sim<'_> {
     }
 
     fn business(&mut self, id: &AttemptId, body: &str, action: Option<&Reply>) -> Outcome {
-        let fault = self.plot.business(id);
+        let fault = self.schedule.business(id);
         if let Some(fault) = fault {
             self.note(|| format!("       FAULT {fault:?} {}:{}", id.step, id.op));
         }
@@ -129,7 +129,7 @@ impl Sim<'_> {
         let Some(plan) = saga.plan(id) else { return };
         let (step, service) = (Arc::clone(&id.step), plan.service.clone());
         let event = ReplyEvent { step, op: id.op, attempt: id.attempt, service, reply };
-        let fate = self.plot.reply(id);
+        let fate = self.schedule.reply(id);
         self.fated(fate, id, Message::Reply(id.clone(), event));
     }
 }

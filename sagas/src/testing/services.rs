@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::tape::Tape;
+use super::random::Tape;
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepOutline,
     machine::{OperatorCommand, State},

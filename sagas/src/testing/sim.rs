@@ -1,8 +1,8 @@
-//! Sagas between two orchestrators that crash, a pipe that loses, doubles, delays and reorders,
+//! Sagas between three orchestrators that crash, a pipe that loses, doubles, delays and reorders,
 //! services, and a clock. Nothing here knows the time or draws a number but from its seed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -12,19 +12,23 @@ use super::{
     barrier::Barrier,
     breach::{Breach, Guarantee, Kept, hold},
     checker::Seen,
+    database::{Database, Sagas},
     pipe::{Message, Told},
-    plot::{Fate, Plot},
-    saga::Saga,
+    random::Tape,
+    schedule::{Fate, Plot},
     services::{Ledger, Services},
-    tape::Tape,
 };
 use crate::{
     AttemptId, Definition, Json, SagaId,
-    machine::{Event, Status, Time, Turn},
+    machine::{Status, Time},
+    turn::{Input, Item, Start},
 };
 
 /// A saga that needs more steps than this does not end.
 const STEPS_MAX: usize = 20_000;
+
+/// Messages in one batch.
+const BATCH_MAX: usize = 4;
 
 /// When every run begins.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -54,21 +58,20 @@ pub(crate) struct Setting<'a> {
 
 pub(crate) struct Sim<'a> {
     pub(super) now: Time,
-    pub(super) tape: Tape,
-    pub(super) plot: Plot,
+    pub(super) random: Tape,
+    pub(super) schedule: Plot,
     pub(super) services: &'a mut dyn Services,
     pub(super) barrier: Barrier,
     pub(super) ledger: Ledger,
-    pub(super) sagas: BTreeMap<SagaId, Saga>,
+    pub(super) sagas: Sagas,
+    pub(super) database: Database,
     pub(super) root: Option<SagaId>,
     pub(super) trigger: (Arc<Definition>, Json),
     pub(super) externals: Vec<External>,
     /// Events as they are kept: which of the externals.
     pub(super) kept: Vec<usize>,
-    /// Nested sagas that began in the transaction under way: their first commands come after it.
-    pub(super) fresh: Vec<(SagaId, Turn)>,
-    /// Which kept events were told to which steps.
-    pub(super) told: BTreeSet<(SagaId, String, i64)>,
+    /// The orchestrator that is in the midst of a batch, while others go on.
+    pub(super) busy: Option<usize>,
     pub(super) pipe: Vec<(Time, SagaId, Message)>,
     pub(super) held: Vec<(Fate, SagaId, AttemptId, Message)>,
     /// Commits, publications and acks so far.
@@ -95,18 +98,18 @@ impl<'a> Sim<'a> {
             setting;
         Self {
             now: Time::from_timestamp_millis(EPOCH_MS).unwrap_or_default(),
-            tape,
-            plot,
+            random: tape,
+            schedule: plot,
             services,
             barrier: Barrier::default(),
             ledger: Ledger::default(),
-            sagas: BTreeMap::new(),
+            sagas: Sagas::new(),
+            database: Database::default(),
             root: None,
             trigger: (definition, input),
             externals: events,
             kept: Vec::new(),
-            fresh: Vec::new(),
-            told: BTreeSet::new(),
+            busy: None,
             pipe: Vec::new(),
             held: Vec::new(),
             writes: 0,
@@ -119,8 +122,9 @@ impl<'a> Sim<'a> {
     /// Until nothing will ever happen again. What panics is the machine, or a user's model.
     pub(crate) fn run(&mut self) -> Kept<End> {
         let run = AssertUnwindSafe(|| self.run_on());
-        catch_unwind(run)
-            .unwrap_or_else(|panic| Err(Breach::new(Guarantee::Panic, super::crew::words(&*panic))))
+        catch_unwind(run).unwrap_or_else(|panic| {
+            Err(Breach::new(Guarantee::Panic, super::threads::words(&*panic)))
+        })
     }
 
     fn run_on(&mut self) -> Kept<End> {
@@ -153,6 +157,8 @@ impl<'a> Sim<'a> {
             let read = saga.store.read()?;
             hold!(read == *saga.store.state(), Fold, "the fold of the facts is the state");
             saga.checker.end(*id, &self.ledger, stuck)?;
+            let rests = !saga.store.state().status.ended() || !self.database.has_timer(*id);
+            hold!(rests, Ends, "{id} has ended, and still has a timer");
             self.nested_end(*id, saga)?;
             asked.extend(saga.checker.asked());
             for (what, times) in &saga.checker.seen {
@@ -162,33 +168,33 @@ impl<'a> Sim<'a> {
         let root = self.root.and_then(|id| self.sagas.get(&id));
         let status = root.map_or(Status::Running, |saga| saga.store.state().status);
         *seen.entry(status.as_str()).or_default() += 1;
-        let happened = self.plot.happened().collect();
+        let happened = self.schedule.happened().collect();
         Ok(End { status, seen, writes: self.writes, happened, asked })
     }
 
     fn step(&mut self) -> Kept<bool> {
-        if !self.sagas.is_empty() && self.tape.chance(30) {
+        if !self.sagas.is_empty() && self.random.chance(30) {
             self.foreign()?;
             let id = self.some_saga();
-            self.handle(id, &Event::Wake)?;
+            self.database.wake(id, self.now);
+            self.fire(id)?;
         }
-        if !self.sagas.is_empty() && self.meddle && self.tape.chance(8) {
+        if !self.sagas.is_empty() && self.meddle && self.random.chance(8) {
             self.meddles();
         }
         let next = (0..self.pipe.len()).min_by_key(|n| self.pipe[*n].0);
-        let due = |(id, saga): (&SagaId, &Saga)| Some((saga.store.state().due()?, *id));
-        let wake = self.sagas.iter().filter_map(due).min();
-        match (next, wake) {
-            (None, None) => return Ok(false),
-            (Some(n), wake) if wake.is_none_or(|(wake, _)| self.pipe[n].0 <= wake) => {
+        let timer = self.database.next_timer();
+        match (next, timer) {
+            (None, None) => return Ok(self.database.wake_acts(self.now)),
+            (Some(n), timer) if timer.is_none_or(|(at, _)| self.pipe[n].0 <= at) => {
                 let (at, id, message) = self.pipe.swap_remove(n);
                 self.now = self.now.max(at);
                 self.deliver(id, message)?;
             }
-            (_, Some((wake, id))) => {
-                let late = [0, 0, 0, 20, 5_000, 100_000][self.tape.pick(6)];
-                self.now = self.now.max(wake + Duration::from_millis(late));
-                self.handle(id, &Event::Wake)?;
+            (_, Some((at, id))) => {
+                let late = [0, 0, 0, 20, 5_000, 100_000][self.random.pick(6)];
+                self.now = self.now.max(at + Duration::from_millis(late));
+                self.fire(id)?;
             }
             (Some(_), None) => {}
         }
@@ -196,44 +202,75 @@ impl<'a> Sim<'a> {
     }
 
     fn some_saga(&mut self) -> SagaId {
-        let n = self.tape.pick(self.sagas.len());
+        let n = self.random.pick(self.sagas.len());
         self.sagas.keys().nth(n).copied().unwrap_or(SagaId(uuid::Uuid::nil()))
     }
 
-    fn deliver(&mut self, saga: SagaId, message: Message) -> Kept {
+    pub(super) fn deliver(&mut self, saga: SagaId, message: Message) -> Kept {
         self.note(|| format!("{}", Told(&message)));
         match message {
-            Message::Trigger => {
-                let saga = self.message_id();
-                if !self.triggered(saga)? {
-                    self.post(saga, Message::Trigger);
-                }
-            }
-            Message::Reply(id, reply) => {
-                if !self.handle(saga, &Event::Reply(reply.clone()))? {
-                    self.post(saga, Message::Reply(id, reply));
-                }
-            }
+            Message::Trigger | Message::Reply(..) => self.deliver_together(saga, message)?,
             Message::Act(act) => {
-                if !self.handle(saga, &Event::Act(act.clone()))? {
-                    self.post(saga, Message::Act(act));
+                // Nobody may act on what is not there.
+                if self.sagas.contains_key(&saga) {
+                    self.database.act(saga, act, self.now);
                 }
             }
             Message::Command(command) => self.serve(&command)?,
             Message::Finish(id, body) => self.finish(&id, &body),
-            other => self.deliver_own(saga, other)?,
+            Message::Published(n) => self.published(n),
+            Message::LockIsFree => {
+                self.database.lock_is_free(saga);
+                self.database.wake(saga, self.now);
+            }
+            Message::Fired(due) => self.fired(due)?,
         }
         Ok(())
     }
 
-    /// Takes the trigger; false when it will be delivered again.
-    fn triggered(&mut self, id: SagaId) -> Kept<bool> {
-        if self.sagas.contains_key(&id) && self.sagas[&id].store.seq() > 0 {
-            return self.handle(id, &Event::StartedAgain);
+    /// Takes a message to an orchestrator, in a batch with what else waits; what is not acked will be
+    /// delivered again.
+    fn deliver_together(&mut self, saga: SagaId, message: Message) -> Kept {
+        let mut messages = vec![(saga, message)];
+        while messages.len() < BATCH_MAX && self.random.chance(6) {
+            let waits =
+                |(_, _, m): &(_, _, Message)| matches!(m, Message::Reply(..) | Message::Trigger);
+            let Some(n) = self.pipe.iter().position(waits) else { break };
+            let (at, id, message) = self.pipe.swap_remove(n);
+            self.now = self.now.max(at);
+            self.note(|| format!("   with {}", Told(&message)));
+            messages.push((id, message));
         }
+        let items = messages.iter().filter_map(|(id, message)| self.item(*id, message)).collect();
+        let acked = self.batch(items)?;
+        for ((id, message), acked) in messages.into_iter().zip(acked) {
+            if !acked {
+                self.post(id, message);
+            }
+        }
+        Ok(())
+    }
+
+    fn item(&self, saga: SagaId, message: &Message) -> Option<Item> {
+        Some(match message {
+            Message::Trigger => {
+                let input = Input::Start(Box::new(self.start()));
+                Item { saga: self.message_id(), input }
+            }
+            Message::Reply(_, reply) => Item { saga, input: Input::Reply(reply.clone()) },
+            _ => return None,
+        })
+    }
+
+    /// The trigger as it is read.
+    fn start(&self) -> Start {
         let (definition, input) = self.trigger.clone();
-        self.root.get_or_insert(id);
-        self.begin(id, &definition, &input)
+        let admitted = definition.admit(&input).ok();
+        let (key, mut locks) = admitted.map(|a| (a.key, a.locks)).unwrap_or_default();
+        if definition.outline().locks > 0 && locks.is_empty() {
+            locks.push("a lock".to_owned());
+        }
+        Start { definition, key, locks, input, trace: None }
     }
 
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {

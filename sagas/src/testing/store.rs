@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::breach::{Kept, hold};
+use super::breach::{Breach, Guarantee, Kept, hold};
 use crate::{
-    Definition, Json, NextRecord, Op, Record, SagaId,
-    machine::{Fact, State, Time},
+    Definition, Json, NextRecord, Op, Record, SagaId, StatusChange, fold,
+    machine::{State, Time},
 };
 
 #[derive(Clone)]
@@ -21,9 +21,9 @@ struct Row {
 }
 
 impl Row {
-    fn of(record: Record) -> Option<Self> {
+    fn of(record: Record) -> Self {
         let next = record.next.into_text(record.at, record.detail.as_ref());
-        Some(Self {
+        Self {
             seq: record.seq,
             at: record.at,
             kind: record.kind.as_str(),
@@ -32,7 +32,7 @@ impl Row {
             attempt: record.attempt,
             detail: record.detail.map(|json| json.as_str().to_owned()),
             next,
-        })
+        }
     }
 
     fn record(&self) -> Option<Record> {
@@ -62,12 +62,13 @@ pub(crate) struct Store {
     rows: Vec<Row>,
     /// The fold of the rows, kept up with each commit.
     folded: State,
+    changes: Vec<StatusChange>,
 }
 
 impl Store {
     pub(crate) fn new(definition: Arc<Definition>, id: SagaId, input: Json) -> Self {
         let folded = State::new(definition.outline(), id, input.clone());
-        Self { definition, id, input, rows: Vec::new(), folded }
+        Self { definition, id, input, rows: Vec::new(), folded, changes: Vec::new() }
     }
 
     /// Another definition of the same outline.
@@ -80,24 +81,22 @@ impl Store {
     }
 
     /// Adds facts, as they are written and read back.
-    pub(crate) fn commit(&mut self, facts: &[Fact], next: &State) -> Kept {
-        for fact in facts {
-            hold!(fact.seq == self.seq(), Fold, "facts are numbered without gaps: {fact:?}");
-            let row = Row::of(Record::of(self.definition.outline(), next, fact));
-            hold!(row.is_some(), Fold, "a fact cannot be stored: {fact:?}");
-            self.rows.extend(row);
-            let stored = self.rows.last().and_then(|row| self.fact(row, &self.folded));
+    pub(crate) fn commit(&mut self, records: &[Record]) -> Kept {
+        for record in records {
+            hold!(record.seq == self.seq(), Fold, "facts are numbered without gaps: {record:?}");
+            let row = Row::of(record.clone());
+            let stored = row
+                .record()
+                .and_then(|record| record.into_fact(self.definition.outline(), &self.folded).ok());
             let Some(stored) = stored else {
-                hold!(false, Fold, "a stored fact cannot be read: {fact:?}");
+                hold!(false, Fold, "a stored fact cannot be read: {record:?}");
                 continue;
             };
+            self.rows.push(row);
             self.folded.apply(self.definition.outline(), &stored);
+            self.changes.extend(StatusChange::of(&stored));
         }
         Ok(())
-    }
-
-    fn fact(&self, row: &Row, before: &State) -> Option<Fact> {
-        row.record()?.into_fact(self.definition.outline(), before).ok()
     }
 
     /// The state as a turn loads it.
@@ -105,16 +104,17 @@ impl Store {
         &self.folded
     }
 
+    /// Its changes of status, oldest first.
+    pub(crate) fn changes(&self) -> &[StatusChange] {
+        &self.changes
+    }
+
     /// The state, from nothing but what is stored.
     pub(crate) fn read(&self) -> Kept<State> {
-        let outline = self.definition.outline();
-        let mut state = State::new(outline, self.id, self.input.clone());
-        for row in &self.rows {
-            let fact = self.fact(row, &state);
-            hold!(fact.is_some(), Fold, "the stored fact {} cannot be read", row.seq);
-            fact.iter().for_each(|fact| state.apply(outline, fact));
-        }
-        Ok(state)
+        let records = self.records();
+        hold!(records.len() == self.rows.len(), Fold, "a stored fact cannot be read");
+        let folded = fold(self.definition.outline(), self.id, self.input.clone(), records, |_| {});
+        folded.map_err(|error| Breach::new(Guarantee::Fold, error.to_string()))
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {

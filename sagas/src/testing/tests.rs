@@ -166,7 +166,7 @@ fn a_plan_with_everything_survives_every_fault() {
 
 /// What a failing matrix says.
 fn says(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
-    super::crew::words(&*std::panic::catch_unwind(run).unwrap_err())
+    super::threads::words(&*std::panic::catch_unwind(run).unwrap_err())
 }
 
 #[test]

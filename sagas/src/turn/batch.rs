@@ -11,8 +11,8 @@ use crate::{
 };
 
 use super::{
-    Change, Due, Inbox, Input, Instance, Item, KeyHolder, Observe, Rearm, Rows, Stored, Timer,
-    Unreadable, Verdict, timer,
+    Change, Due, Inbox, Input, Instance, Item, KeyHolder, Observe, Rearm, Rows, Timer, Verdict,
+    timer,
 };
 
 /// A batch of items that are decided together. See the [module](super) for the order of calls.
@@ -141,29 +141,13 @@ impl<O: Observe> Batch<O> {
     }
 
     /// Puts a saga in that was read.
-    ///
-    /// # Errors
-    /// [`Unreadable`]: it is left to a program that can read it, like [`Batch::put_foreign`].
-    pub fn put(
-        &mut self,
-        id: SagaId,
-        definition: Arc<Definition>,
-        stored: Stored,
-    ) -> Result<(), Unreadable> {
-        match Instance::of(definition, id, stored) {
-            Ok(instance) => {
-                self.instances.insert(id, instance);
-                self.fresh.insert(id);
-                Ok(())
-            }
-            Err(error) => {
-                self.put_foreign(id);
-                Err(error)
-            }
-        }
+    pub fn put(&mut self, id: SagaId, instance: Instance) {
+        self.instances.insert(id, instance);
+        self.fresh.insert(id);
     }
 
-    /// Says that a saga is of a version, or its start of a definition, that this program does not know.
+    /// Says that a saga cannot be read: it is of a version, or its start of a definition, that this program
+    /// does not know.
     pub fn put_foreign(&mut self, id: SagaId) {
         self.foreign.insert(id);
     }
@@ -171,6 +155,11 @@ impl<O: Observe> Batch<O> {
     /// Says who holds a business key.
     pub fn put_key(&mut self, definition: String, key: String, holder: KeyHolder) {
         self.keys.insert((definition, key), holder);
+    }
+
+    /// Who sees the decisions.
+    pub const fn observer(&self) -> &O {
+        &self.observer
     }
 
     /// Decides an item.

@@ -1,6 +1,9 @@
 //! Who sees decisions as they are made.
 
-use crate::machine::{Decision, Event, Time, Turn};
+use crate::{
+    SagaId,
+    machine::{Decision, Event, Time, Turn},
+};
 
 use super::Instance;
 
@@ -8,7 +11,7 @@ use super::Instance;
 /// judges them.
 pub trait Observe {
     /// A saga begins with this turn.
-    fn started(&mut self, _instance: &Instance, _turn: &Turn) {}
+    fn started(&mut self, _saga: SagaId, _turn: &Turn) {}
 
     /// The machine answered an event with this decision.
     fn decided(&mut self, _before: &Instance, _event: &Event, _now: Time, _decision: &Decision) {}

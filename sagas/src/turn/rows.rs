@@ -50,7 +50,8 @@ pub enum Timer {
     /// Stays: it is early enough.
     #[default]
     Keep,
-    /// Set, unless it stands earlier; `None` is never.
+    /// Set, unless it stands earlier; `None` is never. Where it stands earlier it is moved all the same, by
+    /// a microsecond: it may be a lease, and whoever has that must not set it later.
     Set(Option<Time>),
     /// It fired, and is set anew; unless somebody moved it since then, and set it earlier.
     Rearm(Option<Time>, Due),

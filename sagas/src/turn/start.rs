@@ -56,7 +56,7 @@ impl<O: Observe> Batch<O> {
             parent,
         };
         let turn = machine::start(&start.definition, id, start.input.clone(), self.now);
-        self.observer.started(&instance, &turn);
+        self.observer.started(id, &turn);
         self.changes.insert(id, Change { start: Some(new), ..Change::default() });
         self.fresh.insert(id);
         self.instances.insert(id, instance);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{
     breach::{Kept, hold},
     pipe::Message,
+    saga::REPLICAS,
     services::{Look, Meddling},
     sim::Sim,
 };
@@ -56,11 +57,11 @@ pub(super) fn as_previewed(
 impl Sim<'_> {
     /// Someone looks at a saga and acts; it arrives later, if at all in time.
     pub(super) fn meddles(&mut self) {
-        let n = self.tape.pick(self.sagas.len());
+        let n = self.random.pick(self.sagas.len());
         let Some((id, saga)) = self.sagas.iter().nth(n) else { return };
         let (id, state) = (*id, saga.store.state());
         let look = Look { definition: &saga.definition, state };
-        let Some(meddling) = self.services.meddle(&mut self.tape, &look) else { return };
+        let Some(meddling) = self.services.meddle(&mut self.random, &look) else { return };
         let seq = state.seq;
         let act = match meddling {
             Meddling::Act(act) => act,
@@ -69,14 +70,14 @@ impl Sim<'_> {
                 OperatorCommand::Resolve { step, outcome: self.by_hand(&attempt, yes) }
             }
         };
-        let ago = if self.tape.pick(6) == 5 { self.tape.pick(9) } else { 0 };
+        let ago = if self.random.pick(6) == 5 { self.random.pick(9) } else { 0 };
         let seen = seq.saturating_sub(u32::try_from(ago).unwrap_or(0));
         let event = self.signed(act, seen);
         self.send(id, Message::Act(event));
     }
 
     fn signed(&mut self, act: OperatorCommand, seen: u32) -> OperatorAct {
-        let by = ["alice", "bob"][self.tape.pick(2)].to_owned();
+        let by = ["alice", "bob"][self.random.pick(2)].to_owned();
         OperatorAct { command: act, by, reason: format!("looked at {seen} facts"), seen }
     }
 
@@ -135,9 +136,10 @@ impl Sim<'_> {
         hold!(saga.closed <= CLOSED_MAX, Ends, "nobody can end {id}");
         let (paused, seq) = (saga.store.state().paused, saga.store.seq());
         let act = if paused { OperatorCommand::Resume } else { self.repair(id) };
-        let event = Event::Act(self.signed(act, seq));
-        self.note(|| format!("act     {event:?}"));
-        self.handle(id, &event)?;
+        let act = self.signed(act, seq);
+        self.note(|| format!("act     {act:?}"));
+        self.database.act(id, act, self.now);
+        self.fire(id)?;
         Ok(true)
     }
 
@@ -147,7 +149,7 @@ impl Sim<'_> {
         let Some(saga) = self.sagas.get_mut(&id) else { return OperatorCommand::Retry };
         let (outline, state) = (saga.definition.outline(), saga.store.state());
         let mut last_resort = None;
-        self.plot.repair();
+        self.schedule.repair();
         for (at, step) in state.steps.iter().enumerate() {
             let (plan, name) = (&outline.steps[step.plan], state.name(outline, at));
             for op in [Op::Action, Op::Compensation] {
@@ -172,6 +174,8 @@ impl Sim<'_> {
         if let Some(definition) = repaired.map(Arc::new) {
             saga.store.deploy(Arc::clone(&definition));
             saga.definition = definition;
+            // A deploy is a restart.
+            saga.replicas = [const { None }; REPLICAS];
         }
         last_resort.unwrap_or(OperatorCommand::Retry)
     }
