@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Outline, SagaId,
-    machine::{Phase, State, back},
+    machine::{Phase, State, backward},
 };
 
 /// What cancelling a saga would do.
@@ -82,14 +82,14 @@ fn refusal(outline: &Outline, state: &State) -> Option<String> {
     if state.turned {
         return Some("the saga has turned back already".into());
     }
-    back::barred(outline, state)
+    backward::barred(outline, state)
 }
 
 /// The last stage first, as the machine goes back.
 fn rounds(outline: &Outline, state: &State) -> Vec<Vec<Undo>> {
     let stages = outline.steps.last().map_or(0, |s| s.stage + 1);
     let of_stage = |stage| {
-        let steps = back::stage(outline, state, stage).into_iter();
+        let steps = backward::stage(outline, state, stage).into_iter();
         steps.filter_map(|at| undo(outline, state, at)).collect::<Vec<_>>()
     };
     (0..stages).rev().map(of_stage).filter(|round| !round.is_empty()).collect()
@@ -98,7 +98,7 @@ fn rounds(outline: &Outline, state: &State) -> Vec<Vec<Undo>> {
 /// What there is to undo of a step.
 fn undo(outline: &Outline, state: &State, at: usize) -> Option<Undo> {
     let action = match state.steps[at].action.phase {
-        _ if !back::undoable(outline, state, at) => return None,
+        _ if !backward::undoable(outline, state, at) => return None,
         Phase::Done => Known::Done,
         // Turning back leaves nothing waiting to be repeated, or for a late answer.
         Phase::Unknown | Phase::Backoff | Phase::Pending => Known::Unknown,
