@@ -51,7 +51,7 @@
 //!     const NAME: &'static str = "mail.tickets";
 //!     type Input = u32;
 //!     type Output = ();
-//!     type Rejection = Infallible; // cannot say no
+//!     type Rejection = Infallible; // cannot be rejected
 //! }
 //!
 //! pub struct BookTrip;

@@ -110,7 +110,7 @@ impl<T> Trigger<T> {
 /// Phase of a plan before the pivot: each step can be undone.
 pub struct BeforePivot;
 
-/// Phase of a plan after the pivot: no step can say no.
+/// Phase of a plan after the pivot: no step can be rejected.
 pub struct AfterPivot;
 
 /// Which steps may stand in which phase of a plan.
@@ -171,8 +171,8 @@ impl Plan<BeforePivot> {
         Self { draft: Draft::default(), phase: PhantomData }
     }
 
-    /// The step that decides: when it is done there is no way back. It may say no (the saga is then
-    /// compensated), and needs no compensation. When nobody knows its outcome it is repeated, and
+    /// The step that decides: when it is done there is no way back. It may be rejected (the saga is
+    /// then compensated), and needs no compensation. When nobody knows its outcome it is repeated, and
     /// at last the saga is stuck.
     pub fn pivot<P: Decides>(mut self, part: P) -> (Plan<AfterPivot>, Given<P::Value>) {
         let place = Place { stage: self.draft.next_stage(), condition: None };

@@ -27,12 +27,12 @@ pub struct CancelPlan {
     pub refused: Option<String>,
     /// What is undone, round after round; the undoings of one round run side by side. For a saga
     /// that is on its way back already, what is left.
-    pub rounds: Vec<Vec<Undo>>,
+    pub rounds: Vec<Vec<PlannedUndo>>,
 }
 
-/// An undoing.
+/// What is to be undone of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Undo {
+pub struct PlannedUndo {
     /// The step.
     pub step: String,
     /// Its service, which undoes it.
@@ -51,8 +51,8 @@ pub enum Known {
     Done,
     /// Nobody knows whether it took effect, so it is undone.
     Unknown,
-    /// Nobody answered yet. Its answer is waited for before anything is undone; after a no there is
-    /// nothing to undo.
+    /// Nobody answered yet. Its answer is waited for before anything is undone; after a rejection
+    /// there is nothing to undo.
     InFlight,
 }
 
@@ -86,7 +86,7 @@ fn refusal(outline: &Outline, state: &State) -> Option<String> {
 }
 
 /// The last stage first, as the machine goes back.
-fn rounds(outline: &Outline, state: &State) -> Vec<Vec<Undo>> {
+fn rounds(outline: &Outline, state: &State) -> Vec<Vec<PlannedUndo>> {
     let stages = outline.steps.last().map_or(0, |s| s.stage + 1);
     let of_stage = |stage| {
         let steps = backward::stage(outline, state, stage).into_iter();
@@ -96,7 +96,7 @@ fn rounds(outline: &Outline, state: &State) -> Vec<Vec<Undo>> {
 }
 
 /// What there is to undo of a step.
-fn undo(outline: &Outline, state: &State, at: usize) -> Option<Undo> {
+fn undo(outline: &Outline, state: &State, at: usize) -> Option<PlannedUndo> {
     let action = match state.steps[at].action.phase {
         _ if !backward::undoable(outline, state, at) => return None,
         Phase::Done => Known::Done,
@@ -107,7 +107,7 @@ fn undo(outline: &Outline, state: &State, at: usize) -> Option<Undo> {
     };
     let plan = outline.steps.get(state.steps[at].plan)?;
     let (service, operation) = (plan.service.clone(), plan.operation.clone());
-    Some(Undo { step: state.name(outline, at), service, operation, action })
+    Some(PlannedUndo { step: state.name(outline, at), service, operation, action })
 }
 
 impl CancelPlan {

@@ -19,7 +19,7 @@ pub enum Phase {
     Spread,
     /// Done.
     Done,
-    /// Said no: nothing changed and nothing will.
+    /// Rejected: nothing changed and nothing will.
     Rejected,
     /// Given up, and nobody knows whether it took effect: it is compensated.
     Unknown,

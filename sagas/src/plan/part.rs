@@ -31,7 +31,7 @@ pub struct Place {
     pub(super) condition: Option<Given<bool>>,
 }
 
-/// The kind of whatever can stand in either phase, because it has nothing to undo and cannot say no.
+/// The kind of whatever can stand in either phase, because it has nothing to undo and cannot be rejected.
 #[doc(hidden)]
 pub trait EitherPhase {
     const KIND: StepKind;

@@ -61,7 +61,7 @@ impl<E: DeserializeOwned + 'static> Await<E> {
         self
     }
 
-    /// How long to wait. When the time is over the saga turns back, as if the step had said no
+    /// How long to wait. When the time is over the saga turns back, as if the step had been rejected
     /// (code `timed_out`); after the pivot it is stuck. Default: no limit.
     pub fn within(mut self, limit: Duration) -> Self {
         self.within = Some(limit);
