@@ -1,6 +1,6 @@
 //! The way forward: the next stage, and the end.
 
-use super::{Kind, Phase, builder::TurnBuilder, fact::message_json};
+use super::{Kind, Phase, builder::TurnBuilder, fact::message_json, values::with_env};
 use crate::{ELEMENTS_MAX, Json, MapError, Op, StepKind};
 
 /// Whether there is a way forward.
@@ -53,7 +53,7 @@ impl TurnBuilder<'_> {
             let wanted = if plan.condition.is_none() {
                 Ok(true)
             } else {
-                self.definition.condition(at, &self.state)
+                with_env(&self.state, |env| self.definition.condition(at, env))
             };
             let unfolded = wanted.and_then(|wanted| {
                 let inputs = (wanted && plan.each.is_some()).then(|| self.list(at));
@@ -78,7 +78,7 @@ impl TurnBuilder<'_> {
 
     /// The inputs of a list's elements, as an array.
     fn list(&self, at: usize) -> Result<Json, MapError> {
-        let inputs = self.definition.step_input(at, &self.state)?;
+        let inputs = with_env(&self.state, |env| self.definition.step_input(at, env))?;
         let count = inputs.read::<Vec<Json>>().map(|inputs| inputs.len());
         let count = count.map_err(|error| MapError::of_list(error.to_string()))?;
         if count > ELEMENTS_MAX {
@@ -100,7 +100,7 @@ impl TurnBuilder<'_> {
             }
             let input = match &step.input {
                 Some(element) => Ok(element.clone()),
-                None => self.definition.step_input(*at, &self.state),
+                None => with_env(&self.state, |env| self.definition.step_input(*at, env)),
             };
             match input {
                 Ok(input) => inputs.push((*at, Some(input))),
@@ -129,7 +129,7 @@ impl TurnBuilder<'_> {
         if self.state.no_output {
             return Forward::Waits;
         }
-        match self.definition.output(&self.state) {
+        match with_env(&self.state, |env| self.definition.output(env)) {
             Ok(output) => {
                 if let Some(fact) = self.facts.last_mut() {
                     fact.next.output = Some(output);

@@ -29,6 +29,7 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timer;
+mod values;
 mod waits;
 
 pub use command::{Command, command};
