@@ -1,22 +1,13 @@
 //! A definition: an outline, and the functions that compute what flows between its steps.
 
-use std::{cell::Cell, collections::BTreeSet, fmt, sync::Arc, time::Duration};
-
-use serde::de::DeserializeOwned;
+use std::{fmt, sync::Arc};
 
 use crate::{
     Json, JsonError, StepKind, StepOutline,
-    machine::{State, StepState},
+    given::{Env, Eval, MapError, evaluate},
     name::{self, NameError},
-    outline::{OWN_SERVICE, Outline, Task, element_name},
-    plan::{
-        self, ELEMENTS_MAX, Env, Eval, Given, Input, MapError, Plan, Saga, StepCode, Trigger,
-        evaluate,
-    },
+    outline::{ELEMENTS_MAX, OWN_SERVICE, Outline, Task, element_name},
 };
-
-/// Shortest deadline of a saga: a shorter one would be over before an answer can come.
-const DEADLINE_MIN: Duration = Duration::from_secs(1);
 
 /// Longest business key, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
@@ -28,7 +19,7 @@ pub const STEPS_MAX: usize = 256;
 pub const LOCKS_MAX: usize = 8;
 
 /// How deep sagas may be nested.
-const NESTING_MAX: u32 = 8;
+pub(crate) const NESTING_MAX: u32 = 8;
 
 /// What a trigger's body says about the saga that it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +30,7 @@ pub struct Admitted {
     pub locks: Vec<String>,
 }
 
-type Admit = Box<dyn Fn(&Json) -> Result<Admitted, InputError> + Send + Sync>;
+pub(crate) type Admit = Box<dyn Fn(&Json) -> Result<Admitted, InputError> + Send + Sync>;
 
 /// A saga definition, ready to run.
 pub struct Definition {
@@ -50,45 +41,47 @@ pub struct Definition {
     output: Eval,
 }
 
-thread_local! {
-    /// How deep definitions are being built within each other.
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
+/// Whether a step's output fits its type.
+pub(crate) type CheckOutput = fn(&Json) -> Result<(), JsonError>;
+
+/// What in an event names the saga that waits for it.
+pub(crate) type Matches = Box<dyn Fn(&Json) -> Result<String, JsonError> + Send + Sync>;
+
+/// What a step is given.
+pub(crate) enum Input {
+    /// What a mapping computes.
+    Eval(Eval),
+    /// The saga's business key.
+    Key,
+    /// Nothing.
+    Nothing,
+}
+
+/// The functions of a step.
+pub(crate) struct StepCode {
+    pub(crate) input: Input,
+    pub(crate) condition: Option<Eval>,
+    pub(crate) check_output: CheckOutput,
+    pub(crate) matches: Option<Matches>,
+    pub(crate) child: Option<Result<Arc<Definition>, DefinitionError>>,
+}
+
+impl StepCode {
+    pub(crate) const fn new(check_output: CheckOutput) -> Self {
+        Self { input: Input::Nothing, condition: None, check_output, matches: None, child: None }
+    }
 }
 
 impl Definition {
-    /// Writes down the plan of `S` and checks it.
-    ///
-    /// # Errors
-    /// [`DefinitionError`] with the first thing that is wrong.
-    pub fn of<S: Saga>() -> Result<Self, DefinitionError> {
-        let wrong = |kind| DefinitionError { definition: S::NAME.to_owned(), kind };
-        let depth = DEPTH.get();
-        if depth >= NESTING_MAX {
-            return Err(wrong(DefinitionErrorKind::Nesting));
-        }
-        DEPTH.set(depth + 1);
-        let finished = S::plan(Plan::new(), Given::input());
-        DEPTH.set(depth);
-        let trigger = S::trigger();
-        let outline = Outline {
-            name: S::NAME.to_owned(),
-            version: S::VERSION,
-            trigger: trigger.subject.clone(),
-            keyed: trigger.key.is_some(),
-            locks: u32::try_from(trigger.locks.len()).unwrap_or(u32::MAX),
-            deadline_ms: S::deadline().map(|deadline| plan::millis(deadline.max(DEADLINE_MIN))),
-            steps: finished.draft.steps,
-            output_needs: finished.output_needs,
-        };
-        let code = finished.draft.code;
-        check(&outline, &code).map_err(wrong)?;
-        Ok(Self {
-            digest: outline.digest(),
-            outline,
-            admit: Box::new(move |json| admit(json, &trigger)),
-            code,
-            output: finished.output,
-        })
+    /// What a plan has written down, once it is checked.
+    pub(crate) fn new(
+        outline: Outline,
+        code: Vec<StepCode>,
+        output: Eval,
+        admit: Admit,
+    ) -> Result<Self, DefinitionErrorKind> {
+        check(&outline, &code)?;
+        Ok(Self { digest: outline.digest(), outline, admit, code, output })
     }
 
     /// A definition made by hand: the tests draw outlines at random.
@@ -143,19 +136,19 @@ impl Definition {
     }
 
     /// Whether the step's condition holds; a step without one always runs.
-    pub(crate) fn condition(&self, step: usize, state: &State) -> Result<bool, MapError> {
+    pub(crate) fn condition(&self, step: usize, env: &Env<'_>) -> Result<bool, MapError> {
         let Some(condition) = &self.code[step].condition else { return Ok(true) };
-        with_env(state, |env| evaluate(condition, env)).map(|holds| holds.as_str() == "true")
+        evaluate(condition, env).map(|holds| holds.as_str() == "true")
     }
 
-    pub(crate) fn step_input(&self, step: usize, state: &State) -> Result<Json, MapError> {
+    pub(crate) fn step_input(&self, step: usize, env: &Env<'_>) -> Result<Json, MapError> {
         // An element's input comes with its list.
         let code = self.code.get(step).ok_or_else(MapError::no_element)?;
         match &code.input {
-            Input::Eval(eval) => with_env(state, |env| evaluate(eval, env)),
+            Input::Eval(eval) => evaluate(eval, env),
             Input::Nothing => Ok(Json::null()),
             Input::Key => {
-                let admitted = self.admit(&state.input).ok().and_then(|admitted| admitted.key);
+                let admitted = self.admit(env.input).ok().and_then(|admitted| admitted.key);
                 admitted.and_then(|key| Json::of(&key).ok()).ok_or_else(MapError::no_key)
             }
         }
@@ -166,28 +159,13 @@ impl Definition {
         (self.code[step].check_output)(output)
     }
 
-    pub(crate) fn output(&self, state: &State) -> Result<Json, MapError> {
-        with_env(state, |env| evaluate(&self.output, env))
+    pub(crate) fn output(&self, env: &Env<'_>) -> Result<Json, MapError> {
+        evaluate(&self.output, env)
     }
 }
 
-fn with_env<T>(state: &State, f: impl FnOnce(&Env<'_>) -> T) -> T {
-    let output = |step: usize| state.steps.get(step).and_then(|s| s.output.as_ref());
-    let omitted = |step: usize| state.steps.get(step).is_some_and(StepState::omitted);
-    f(&Env { input: &state.input, output: &output, omitted: &omitted })
-}
-
-fn admit<T: DeserializeOwned>(json: &Json, trigger: &Trigger<T>) -> Result<Admitted, InputError> {
-    let input: T = json.read().map_err(InputError::Shape)?;
-    let name = |name: fn(&T) -> String| caught(|| name(&input)).and_then(usable);
-    let key = trigger.key.map(|key| name(key).ok_or(InputError::Key)).transpose()?;
-    let locks = trigger.locks.iter().map(|lock| name(*lock).ok_or(InputError::Lock));
-    let locks: BTreeSet<String> = locks.collect::<Result<_, _>>()?;
-    Ok(Admitted { key, locks: locks.into_iter().collect() })
-}
-
 /// Runs a user's function: its panic must not take the other sagas of a lane along.
-fn caught<T>(f: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).ok()
 }
 
@@ -199,7 +177,7 @@ pub fn usable_key(key: String) -> Result<String, InputError> {
     usable(key).ok_or(InputError::Key)
 }
 
-fn usable(name: String) -> Option<String> {
+pub(crate) fn usable(name: String) -> Option<String> {
     let fits = (1..=KEY_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
     fits.then_some(name)
 }

@@ -1,72 +1,12 @@
 //! What is different between two plans, for whoever deploys one after the other.
 
+mod difference;
 mod moves;
 mod policies;
 
-use std::fmt;
-
-use serde::Serialize;
-
 use crate::{Outline, StepOutline, Task};
+pub use difference::{Difference, DifferenceKind};
 use moves::moved;
-
-/// What sort of difference it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DifferenceKind {
-    /// A step of the new plan only.
-    Added,
-    /// A step of the old plan only.
-    Removed,
-    /// A step, or the saga as a whole, that is in both.
-    Changed,
-}
-
-/// One difference between two plans.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// What sort.
-    pub kind: DifferenceKind,
-    /// The step in the new plan (a removed one in the old); `None` for the saga as a whole.
-    pub step: Option<String>,
-    /// What is different.
-    pub change: String,
-    /// What to see to while sagas of both plans run; `None`: nothing, as each saga ends under the
-    /// plan it began with.
-    pub caution: Option<String>,
-}
-
-impl Difference {
-    fn new(kind: DifferenceKind, step: Option<&str>, change: String) -> Self {
-        Self { kind, step: step.map(str::to_owned), change, caution: None }
-    }
-
-    fn changed(step: &str, change: String) -> Self {
-        Self::new(DifferenceKind::Changed, Some(step), change)
-    }
-
-    fn whole(change: String) -> Self {
-        Self::new(DifferenceKind::Changed, None, change)
-    }
-
-    fn caution(self, caution: impl Into<String>) -> Self {
-        Self { caution: Some(caution.into()), ..self }
-    }
-}
-
-/// One line, and a second one for the caution.
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.kind {
-            DifferenceKind::Added => '+',
-            DifferenceKind::Removed => '-',
-            DifferenceKind::Changed => '~',
-        };
-        let step = self.step.as_deref().unwrap_or("saga");
-        write!(f, "{sign} {step}: {}", self.change)?;
-        self.caution.as_ref().map_or(Ok(()), |caution| write!(f, "\n    mind: {caution}"))
-    }
-}
 
 /// What a deploy from `old` to `new` changes: the saga as a whole, then its steps in the new order,
 /// then those that are gone. A step that only has another name is told as renamed. Versions and the
@@ -198,7 +138,7 @@ fn task(task: &Task) -> String {
     match task {
         Task::Call => "a call".to_owned(),
         Task::Event { subject } => format!("a wait for {subject}"),
-        Task::Delay { ms } => format!("a wait of {}", crate::outline::span(*ms)),
+        Task::Delay { ms } => format!("a wait of {}", crate::duration::span(*ms)),
         Task::Until => "a wait until a time".to_owned(),
         Task::Saga { definition, version, .. } => format!("the saga {definition}@{version}"),
     }

@@ -3,7 +3,7 @@
 mod mermaid;
 mod svg;
 
-use crate::{Outline, StepKind, StepOutline, Task, outline::span};
+use crate::{Outline, StepKind, StepOutline, Task, duration::span};
 
 pub use mermaid::mermaid;
 pub use svg::svg;

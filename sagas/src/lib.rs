@@ -51,7 +51,7 @@
 //!     const NAME: &'static str = "mail.tickets";
 //!     type Input = u32;
 //!     type Output = ();
-//!     type Rejection = Infallible; // cannot say no
+//!     type Rejection = Infallible; // cannot be rejected
 //! }
 //!
 //! pub struct BookTrip;
@@ -96,8 +96,11 @@
 //! | whether a plan is sound, how it differs, how it looks | [`check`], [`diff()`], [`svg`] |
 
 mod cloudevent;
+mod condition;
 mod definition;
 mod diff;
+mod duration;
+mod given;
 mod graph;
 mod handlers;
 mod ids;
@@ -121,24 +124,26 @@ pub mod turn;
 pub mod wire;
 
 pub use cloudevent::event_data;
+pub use condition::OnlyIf;
 pub use definition::{
     Admitted, Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX,
     LOCKS_MAX, STEPS_MAX, usable_key,
 };
 pub use diff::{Difference, DifferenceKind, diff};
+pub use given::{Given, MapError, Values};
 pub use graph::{mermaid, svg};
 pub use handlers::Handler;
 pub use ids::{AttemptId, IdError, Op, SagaId};
 pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
 pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};
-pub use outline::{Outline, StepKind, StepOutline, Task};
+pub use outline::{ELEMENTS_MAX, Outline, StepKind, StepOutline, Task};
 pub use plan::{
-    AfterPivot, Await, BeforePivot, Decides, Delay, ELEMENTS_MAX, Each, Finished, Given, Group,
-    MapError, Nested, OnlyIf, Part, Place, Plan, Saga, StandsIn, Trigger, Values,
+    AfterPivot, Await, BeforePivot, Decides, Delay, Finished, Group, Nested, Part, Place, Plan,
+    Saga, StandsIn, Trigger,
 };
 pub use record::{NextRecord, Record, RecordError, SendRecord, fold};
 pub use retry::Retry;
 pub use soundness::{Finding, Severity, check};
 pub use status_event::{StatusChange, StatusEvent, status_event};
-pub use step::{Call, Compensatable, Rejection, Step};
+pub use step::{Call, Compensatable, Each, Rejection, Step};
 pub use trace::{TraceError, TraceParent};

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Retry;
+use crate::{Retry, duration::span};
+
+/// Most elements of a list: a saga's state is read and written whole.
+pub const ELEMENTS_MAX: usize = 1000;
 
 /// A definition's plan as data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,9 +291,4 @@ impl StepOutline {
         }
         write!(f, ", {} attempts of {}", self.retry.attempts(), span(self.attempt_timeout_ms))
     }
-}
-
-/// A time for people.
-pub(crate) fn span(ms: u64) -> String {
-    if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
 }

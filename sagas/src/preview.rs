@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Outline, SagaId,
-    machine::{Phase, State, back},
+    machine::{Phase, State, backward},
 };
 
 /// What cancelling a saga would do.
@@ -27,12 +27,12 @@ pub struct CancelPlan {
     pub refused: Option<String>,
     /// What is undone, round after round; the undoings of one round run side by side. For a saga
     /// that is on its way back already, what is left.
-    pub rounds: Vec<Vec<Undo>>,
+    pub rounds: Vec<Vec<PlannedUndo>>,
 }
 
-/// An undoing.
+/// What is to be undone of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Undo {
+pub struct PlannedUndo {
     /// The step.
     pub step: String,
     /// Its service, which undoes it.
@@ -51,8 +51,8 @@ pub enum Known {
     Done,
     /// Nobody knows whether it took effect, so it is undone.
     Unknown,
-    /// Nobody answered yet. Its answer is waited for before anything is undone; after a no there is
-    /// nothing to undo.
+    /// Nobody answered yet. Its answer is waited for before anything is undone; after a rejection
+    /// there is nothing to undo.
     InFlight,
 }
 
@@ -82,23 +82,23 @@ fn refusal(outline: &Outline, state: &State) -> Option<String> {
     if state.turned {
         return Some("the saga has turned back already".into());
     }
-    back::barred(outline, state)
+    backward::barred(outline, state)
 }
 
 /// The last stage first, as the machine goes back.
-fn rounds(outline: &Outline, state: &State) -> Vec<Vec<Undo>> {
+fn rounds(outline: &Outline, state: &State) -> Vec<Vec<PlannedUndo>> {
     let stages = outline.steps.last().map_or(0, |s| s.stage + 1);
     let of_stage = |stage| {
-        let steps = back::stage(outline, state, stage).into_iter();
+        let steps = backward::stage(outline, state, stage).into_iter();
         steps.filter_map(|at| undo(outline, state, at)).collect::<Vec<_>>()
     };
     (0..stages).rev().map(of_stage).filter(|round| !round.is_empty()).collect()
 }
 
 /// What there is to undo of a step.
-fn undo(outline: &Outline, state: &State, at: usize) -> Option<Undo> {
+fn undo(outline: &Outline, state: &State, at: usize) -> Option<PlannedUndo> {
     let action = match state.steps[at].action.phase {
-        _ if !back::undoable(outline, state, at) => return None,
+        _ if !backward::undoable(outline, state, at) => return None,
         Phase::Done => Known::Done,
         // Turning back leaves nothing waiting to be repeated, or for a late answer.
         Phase::Unknown | Phase::Backoff | Phase::Pending => Known::Unknown,
@@ -107,7 +107,7 @@ fn undo(outline: &Outline, state: &State, at: usize) -> Option<Undo> {
     };
     let plan = outline.steps.get(state.steps[at].plan)?;
     let (service, operation) = (plan.service.clone(), plan.operation.clone());
-    Some(Undo { step: state.name(outline, at), service, operation, action })
+    Some(PlannedUndo { step: state.name(outline, at), service, operation, action })
 }
 
 impl CancelPlan {

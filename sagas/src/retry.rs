@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::outline::span;
+use crate::duration::span;
 
 /// How often and how fast an operation is repeated. Delays grow by doubling from `first` to `cap`;
 /// each is then spread over its upper half by a hash of effect id and attempt, so that sagas which

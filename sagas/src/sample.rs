@@ -1,8 +1,8 @@
 //! Outlines for the tests of what reads outlines.
 
 use crate::{
-    Definition, Json, Outline, Retry, StepKind, StepOutline, Task, outline::OWN_SERVICE,
-    plan::StepCode,
+    Definition, Json, Outline, Retry, StepKind, StepOutline, Task, definition::StepCode,
+    outline::OWN_SERVICE,
 };
 
 /// A call with default policies, named as its operation.

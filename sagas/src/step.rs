@@ -4,10 +4,10 @@ use std::{convert::Infallible, marker::PhantomData, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    Retry,
-    plan::{Each, Given, OnlyIf},
-};
+use crate::{Given, OnlyIf, Retry};
+
+/// Elements of a list that run at once, unless the plan says otherwise.
+const AT_ONCE: u32 = 16;
 
 /// One unit of work at one service. The type is the contract between plan and worker; it has no
 /// behaviour of its own.
@@ -36,8 +36,8 @@ pub trait Step: 'static {
     type Input: Serialize + DeserializeOwned + Send + 'static;
     /// What the action answers.
     type Output: Serialize + DeserializeOwned + Send + 'static;
-    /// The business noes of the action. [`Infallible`] means: cannot say no, so it may stand after
-    /// the pivot.
+    /// Why the service may reject the action. [`Infallible`] means: it cannot, so the step may stand
+    /// after the pivot.
     type Rejection: Rejection;
 
     /// This step with the given input, and default policies.
@@ -66,7 +66,7 @@ pub trait Step: 'static {
 )]
 pub trait Compensatable: Step {}
 
-/// A business no: nothing changed and nothing will. Never retried.
+/// Why a service rejects an action: nothing changed and nothing will. Never retried.
 pub trait Rejection: Send + 'static {
     /// A word for programs: at most 64 bytes, `[a-z0-9_]+` by habit.
     fn code(&self) -> &str;
@@ -152,7 +152,6 @@ macro_rules! policies {
         }
     };
 }
-pub(crate) use policies;
 
 /// Policies as they are written in a plan; what is not said takes the default of the step's kind.
 #[derive(Default)]
@@ -172,3 +171,47 @@ impl<S: Step> Call<S> {
 }
 
 policies!(Call);
+
+/// A step for each element of a list; see [`Step::each`].
+///
+/// ```
+/// # use amends::{Compensatable, BeforePivot, Given, Plan, Step};
+/// # pub struct BookHotel;
+/// # impl Step for BookHotel {
+/// #     const NAME: &'static str = "hotel.book";
+/// #     type Input = String;
+/// #     type Output = u64;
+/// #     type Rejection = std::convert::Infallible;
+/// # }
+/// # impl Compensatable for BookHotel {}
+/// fn all_hotels(p: &mut Plan<BeforePivot>, cities: Given<Vec<String>>) -> Given<Vec<u64>> {
+///     p.step(BookHotel::each(cities).at_once(4))
+/// }
+/// ```
+#[must_use = "it does nothing until it is given to the plan"]
+pub struct Each<S: Step> {
+    pub(crate) inputs: Given<Vec<S::Input>>,
+    pub(crate) at_once: u32,
+    pub(crate) name: Option<String>,
+    pub(crate) policy: Policy,
+}
+
+impl<S: Step> Each<S> {
+    fn new(inputs: Given<Vec<S::Input>>) -> Self {
+        Self { inputs, at_once: AT_ONCE, name: None, policy: Policy::default() }
+    }
+
+    /// How many elements are asked for, or undone, at once; 0 counts as 1. They are asked for in the
+    /// order of the list, and undone from its end. Default 16.
+    pub fn at_once(mut self, elements: u32) -> Self {
+        self.at_once = elements.max(1);
+        self
+    }
+
+    /// As [`Call::only_if`](crate::Call::only_if).
+    pub fn only_if(self, condition: Given<bool>) -> OnlyIf<Self> {
+        OnlyIf::new(self, condition)
+    }
+}
+
+policies!(Each);

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::Difference;
+use super::difference::Difference;
 use crate::Outline;
 
 /// The fewest steps, as far as taking out the worst one after the other finds them, without which

@@ -1,7 +1,7 @@
 //! What is different in one step.
 
 use super::{Difference, task};
-use crate::{Retry, StepKind, StepOutline, Task, outline::span};
+use crate::{Retry, StepKind, StepOutline, Task, duration::span};
 
 pub(super) fn changed(old: &StepOutline, new: &StepOutline) -> Vec<Difference> {
     let mut differences = Vec::new();

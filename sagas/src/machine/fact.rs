@@ -4,8 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Time;
-use crate::{Json, Op};
+use crate::{Json, Op, wire};
+
+/// Points in time. Facts are stored with microseconds.
+pub type Time = chrono::DateTime<chrono::Utc>;
 
 /// The status of a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,7 +81,7 @@ pub enum Kind {
     Started,
     /// An operation was done.
     Done,
-    /// An action said no, or a compensation did, which it must not.
+    /// An action was rejected, or a compensation, which must not be.
     Rejected,
     /// An attempt broke.
     Broke,
@@ -269,4 +271,14 @@ impl Failure {
     pub fn to_json(&self) -> Json {
         Json::of(self).unwrap_or_else(|_| Json::null())
     }
+}
+
+/// What a person reads about a broken attempt, kept in the fact.
+pub(super) fn message_json(code: Option<&str>, message: &str) -> Json {
+    let mut object = serde_json::Map::new();
+    if let Some(code) = code {
+        object.insert("code".into(), code.into());
+    }
+    object.insert("message".into(), wire::cut(message.to_owned()).into());
+    Json::of(&object).unwrap_or_else(|_| Json::null())
 }

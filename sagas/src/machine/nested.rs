@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ChildEnd, Decision, Kind, Phase, Send, State, Status, Time, Unexpected, advance::Draft,
-    message_json,
+    ChildEnd, Decision, Kind, Send, State, Status, Time, Unexpected, builder::TurnBuilder,
+    fact::message_json,
 };
 use crate::{Definition, Json, Op, SagaId, Task};
 
@@ -77,43 +77,29 @@ pub(super) fn ended(definition: &Definition, state: &State, end: &ChildEnd, now:
     };
     let step = &state.steps[at];
     let (action, undo) = (step.action.phase, step.compensation.phase);
-    let mut draft = Draft::new(definition, state.clone(), now);
+    let mut turn = TurnBuilder::new(definition, state.clone(), now);
     let about = |op| Some((at, op, step.op(op).attempt));
     match end.status {
         Status::Completed if action.is_open() => {
-            completed(&mut draft, at, end.output.as_ref().unwrap_or(&Json::null()));
+            turn.done(at, step.action.attempt, end.output.as_ref().unwrap_or(&Json::null()));
         }
         Status::Compensated if undo.is_open() => {
-            draft.record(Kind::Done, about(Op::Compensation), None, None);
+            turn.record(Kind::Done, about(Op::Compensation), None, None);
         }
         Status::Compensated if action.is_open() => {
             let failure = end.error.as_ref();
             let (code, message) =
                 failure.map_or(("compensated", ""), |f| (f.code.as_str(), f.message.as_str()));
             let detail = message_json(Some(code), message);
-            draft.record(Kind::Rejected, about(Op::Action), Some(detail), None);
-            draft.blame(at, code, message);
+            turn.record(Kind::Rejected, about(Op::Action), Some(detail), None);
+            turn.set_cause(at, code, message);
         }
         _ => {}
     }
-    if draft.facts.is_empty() {
+    if turn.facts.is_empty() {
         return Decision::Known(Vec::new());
     }
-    draft.decided()
-}
-
-fn completed(draft: &mut Draft<'_>, at: usize, output: &Json) {
-    let about = Some((at, Op::Action, draft.state.steps[at].action.attempt));
-    match draft.check_output(at, output) {
-        Ok(()) => draft.record(Kind::Done, about, Some(output.clone()), None),
-        // Said before: it stays given up.
-        Err(_) if draft.state.steps[at].action.phase == Phase::GivenUp => {}
-        Err(error) => {
-            let message = format!("the output does not fit its type: {error}");
-            draft.record(Kind::Broke, about, Some(message_json(None, &message)), None);
-            draft.blame(at, "unmappable", &message);
-        }
-    }
+    turn.decided()
 }
 
 /// The outer saga undoes this one.
@@ -121,11 +107,11 @@ pub(super) fn undo(definition: &Definition, state: &State, reason: &str, now: Ti
     if state.turned {
         return Decision::Known(Vec::new());
     }
-    let mut draft = Draft::new(definition, state.clone(), now);
-    if let Some(why) = draft.no_way_back() {
+    let mut turn = TurnBuilder::new(definition, state.clone(), now);
+    if let Some(why) = turn.no_way_back() {
         return Decision::Refused(why);
     }
-    draft.record(Kind::UndoAsked, None, Some(message_json(None, reason)), None);
-    draft.turn_back("undone", reason);
-    draft.decided()
+    turn.record(Kind::UndoAsked, None, Some(message_json(None, reason)), None);
+    turn.turn_back("undone", reason);
+    turn.decided()
 }

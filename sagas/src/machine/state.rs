@@ -1,9 +1,7 @@
 //! A saga's state: the fold of its facts.
 
-use std::time::Duration;
-
-use super::{Fact, Kind, Send, Status, Time};
-use crate::{Json, Op, Outline, SagaId, StepKind, StepOutline, outline::element_name};
+use super::{Send, Status, Time};
+use crate::{Json, Op, Outline, SagaId, StepKind, outline::element_name};
 
 /// Where one operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,7 +19,7 @@ pub enum Phase {
     Spread,
     /// Done.
     Done,
-    /// Said no: nothing changed and nothing will.
+    /// Rejected: nothing changed and nothing will.
     Rejected,
     /// Given up, and nobody knows whether it took effect: it is compensated.
     Unknown,
@@ -113,6 +111,16 @@ impl StepState {
         match op {
             Op::Action => &mut self.action,
             Op::Compensation => &mut self.compensation,
+        }
+    }
+
+    /// The fact since which an operation is what an operator can speak of. A compensation has another
+    /// meaning after a late success.
+    pub(super) fn asked_since(&self, op: Op) -> u32 {
+        match op {
+            Op::Action if self.action.attempt == 0 => self.action.settled_by,
+            Op::Action => self.action.asked_by,
+            Op::Compensation => self.action.settled_by.max(self.compensation.asked_by),
         }
     }
 
@@ -208,151 +216,6 @@ impl State {
         elements.filter(move |(_, s)| s.plan == list && s.element.is_some()).map(|(at, _)| at)
     }
 
-    /// Takes a fact into the state. Total: a fact about a step that is not in the outline changes
-    /// nothing but the number.
-    pub fn apply(&mut self, outline: &Outline, fact: &Fact) {
-        self.happened(outline, fact);
-        if let Some(status) = fact.next.status {
-            self.enter(outline, status, fact.next.error.is_some());
-        }
-        for send in &fact.next.sends {
-            self.sent(outline, send, fact.at);
-        }
-        self.seq = self.seq.saturating_add(1);
-    }
-
-    /// What happened to the operation that a fact is about.
-    pub(super) fn happened(&mut self, outline: &Outline, fact: &Fact) {
-        if fact.kind.is_act() {
-            return self.acted_on(outline, fact);
-        }
-        self.taken.extend(fact.next.event);
-        match fact.kind {
-            Kind::Started => {
-                let limit = outline.deadline_ms.map(Duration::from_millis);
-                self.deadline = limit.map(|limit| fact.at + limit);
-            }
-            Kind::Granted => self.queued = false,
-            Kind::Deadline => self.deadline = None,
-            Kind::UndoAsked => self.paused = false,
-            Kind::Unmappable if fact.step.is_none() => self.no_output = true,
-            _ => {}
-        }
-        if let Some((at, op)) = fact.step.zip(fact.op) {
-            self.befell(outline, fact, at, op);
-        }
-    }
-
-    /// What happened to one operation.
-    fn befell(&mut self, outline: &Outline, fact: &Fact, at: usize, op: Op) {
-        let seq = self.seq;
-        let Some(step) = self.steps.get_mut(at) else { return };
-        let Some(plan) = outline.steps.get(step.plan) else { return };
-        let compensatable = plan.kind == StepKind::Compensatable;
-        let lost = lost(plan, op);
-        let state = step.op_mut(op);
-        state.due = None;
-        match fact.kind {
-            Kind::Expanded => return self.expand(at, fact),
-            Kind::Omitted => state.phase = Phase::Skipped,
-            Kind::Done | Kind::Late => state.phase = Phase::Done,
-            Kind::Rejected if op == Op::Action && plan.kind != StepKind::Retriable => {
-                state.phase = Phase::Rejected;
-            }
-            Kind::Rejected => state.phase = Phase::GivenUp,
-            Kind::Unmappable if plan.kind == StepKind::Retriable => state.phase = Phase::GivenUp,
-            Kind::Unmappable => state.phase = Phase::Rejected,
-            Kind::Broke | Kind::TimedOut | Kind::Pending => {
-                state.due = fact.next.due;
-                let waits =
-                    if fact.kind == Kind::Pending { Phase::Pending } else { Phase::Backoff };
-                state.phase = if state.due.is_some() { waits } else { lost };
-            }
-            _ => return,
-        }
-        state.settled_by = seq;
-        if op == Op::Action && matches!(fact.kind, Kind::Done | Kind::Late) {
-            step.output.clone_from(&fact.detail);
-        }
-        if fact.kind == Kind::Late {
-            step.late(compensatable);
-        }
-        self.collect(at);
-    }
-
-    /// A list is known: its elements are steps from now on.
-    fn expand(&mut self, at: usize, fact: &Fact) {
-        let inputs: Vec<Json> =
-            fact.detail.as_ref().and_then(|inputs| inputs.read().ok()).unwrap_or_default();
-        let plan = self.steps[at].plan;
-        let element = |(n, input)| StepState {
-            plan,
-            element: u32::try_from(n).ok(),
-            input: Some(input),
-            ..StepState::default()
-        };
-        self.steps.extend(inputs.into_iter().enumerate().map(element));
-        self.steps[at].input.clone_from(&fact.detail);
-        self.steps[at].action.phase = Phase::Spread;
-        self.collect(at);
-    }
-
-    /// A list is done when all its elements are: it answers what they answered.
-    fn collect(&mut self, at: usize) {
-        let list = self.steps[at].plan;
-        if self.steps[list].action.phase != Phase::Spread {
-            return;
-        }
-        let mut outputs = Vec::new();
-        for element in self.elements(list) {
-            let step = &self.steps[element];
-            if !step.action.phase.is_settled() {
-                return;
-            }
-            outputs.push(step.output.as_ref().map_or("null", Json::as_str));
-        }
-        let output = Json::trusted(&format!("[{}]", outputs.join(",")));
-        let list = &mut self.steps[list];
-        list.output = Some(output);
-        list.action.phase = Phase::Done;
-        list.action.settled_by = self.seq;
-    }
-
-    /// What an operator did. [`Kind::Resolved`] only says who and why: the outcome is the next fact.
-    fn acted_on(&mut self, outline: &Outline, fact: &Fact) {
-        self.acted = self.seq.saturating_add(1);
-        match (fact.kind, fact.step.zip(fact.op)) {
-            (Kind::Paused, _) => self.paused = true,
-            (Kind::Unpaused | Kind::Cancelled, _) => self.paused = false,
-            (Kind::Retried, _) => self.retried(outline),
-            (Kind::Skipped, Some((at, op))) => {
-                if let Some(step) = self.steps.get_mut(at) {
-                    let state = step.op_mut(op);
-                    state.phase = Phase::Skipped;
-                    state.due = None;
-                    state.settled_by = self.seq;
-                    if op == Op::Action {
-                        step.output = Some(Json::null());
-                    }
-                    self.collect(at);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What was given up, or waits to be repeated, is sent again at once and counts from now.
-    fn retried(&mut self, outline: &Outline) {
-        self.no_output = false;
-        for (at, op) in self.repeatable(outline) {
-            let state = self.steps[at].op_mut(op);
-            state.phase = Phase::Idle;
-            state.due = None;
-            state.counted_from = state.attempt;
-            state.first_sent = None;
-        }
-    }
-
     /// What an operator can have repeated now.
     pub(super) fn repeatable(&self, outline: &Outline) -> Vec<(usize, Op)> {
         let waits = |phase| matches!(phase, Phase::GivenUp | Phase::Backoff);
@@ -369,52 +232,24 @@ impl State {
         found
     }
 
-    /// Turning back leaves nothing waiting: whatever was tried has an unknown outcome, and nothing
-    /// more is waited for. A saga that is paused for a reason turned back while it was held.
-    pub(super) fn enter(&mut self, outline: &Outline, status: Status, blamed: bool) {
-        self.status = status;
-        let turns = match status {
-            Status::Compensating | Status::Compensated => true,
-            Status::Paused => blamed,
-            _ => false,
-        };
-        self.queued = (self.queued || status == Status::Queued) && !turns;
-        if status.ended() {
-            self.deadline = None;
+    /// What fact `seq` sent, as far as it is still in flight; nothing while the saga is held.
+    pub(super) fn in_flight_since(&self, seq: u32) -> Vec<Send> {
+        let mut sends = Vec::new();
+        if self.paused {
+            return sends;
         }
-        if !turns || self.turned {
-            return;
-        }
-        self.turned = true;
-        self.deadline = None;
-        for step in &mut self.steps {
-            if matches!(step.action.phase, Phase::Backoff | Phase::Pending)
-                || step.action.is_repeated()
-            {
-                let effect = outline.steps.get(step.plan).is_none_or(|p| p.task.has_effect());
-                step.action.phase = if effect { Phase::Unknown } else { Phase::Rejected };
-                step.action.due = None;
-                step.action.settled_by = self.seq;
+        for (at, step) in self.steps.iter().enumerate() {
+            for op in [Op::Action, Op::Compensation] {
+                let state = step.op(op);
+                if let (Phase::InFlight, Some(due)) = (state.phase, state.due)
+                    && state.sent_by == seq
+                {
+                    let (attempt, due) = (state.attempt, Some(due));
+                    sends.push(Send { step: at, op, attempt, due, input: None });
+                }
             }
         }
-    }
-
-    pub(super) fn sent(&mut self, outline: &Outline, send: &Send, at: Time) {
-        let seq = self.seq;
-        let Some(step) = self.steps.get_mut(send.step) else { return };
-        if let Some(input) = &send.input {
-            step.input = Some(input.clone());
-        }
-        let is_call = outline.steps.get(step.plan).is_none_or(|plan| plan.task.is_call());
-        let state = step.op_mut(send.op);
-        state.phase = if is_call { Phase::InFlight } else { Phase::Pending };
-        if state.attempt == 0 {
-            state.asked_by = seq;
-        }
-        state.attempt = send.attempt;
-        state.first_sent = state.first_sent.or(Some(at));
-        state.due = send.due;
-        state.sent_by = seq;
+        sends
     }
 
     /// The earliest time at which the clock must look at this saga; none while it is held.
@@ -425,42 +260,5 @@ impl State {
         }
         let ops = self.steps.iter().flat_map(|s| [s.action.due, s.compensation.due]);
         ops.flatten().chain(self.deadline).min()
-    }
-}
-
-/// Where an operation stands that is given up. Waiting has no effect that could be unknown.
-fn lost(plan: &StepOutline, op: Op) -> Phase {
-    match (op, plan.kind) {
-        (Op::Action, StepKind::Compensatable) if plan.task.has_effect() => Phase::Unknown,
-        (Op::Action, StepKind::Compensatable) => Phase::Rejected,
-        _ => Phase::GivenUp,
-    }
-}
-
-impl StepState {
-    /// The fact since which an operation is what an operator can speak of. A compensation has another
-    /// meaning after a late success.
-    pub(super) fn asked_since(&self, op: Op) -> u32 {
-        match op {
-            Op::Action if self.action.attempt == 0 => self.action.settled_by,
-            Op::Action => self.action.asked_by,
-            Op::Compensation => self.action.settled_by.max(self.compensation.asked_by),
-        }
-    }
-
-    /// A late effect must be undone by an attempt that is sent after it is known, unless an
-    /// operator answers for it.
-    fn late(&mut self, compensatable: bool) {
-        let undo = &mut self.compensation;
-        if undo.phase == Phase::Skipped {
-            return;
-        }
-        if !compensatable {
-            undo.phase = Phase::GivenUp;
-        } else if undo.phase != Phase::Idle {
-            undo.phase = Phase::Idle;
-            undo.due = None;
-            undo.settle_from = undo.attempt.saturating_add(1);
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! Waiting: for events, for time, for locks; and the saga's deadline.
 
 use super::{
-    Arrival, Decision, Kind, Phase, State, Time, Unexpected, advance::Draft, fact::Next,
-    message_json,
+    Arrival, Decision, Kind, Next, Phase, State, Time, Unexpected, builder::TurnBuilder,
+    fact::message_json,
 };
 use crate::{Definition, Json, Op, Task};
 
@@ -48,15 +48,15 @@ pub(super) fn arrived(
     if !waits || taken {
         return Decision::Known(Vec::new());
     }
-    let mut draft = Draft::new(definition, state.clone(), now);
-    if let Err(error) = draft.check_output(at, &arrival.body) {
+    let mut turn = TurnBuilder::new(definition, state.clone(), now);
+    if let Err(error) = turn.check_output(at, &arrival.body) {
         return Decision::Refused(format!("the event does not fit its type: {error}"));
     }
     let next = Next { event: Some(arrival.event), ..Next::default() };
     let attempt = state.steps[at].action.attempt;
     let about = Some((at, Op::Action, attempt));
-    draft.record_next(Kind::Done, about, Some(arrival.body.clone()), next);
-    draft.decided()
+    turn.record_next(Kind::Done, about, Some(arrival.body.clone()), next);
+    turn.decided()
 }
 
 /// The saga has its locks.
@@ -64,27 +64,27 @@ pub(super) fn granted(definition: &Definition, state: &State, now: Time) -> Deci
     if !state.queued {
         return Decision::Known(Vec::new());
     }
-    let mut draft = Draft::new(definition, state.clone(), now);
-    draft.record(Kind::Granted, None, None, None);
-    draft.decided()
+    let mut turn = TurnBuilder::new(definition, state.clone(), now);
+    turn.record(Kind::Granted, None, None, None);
+    turn.decided()
 }
 
 /// A delay is over.
-pub(super) fn elapsed(draft: &mut Draft<'_>, at: usize) {
-    let attempt = draft.state.steps[at].action.attempt;
-    draft.record(Kind::Done, Some((at, Op::Action, attempt)), Some(Json::null()), None);
+pub(super) fn elapsed(turn: &mut TurnBuilder<'_>, at: usize) {
+    let attempt = turn.state.steps[at].action.attempt;
+    turn.record(Kind::Done, Some((at, Op::Action, attempt)), Some(Json::null()), None);
 }
 
 /// The saga's deadline, if it has passed: it turns the saga back while that is possible, and is only
 /// put on record after that.
-pub(super) fn deadline(draft: &mut Draft<'_>) {
-    if draft.state.deadline.is_none_or(|deadline| draft.now < deadline) {
+pub(super) fn deadline(turn: &mut TurnBuilder<'_>) {
+    if turn.state.deadline.is_none_or(|deadline| turn.now < deadline) {
         return;
     }
-    let no_way_back = draft.no_way_back();
+    let no_way_back = turn.no_way_back();
     let detail = no_way_back.as_deref().map(|why| message_json(None, why));
-    draft.record(Kind::Deadline, None, detail, None);
+    turn.record(Kind::Deadline, None, detail, None);
     if no_way_back.is_none() {
-        draft.turn_back("deadline", "the saga's deadline has passed");
+        turn.turn_back("deadline", "the saga's deadline has passed");
     }
 }

@@ -1,13 +1,17 @@
 //! Parts that run in parallel.
 
-use super::{Given, Part, Place, Plan};
+use super::{
+    Part,
+    steps::{Place, PlanSteps},
+};
+use crate::Given;
 
-/// A tuple of 2 to 8 parts, for [`Plan::together`].
+/// A tuple of 2 to 8 parts, for [`Plan::together`](crate::Plan::together).
 pub trait Group<Phase> {
     /// What they answer, as a tuple.
     type Outputs;
     #[doc(hidden)]
-    fn add(self, plan: &mut Plan<Phase>) -> Self::Outputs;
+    fn add(self, steps: &mut PlanSteps) -> Self::Outputs;
 }
 
 macro_rules! group {
@@ -16,10 +20,10 @@ macro_rules! group {
             type Outputs = ($(Given<$name::Value>,)+);
 
             #[allow(non_snake_case, reason = "one name serves type and value")]
-            fn add(self, plan: &mut Plan<Phase>) -> Self::Outputs {
-                let stage = plan.draft.next_stage();
+            fn add(self, steps: &mut PlanSteps) -> Self::Outputs {
+                let stage = steps.next_stage();
                 let ($($name,)+) = self;
-                ($($name.write(plan, Place { stage, condition: None }),)+)
+                ($($name.write(steps, Place { stage, condition: None }),)+)
             }
         }
     };

@@ -6,9 +6,15 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 
 use super::{
-    EitherPhase, Given, Input, Matches, OnlyIf, Part, Place, Plan, StepCode, millis, part::Written,
+    EitherPhase, Part,
+    steps::{Place, PlanSteps, Written},
 };
-use crate::{Json, JsonError, outline::Task};
+use crate::{
+    Given, Json, JsonError, OnlyIf,
+    definition::{Input, Matches, StepCode},
+    duration::millis,
+    outline::Task,
+};
 
 /// Waits for an event that another service publishes. An event that comes before the saga asks for
 /// it is kept, and found later. Of several that match, each step takes the oldest that no earlier
@@ -61,7 +67,7 @@ impl<E: DeserializeOwned + 'static> Await<E> {
         self
     }
 
-    /// How long to wait. When the time is over the saga turns back, as if the step had said no
+    /// How long to wait. When the time is over the saga turns back, as if the step had been rejected
     /// (code `timed_out`); after the pivot it is stuck. Default: no limit.
     pub fn within(mut self, limit: Duration) -> Self {
         self.within = Some(limit);
@@ -77,12 +83,11 @@ impl<E: DeserializeOwned + 'static> Await<E> {
 impl<Phase: EitherPhase, E: DeserializeOwned + 'static> Part<Phase> for Await<E> {
     type Value = E;
 
-    fn write(self, plan: &mut Plan<Phase>, place: Place) -> Given<E> {
-        let draft = &mut plan.draft;
+    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<E> {
         let name = self.name.unwrap_or_else(|| self.subject.to_lowercase());
-        let output = Given::output_of(draft.steps.len(), &name);
+        let output = Given::output_of(steps.outlines.len(), &name);
         let needs =
-            self.key.as_ref().map_or_else(|| vec!["key".to_owned()], |key| draft.needs(key));
+            self.key.as_ref().map_or_else(|| vec!["key".to_owned()], |key| steps.needs(key));
         let matches = self.matches;
         let code = StepCode {
             input: self.key.map_or(Input::Key, |key| Input::Eval(key.into_eval())),
@@ -93,7 +98,7 @@ impl<Phase: EitherPhase, E: DeserializeOwned + 'static> Part<Phase> for Await<E>
         };
         let task = Task::Event { subject: self.subject };
         let within = self.within;
-        draft.push(Written { name, kind: Phase::KIND, task, needs, within, code }, place);
+        steps.push(Written { name, kind: Phase::KIND, task, needs, within, code }, place);
         output
     }
 }
@@ -135,16 +140,15 @@ impl Delay {
 impl<Phase: EitherPhase> Part<Phase> for Delay {
     type Value = ();
 
-    fn write(self, plan: &mut Plan<Phase>, place: Place) -> Given<()> {
+    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<()> {
         let Self { name, task, until } = self;
-        let output = Given::output_of(plan.draft.steps.len(), &name);
-        let needs = until.as_ref().map_or_else(Vec::new, |until| plan.draft.needs(until));
+        let output = Given::output_of(steps.outlines.len(), &name);
+        let needs = until.as_ref().map_or_else(Vec::new, |until| steps.needs(until));
         let code = StepCode {
             input: until.map_or(Input::Nothing, |until| Input::Eval(until.into_eval())),
             ..StepCode::new(|_| Ok::<(), JsonError>(()))
         };
-        plan.draft
-            .push(Written { name, kind: Phase::KIND, task, needs, within: None, code }, place);
+        steps.push(Written { name, kind: Phase::KIND, task, needs, within: None, code }, place);
         output
     }
 }

@@ -169,7 +169,7 @@ fn compare(definition: &Definition, state: &State, now: Time) {
         Decision::Refused(why) => assert_eq!(plan.refused.as_deref(), Some(why.as_str())),
         Decision::Turn(turn) => {
             assert_eq!(plan.refused, None);
-            let names = |round: &Vec<Undo>| round.iter().map(|u| u.step.clone()).collect();
+            let names = |round: &Vec<PlannedUndo>| round.iter().map(|u| u.step.clone()).collect();
             let expected: Vec<Vec<String>> = plan.rounds.iter().map(names).collect();
             assert_eq!(undone(definition, *turn, now), expected, "{state:?}");
         }

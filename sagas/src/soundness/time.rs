@@ -1,7 +1,7 @@
 //! Times that cannot be kept.
 
 use super::Findings;
-use crate::{Definition, Retry, StepKind, StepOutline, Task, outline::span};
+use crate::{Definition, Retry, StepKind, StepOutline, Task, duration::span};
 
 pub(super) fn check(definition: &Definition, bounded: bool, findings: &mut Findings<'_>) {
     let outline = definition.outline();

@@ -4,9 +4,10 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use crate::{
     Definition, Json, MapError, Outline, Retry, StepKind, StepOutline, Task,
+    definition::{Input, Matches, StepCode},
+    given::{Env, Eval},
     machine::Time,
     outline::OWN_SERVICE,
-    plan::{Env, Eval, Input, StepCode},
     testing::{Dice, External},
 };
 
@@ -252,7 +253,7 @@ impl Drawn {
             let reads = reader(&self.outline, &step.needs, unreadable);
             Box::new(move |env| reads(env).map(|_| Json::of(&holds).unwrap()))
         });
-        let matches = matches!(step.task, Task::Event { .. }).then(|| -> crate::plan::Matches {
+        let matches = matches!(step.task, Task::Event { .. }).then(|| -> Matches {
             Box::new(|event| {
                 let body: serde_json::Map<String, serde_json::Value> = event.read()?;
                 Ok(body["key"].as_str().unwrap().to_owned())

@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::{Phase, State};
-use crate::{Outline, StepKind};
+use super::{Phase, State, builder::TurnBuilder};
+use crate::{Op, Outline, StepKind};
 
 /// Why a saga cannot be turned back, if it cannot: the pivot is done, or is being decided.
 pub(crate) fn barred(outline: &Outline, state: &State) -> Option<String> {
@@ -36,4 +36,37 @@ pub(crate) fn stage(outline: &Outline, state: &State, stage: u32) -> Vec<usize> 
     let mut steps = state.members(outline, stage);
     steps.sort_by_key(|at| state.steps[*at].element.map(Reverse));
     steps
+}
+
+impl TurnBuilder<'_> {
+    /// Compensates the last stage that is not undone. A sibling still in flight is settled first:
+    /// its compensation must know what it undoes.
+    pub(super) fn backward(&mut self) {
+        let in_flight = self.state.steps.iter().any(|s| s.action.phase == Phase::InFlight);
+        if in_flight {
+            return;
+        }
+        let Some(last) = self.to_undo().map(|at| self.step(at).stage).max() else { return };
+        let mut open = stage(self.outline(), &self.state, last);
+        open.retain(|at| self.needs_undo(*at));
+        for at in self.startable(&open, Op::Compensation) {
+            self.send(at, Op::Compensation, None);
+        }
+    }
+
+    pub(super) fn to_undo(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.state.steps.len()).filter(|at| self.needs_undo(*at))
+    }
+
+    /// Whether a step has, or may have, an effect that stands.
+    fn needs_undo(&self, at: usize) -> bool {
+        let phase = self.state.steps[at].action.phase;
+        let stands = matches!(phase, Phase::Done | Phase::Unknown);
+        stands && undoable(self.outline(), &self.state, at)
+    }
+
+    /// Why the saga cannot be turned back, if it cannot.
+    pub(super) fn no_way_back(&self) -> Option<String> {
+        barred(self.outline(), &self.state)
+    }
 }

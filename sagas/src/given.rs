@@ -17,6 +17,13 @@ pub(crate) struct Env<'a> {
 /// Computes a JSON text from what is known.
 pub(crate) type Eval = Box<dyn Fn(&Env<'_>) -> Result<Json, MapError> + Send + Sync>;
 
+/// Evaluates a mapping against what the saga knows.
+pub(crate) fn evaluate(eval: &Eval, env: &Env<'_>) -> Result<Json, MapError> {
+    let run = std::panic::AssertUnwindSafe(|| eval(env));
+    // The mapping is the user's code; a panic in it must not take the other sagas of a lane along.
+    std::panic::catch_unwind(run).unwrap_or_else(|_| Err(MapError::panicked()))
+}
+
 /// Why a value could not be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
