@@ -157,7 +157,7 @@ fn assert_none(offences: &[String], rule: &str) {
 
 /// The packages of the workspace, as cargo sees them: name, folder, and the names of what each
 /// depends on, its tests included.
-fn packages() -> Vec<(String, String, BTreeSet<String>)> {
+pub(crate) fn packages() -> Vec<(String, String, BTreeSet<String>)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
