@@ -109,6 +109,7 @@ mod planted;
 pub mod preview;
 mod record;
 mod retry;
+mod retry_loop;
 #[cfg(test)]
 mod sample;
 mod soundness;
@@ -137,6 +138,7 @@ pub use plan::{
 };
 pub use record::{NextRecord, Record, RecordError, SendRecord};
 pub use retry::Retry;
+pub use retry_loop::RetryLoop;
 pub use soundness::{Finding, Severity, check};
 pub use status_event::{StatusChange, StatusEvent, status_event};
 pub use step::{Call, Compensatable, Rejection, Step};

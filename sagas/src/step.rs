@@ -36,8 +36,8 @@ pub trait Step: 'static {
     type Input: Serialize + DeserializeOwned + Send + 'static;
     /// What the action answers.
     type Output: Serialize + DeserializeOwned + Send + 'static;
-    /// The business noes of the action. [`Infallible`] means: cannot say no, so it may stand after
-    /// the pivot.
+    /// Why the action may be rejected. [`Infallible`] means: it never is, so it may stand after the
+    /// pivot.
     type Rejection: Rejection;
 
     /// This step with the given input, and default policies.
@@ -66,7 +66,7 @@ pub trait Step: 'static {
 )]
 pub trait Compensatable: Step {}
 
-/// A business no: nothing changed and nothing will. Never retried.
+/// Why an action is rejected, for a reason of the business: nothing changed and nothing will. Never retried.
 pub trait Rejection: Send + 'static {
     /// A word for programs: at most 64 bytes, `[a-z0-9_]+` by habit.
     fn code(&self) -> &str;

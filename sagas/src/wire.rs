@@ -92,7 +92,7 @@ pub fn command_body(op: Op, input: &Json, output: Option<&Json>) -> String {
 pub enum Reply {
     /// Done, with the step's output.
     Ok(Json),
-    /// A business no: nothing changed and nothing will; never retried.
+    /// For a reason of the business: nothing changed and nothing will; never retried.
     Rejected {
         /// A word for programs, `[a-z0-9_]+` by habit.
         code: String,
