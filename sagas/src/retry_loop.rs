@@ -44,6 +44,12 @@ impl RetryLoop {
         self.failures = 0;
     }
 
+    /// How many failures in a row there were.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Whether the last failure was the first in a row: it is logged then, and not at every try.
     #[must_use]
     pub fn is_first(&self) -> bool {

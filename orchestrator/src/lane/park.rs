@@ -5,7 +5,7 @@ use std::sync::Arc;
 use amends::{AttemptId, machine::ReplyEvent};
 
 use super::{Incoming, Item, turn::Lane};
-use crate::bus::Job;
+use crate::handover::Job;
 
 impl Lane {
     /// Keeps replies in Postgres for a replica that knows their sagas' version. What cannot be kept

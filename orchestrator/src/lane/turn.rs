@@ -11,11 +11,11 @@ use super::{
     draft::{Draft, stored_trace},
 };
 use crate::{
-    bus::{Job, Publisher},
-    clock::{Alarm, Now},
+    handover::{Job, Publisher},
     health::Health,
     registry::Registry,
     store::{CommitError, Held, Store, Stored},
+    time::{Alarm, Now},
 };
 
 /// How often one event may lose against other turns of its saga before it is left to a redelivery.
