@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Connections of an orchestrator beside two for each lane, of which it keeps one: the lane of
-/// timers, the leader's place, the clock, the caretaker, keepers of awaited events, and dead letters of some batches at once.
+/// timers, the leader's place, the clock, maintenance, awaited events, and dead letters of some batches at once.
 /// Whatever waits for one waits for milliseconds, and each costs Postgres a process.
 const SPARE_CONNECTIONS: u32 = 9;
 

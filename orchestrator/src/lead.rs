@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Leading, Store};
 
 /// Between two looks whether there is a leader. One that ends, or is killed, leaves its place at once.
-const LOOK: Duration = Duration::from_millis(250);
+const PERIOD: Duration = Duration::from_millis(250);
 
 /// Stands for election, for ever.
 pub(crate) struct Candidate {
     pub(crate) store: Store,
     /// Each set of definitions has a leader: what one cannot carry on, another may.
-    pub(crate) place: String,
+    pub(crate) election_key: String,
     pub(crate) nats: async_nats::Client,
     pub(crate) leads: watch::Sender<bool>,
     pub(crate) stop: CancellationToken,
@@ -33,7 +33,7 @@ impl Candidate {
         while !self.stop.is_cancelled() {
             leading = self.look(leading).await;
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(PERIOD) => {}
                 () = self.stop.cancelled() => {}
             }
         }
@@ -50,9 +50,9 @@ impl Candidate {
         {
             return Some(leading);
         }
-        match self.store.lead(&self.place).await {
+        match self.store.lead(&self.election_key).await {
             Ok(leading) => {
-                self.tell(leading.is_some());
+                self.report(leading.is_some());
                 leading
             }
             Err(error) => {
@@ -62,7 +62,7 @@ impl Candidate {
         }
     }
 
-    fn tell(&self, leads: bool) {
+    fn report(&self, leads: bool) {
         metrics::gauge!("amends_leads").set(if leads { 1.0 } else { 0.0 });
         let changed = self.leads.send_if_modified(|known| std::mem::replace(known, leads) != leads);
         if changed {

@@ -52,8 +52,8 @@ impl Registry {
         registry
     }
 
-    /// All that this program knows, in words: the same in every replica of it.
-    pub(crate) fn place(&self) -> String {
+    /// Names all that this program knows: the same in every replica of it, which elect one leader.
+    pub(crate) fn election_key(&self) -> String {
         let versions: BTreeSet<_> = self.by_version.keys().collect();
         versions.iter().map(|(name, version)| format!("{name}@{version} ")).collect()
     }
@@ -113,8 +113,8 @@ impl Registry {
             let outline = definition.outline();
             for (at, step) in outline.steps.iter().enumerate() {
                 if let Task::Event { subject } = &step.task {
-                    let place = (outline.name.clone(), subject.clone());
-                    awaited.entry(place).or_default().push((Arc::clone(definition), at));
+                    let key = (outline.name.clone(), subject.clone());
+                    awaited.entry(key).or_default().push((Arc::clone(definition), at));
                 }
             }
         }

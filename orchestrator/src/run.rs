@@ -1,8 +1,8 @@
 //! Putting the parts of an orchestrator together, and taking them apart again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use amends::{Definition, Retry};
+use amends::Definition;
 use async_nats::jetstream;
 use sqlx::PgPool;
 use tokio::{
@@ -12,85 +12,24 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bus::{
-        Caretaker, Delivery, Place, Publisher, Pull, Replays, Topology, TopologyError,
-        event_consumer, trigger_consumer,
-    },
-    clock::{Alarm, Clock, Now},
+    awaited::AwaitedEvents,
+    bus::{Delivery, Pull, Source, Topology, event_consumer, trigger_consumer},
+    clock::Clock,
+    config::Config,
+    handover::Publisher,
     health::Health,
-    keep::Keeper,
     lane::{Lane, Lanes},
     lead::Candidate,
     listen,
+    maintenance::{Replays, Streams, Tables},
+    prepare::{RunError, prepare},
     registry::Registry,
-    store::{RegisterError, SchemaError, Store},
+    store::Store,
+    time::{Alarm, Now},
 };
-
-/// Session settings that an orchestrator's connections need. Its statements touch rows by key; with
-/// the statistics of an empty table Postgres would choose plans that read all of it, and keep them
-/// while it grows. What waits longer than this for a lock waits for a client that hangs.
-pub const SESSION: [(&str, &str); 10] = [
-    ("plan_cache_mode", "force_generic_plan"),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("lock_timeout", "10s"),
-    ("idle_in_transaction_session_timeout", "60s"),
-    // A leader whose machine is gone leaves its place within seconds.
-    ("tcp_keepalives_idle", "5"),
-    ("tcp_keepalives_interval", "2"),
-    ("tcp_keepalives_count", "3"),
-    // Its statements note business keys themselves.
-    ("amends.keys", "noted"),
-];
 
 /// Events that may wait before they are kept; then their listener waits.
 const EVENTS_QUEUE: usize = 1000;
-
-/// Settings of an orchestrator.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Lanes side by side; each has one commit under way. More lanes make smaller batches.
-    /// Default 2.
-    pub lanes: usize,
-    /// Largest size of each stream, in bytes. A full work queue refuses new messages; nothing is
-    /// dropped. Default 2 GiB.
-    pub stream_bytes_max: i64,
-    /// Replicas of each stream that is created: 1, or 3 in a cluster. Default 1.
-    pub stream_replicas: usize,
-    /// How long sagas are kept after they began, if they have ended; longer than any message may wait
-    /// in a stream. All replicas should say the same. Default `None`: for ever.
-    pub retain: Option<Duration>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            lanes: 2,
-            stream_bytes_max: 2 * 1024 * 1024 * 1024,
-            stream_replicas: 1,
-            retain: None,
-        }
-    }
-}
-
-/// Why an orchestrator cannot run. What may pass by itself (a server that is not there, a schema
-/// that is not migrated yet) is waited for and is no error.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The schema is not there, or older than this program.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
-    /// A plan changed under its version.
-    #[error(transparent)]
-    Definition(#[from] RegisterError),
-    /// A lane failed, which is a defect of this program; what it had in hand is delivered again.
-    #[error("a lane failed, see the log above; start again: nothing is lost")]
-    Lane,
-    /// A stream or consumer has other settings.
-    #[error(transparent)]
-    Topology(#[from] TopologyError),
-}
 
 /// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
 /// taken is left to the next start. Any number of replicas may run against the same servers.
@@ -116,21 +55,7 @@ pub async fn run(
         .timeout(Duration::from_secs(5))
         .ack_timeout(Duration::from_secs(5))
         .build(nats.clone());
-    let awaited = registry.awaited();
-    let triggers = registry.newest().map(|d| d.outline());
-    let events: BTreeMap<_, _> = triggers
-        .map(|outline| (trigger_consumer(&outline.name), outline.trigger.clone()))
-        .chain(
-            awaited.keys().map(|(name, subject)| (event_consumer(name, subject), subject.clone())),
-        )
-        .collect();
-    let topology = Topology::new(
-        jetstream.clone(),
-        events,
-        registry.services(),
-        config.stream_bytes_max,
-        config.stream_replicas,
-    );
+    let topology = topology(&config, &registry, jetstream.clone());
     if !prepare(&store, &registry, &topology, config.retain, &stop).await? {
         return Ok(());
     }
@@ -140,96 +65,194 @@ pub async fn run(
     tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
 
     let failed = Arc::new(Notify::new());
-    let replays =
-        Replays { jetstream: jetstream.clone(), store: store.clone(), stop: stop.clone() };
-    let publisher = Publisher::new(jetstream, store.clone(), Arc::clone(&failed));
-    let (alarm, now) = (Arc::new(Alarm::default()), Arc::new(Now::default()));
-    let (lanes, outlets) = Lanes::new(config.lanes);
-    let lane = || {
-        Lane::new(
-            store.clone(),
-            Arc::clone(&registry),
-            publisher.clone(),
-            Arc::clone(&alarm),
-            Arc::clone(&now),
-            Arc::clone(&health),
-        )
-    };
-    let mut deciding = JoinSet::new();
-    for inbox in outlets.lanes {
-        deciding.spawn(lane().run(inbox));
-    }
-    let (timers, successors) = outlets.timers;
-    deciding.spawn(lane().before(successors).run(timers));
-    let mut listening = JoinSet::new();
-    let (leads, led) = watch::channel(false);
-    let candidate = Candidate {
-        store: store.clone(),
-        place: registry.place(),
-        nats,
-        leads,
-        stop: stop.clone(),
-    };
-    listening.spawn(candidate.run());
-    let pull = |place| Pull {
-        place,
-        leads: led.clone(),
-        topology: topology.clone(),
+    let parts = Parts {
+        publisher: Publisher::new(jetstream.clone(), store.clone(), Arc::clone(&failed)),
+        alarm: Arc::new(Alarm::default()),
+        now: Arc::new(Now::default()),
         health: Arc::clone(&health),
-        stop: stop.clone(),
-    };
-    for name in registry.newest().map(|d| d.outline().name.clone()) {
-        let pull = pull(Place::Events(trigger_consumer(&name)));
-        listening.spawn(listen_to_triggers(pull, Arc::clone(&registry), lanes.clone(), name));
-    }
-    for ((definition, subject), steps) in awaited {
-        let pull = pull(Place::Events(event_consumer(&definition, &subject)));
-        let (inbox, deliveries) = mpsc::channel(EVENTS_QUEUE);
-        let keeper = Keeper {
-            definition,
-            subject,
-            steps,
-            registry: Arc::clone(&registry),
-            store: store.clone(),
-            publisher: publisher.clone(),
-            alarm: Arc::clone(&alarm),
-            health: Arc::clone(&health),
-            told: false.into(),
-        };
-        deciding.spawn(keeper.run(deliveries));
-        listening.spawn(listen_to_events(pull, inbox));
-    }
-    listening.spawn(listen_to_replies(pull(Place::Replies), lanes.clone()));
-    let caretaker = Caretaker { topology, store: store.clone(), failed, stop: stop.clone() };
-    listening.spawn(caretaker.run());
-    listening.spawn(replays.run());
-    let health_of_clock = Arc::clone(&health);
-    let clock = Clock {
         store,
-        lanes,
         registry,
-        alarm,
-        now,
-        health: health_of_clock,
-        leads: led.clone(),
-        retain: config.retain,
+        topology,
         stop,
     };
-    listening.spawn(clock.run());
+    let mut tasks = Tasks { deciding: JoinSet::new(), listening: JoinSet::new() };
+    let lanes = parts.start_lanes(config.lanes, &mut tasks);
+    let leads = parts.start_candidate(nats, &mut tasks);
+    parts.listen(&lanes, &leads, &mut tasks);
+    parts.keep_awaited_events(&leads, &mut tasks);
+    parts.start_clock(lanes, leads, &mut tasks);
+    parts.maintain(config.retain, jetstream, failed, &mut tasks);
 
-    // Each part ends when the one before it has: listeners by the token, lanes when nobody can send
-    // to them, the publisher when no lane hands over.
-    let listeners = async { while listening.join_next().await.is_some() {} };
-    tokio::select! {
-        () = listeners => {}
-        // Without its lane a saga would wait for ever.
-        Some(Err(_)) = deciding.join_next() => return Err(RunError::Lane),
-    }
-    while deciding.join_next().await.is_some() {}
-    publisher.drained().await;
+    tasks.drained().await?;
+    parts.publisher.drained().await;
     health.set_started(false);
     tracing::info!("orchestrator drained");
     Ok(())
+}
+
+/// The streams and consumers that these definitions need.
+fn topology(config: &Config, registry: &Registry, jetstream: jetstream::Context) -> Topology {
+    let triggers = registry.newest().map(|d| d.outline());
+    let triggers =
+        triggers.map(|outline| (trigger_consumer(&outline.name), outline.trigger.clone()));
+    let awaited = registry.awaited().into_keys();
+    let awaited = awaited.map(|(name, subject)| (event_consumer(&name, &subject), subject));
+    Topology::new(
+        jetstream,
+        triggers.chain(awaited).collect(),
+        registry.services(),
+        config.stream_bytes_max,
+        config.stream_replicas,
+    )
+}
+
+/// Each part ends when the one before it has: listeners by the token, lanes when nobody can send to
+/// them, the publisher when no lane hands over.
+struct Tasks {
+    deciding: JoinSet<()>,
+    listening: JoinSet<()>,
+}
+
+impl Tasks {
+    /// Waits until all have ended.
+    async fn drained(&mut self) -> Result<(), RunError> {
+        let listeners = async { while self.listening.join_next().await.is_some() {} };
+        tokio::select! {
+            () = listeners => {}
+            // Without its lane a saga would wait for ever.
+            Some(Err(_)) = self.deciding.join_next() => return Err(RunError::Lane),
+        }
+        while self.deciding.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// What the tasks of an orchestrator share.
+struct Parts {
+    store: Store,
+    registry: Arc<Registry>,
+    topology: Topology,
+    publisher: Publisher,
+    alarm: Arc<Alarm>,
+    now: Arc<Now>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+}
+
+impl Parts {
+    /// The way to the lanes; they end when nobody has it any more.
+    fn start_lanes(&self, count: usize, tasks: &mut Tasks) -> Lanes {
+        let (lanes, outlets) = Lanes::new(count);
+        for inbox in outlets.lanes {
+            tasks.deciding.spawn(self.lane().run(inbox));
+        }
+        let (timers, successors) = outlets.timers;
+        tasks.deciding.spawn(self.lane().before(successors).run(timers));
+        lanes
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::new(
+            self.store.clone(),
+            Arc::clone(&self.registry),
+            self.publisher.clone(),
+            Arc::clone(&self.alarm),
+            Arc::clone(&self.now),
+            Arc::clone(&self.health),
+        )
+    }
+
+    /// Stands for election; whether this replica leads.
+    fn start_candidate(
+        &self,
+        nats: async_nats::Client,
+        tasks: &mut Tasks,
+    ) -> watch::Receiver<bool> {
+        let (leads, led) = watch::channel(false);
+        let candidate = Candidate {
+            store: self.store.clone(),
+            election_key: self.registry.election_key(),
+            nats,
+            leads,
+            stop: self.stop.clone(),
+        };
+        tasks.listening.spawn(candidate.run());
+        led
+    }
+
+    fn pull(&self, source: Source, leads: &watch::Receiver<bool>) -> Pull {
+        Pull {
+            source,
+            leads: leads.clone(),
+            topology: self.topology.clone(),
+            health: Arc::clone(&self.health),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Listens to triggers and replies.
+    fn listen(&self, lanes: &Lanes, leads: &watch::Receiver<bool>, tasks: &mut Tasks) {
+        for name in self.registry.newest().map(|d| d.outline().name.clone()) {
+            let pull = self.pull(Source::Events(trigger_consumer(&name)), leads);
+            let registry = Arc::clone(&self.registry);
+            tasks.listening.spawn(listen_to_triggers(pull, registry, lanes.clone(), name));
+        }
+        let replies = self.pull(Source::Replies, leads);
+        tasks.listening.spawn(listen_to_replies(replies, lanes.clone()));
+    }
+
+    fn keep_awaited_events(&self, leads: &watch::Receiver<bool>, tasks: &mut Tasks) {
+        for ((definition, subject), steps) in self.registry.awaited() {
+            let source = Source::Events(event_consumer(&definition, &subject));
+            let (inbox, deliveries) = mpsc::channel(EVENTS_QUEUE);
+            let awaited = AwaitedEvents {
+                definition,
+                subject,
+                steps,
+                registry: Arc::clone(&self.registry),
+                store: self.store.clone(),
+                publisher: self.publisher.clone(),
+                alarm: Arc::clone(&self.alarm),
+                health: Arc::clone(&self.health),
+                left_logged: false.into(),
+            };
+            tasks.deciding.spawn(awaited.run(deliveries));
+            tasks.listening.spawn(listen_to_events(self.pull(source, leads), inbox));
+        }
+    }
+
+    fn start_clock(&self, lanes: Lanes, leads: watch::Receiver<bool>, tasks: &mut Tasks) {
+        let clock = Clock {
+            store: self.store.clone(),
+            lanes,
+            registry: Arc::clone(&self.registry),
+            alarm: Arc::clone(&self.alarm),
+            now: Arc::clone(&self.now),
+            health: Arc::clone(&self.health),
+            leads,
+            stop: self.stop.clone(),
+        };
+        tasks.listening.spawn(clock.run());
+    }
+
+    /// `failed` is told when something could not be published.
+    fn maintain(
+        &self,
+        retain: Option<Duration>,
+        jetstream: jetstream::Context,
+        failed: Arc<Notify>,
+        tasks: &mut Tasks,
+    ) {
+        let (store, stop) = (|| self.store.clone(), || self.stop.clone());
+        let topology = self.topology.clone();
+        let streams = Streams { topology, store: store(), failed, stop: stop() };
+        let registry = Arc::clone(&self.registry);
+        let tables = Tables { store: store(), registry, retain, stop: stop() };
+        let replays = Replays { jetstream, store: store(), stop: stop() };
+        tasks.listening.spawn(streams.run());
+        tasks.listening.spawn(tables.run());
+        tasks.listening.spawn(replays.run());
+    }
 }
 
 async fn listen_to_triggers(pull: Pull, registry: Arc<Registry>, lanes: Lanes, definition: String) {
@@ -241,7 +264,7 @@ async fn listen_to_events(pull: Pull, inbox: mpsc::Sender<Delivery>) {
         let inbox = inbox.clone();
         async move {
             if inbox.send(delivery).await.is_err() {
-                tracing::debug!("a keeper has ended; the event will be delivered again");
+                tracing::debug!("nobody keeps events any more; this one will be delivered again");
             }
         }
     })
@@ -250,53 +273,4 @@ async fn listen_to_events(pull: Pull, inbox: mpsc::Sender<Delivery>) {
 
 async fn listen_to_replies(pull: Pull, lanes: Lanes) {
     pull.run(|delivery| lanes.send(listen::reply(delivery))).await;
-}
-
-/// Checks the schema, registers the definitions, and makes sure of streams and consumers; waits for
-/// what is not there yet. `false` when it was stopped meanwhile.
-async fn prepare(
-    store: &Store,
-    registry: &Registry,
-    topology: &Topology,
-    retain: Option<Duration>,
-    stop: &CancellationToken,
-) -> Result<bool, RunError> {
-    let mut attempt = 0;
-    loop {
-        let missing = match try_prepare(store, registry, topology, retain).await {
-            Ok(()) => return Ok(true),
-            Err(RunError::Definition(error @ RegisterError::Changed { .. })) => {
-                return Err(error.into());
-            }
-            Err(RunError::Topology(error @ TopologyError::Wrong { .. })) => {
-                return Err(error.into());
-            }
-            Err(error) => error,
-        };
-        attempt += 1;
-        tracing::warn!("not ready: {missing}; trying again");
-        let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(3));
-        tokio::select! {
-            () = tokio::time::sleep(retry.delay(attempt, "prepare")) => {}
-            () = stop.cancelled() => return Ok(false),
-        }
-    }
-}
-
-async fn try_prepare(
-    store: &Store,
-    registry: &Registry,
-    topology: &Topology,
-    retain: Option<Duration>,
-) -> Result<(), RunError> {
-    store.check_schema().await?;
-    // Before the first saga; but for lack of them none has to wait.
-    if let Err(error) = store.make_periods(retain).await {
-        tracing::warn!(%error, "partitions are made later");
-    }
-    for definition in registry.all() {
-        store.register(definition).await?;
-    }
-    topology.ensure().await?;
-    Ok(())
 }

@@ -112,6 +112,7 @@ mod plan;
 pub mod preview;
 mod record;
 mod retry;
+mod retry_loop;
 #[cfg(test)]
 mod sample;
 mod soundness;
@@ -143,6 +144,7 @@ pub use plan::{
 };
 pub use record::{NextRecord, Record, RecordError, SendRecord, fold};
 pub use retry::Retry;
+pub use retry_loop::RetryLoop;
 pub use soundness::{Finding, Severity, check};
 pub use status_event::{StatusChange, StatusEvent, status_event};
 pub use step::{Call, Compensatable, Each, Rejection, Step};

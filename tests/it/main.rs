@@ -11,6 +11,7 @@ mod barrier;
 mod compile_fail;
 mod golden;
 mod live;
+mod modules;
 mod outbox;
 mod plans;
 mod scenarios;

@@ -4,7 +4,7 @@ use std::{error::Error, time::Duration};
 
 /// Why a handler stopped. `?` on any error makes a [`Halt::Fault`].
 pub enum Halt<R> {
-    /// A business no: what the handler wrote is taken back, the no is remembered, and the step is
+    /// A rejection: what the handler wrote is taken back, the rejection is remembered, and the step is
     /// never tried again. A [`Compensate`](crate::Compensate) cannot say it.
     Rejected(R),
     /// This attempt broke: all is rolled back, and the step's retry policy says when it is repeated.
@@ -16,7 +16,7 @@ pub enum Halt<R> {
     Pending,
 }
 
-/// Answers with a business no.
+/// Answers with a rejection.
 ///
 /// # Errors
 /// Always, with [`Halt::Rejected`].

@@ -16,7 +16,7 @@ pub trait Act<S: Step>: Send + Sync + 'static {
     /// Does the step's work in the attempt's transaction.
     ///
     /// # Errors
-    /// [`Halt`]: a business no, or a fault (by `?`) that is retried.
+    /// [`Halt`]: a rejection, or a fault (by `?`) that is retried.
     fn act(
         &self,
         cx: &mut Attempt<'_>,
@@ -42,18 +42,18 @@ pub trait Compensate<S: Compensatable>: Send + Sync + 'static {
 }
 
 /// A rejection without its type.
-pub(crate) struct Rejected {
+pub(crate) struct UntypedRejection {
     pub(crate) code: String,
     pub(crate) message: String,
 }
 
-/// What is known of a command's work before it runs.
-pub(crate) struct Work<'a> {
+/// What a command gives its handler.
+pub(crate) struct CommandInput<'a> {
     pub(crate) op: Op,
     /// The command's body.
     pub(crate) body: &'a [u8],
     /// For a compensation: what the action's remembered reply holds.
-    pub(crate) output: Option<&'a Json>,
+    pub(crate) action_output: Option<&'a Json>,
 }
 
 /// One operation of a service: the action of a step and, if there is one, its compensation.
@@ -64,19 +64,19 @@ pub(crate) trait Operation: Send + Sync {
     fn run<'a>(
         &'a self,
         cx: &'a mut Attempt<'_>,
-        work: Work<'a>,
-    ) -> BoxFuture<'a, Result<Json, Halt<Rejected>>>;
+        input: CommandInput<'a>,
+    ) -> BoxFuture<'a, Result<Json, Halt<UntypedRejection>>>;
 }
 
 /// A step without compensation.
-pub(crate) struct Forward<S, H>(pub(crate) Arc<H>, pub(crate) PhantomData<fn() -> S>);
+pub(crate) struct ActionOnly<S, H>(pub(crate) Arc<H>, pub(crate) PhantomData<fn() -> S>);
 
 /// A step with compensation.
-pub(crate) struct Both<S, H>(pub(crate) Arc<H>, pub(crate) PhantomData<fn() -> S>);
+pub(crate) struct WithCompensation<S, H>(pub(crate) Arc<H>, pub(crate) PhantomData<fn() -> S>);
 
 /// A command that this version of the service cannot carry out; another version may.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Misfit {
+pub(crate) enum Mismatch {
     #[error("the body does not fit {step}: {source}")]
     Body { step: &'static str, source: serde_json::Error },
     #[error("{0} has no compensation")]
@@ -87,7 +87,7 @@ pub(crate) enum Misfit {
     NoCode(&'static str),
 }
 
-impl<S: Step, H: Act<S>> Operation for Forward<S, H> {
+impl<S: Step, H: Act<S>> Operation for ActionOnly<S, H> {
     fn handler(&self) -> Handler {
         Handler::action(S::NAME)
     }
@@ -95,18 +95,18 @@ impl<S: Step, H: Act<S>> Operation for Forward<S, H> {
     fn run<'a>(
         &'a self,
         cx: &'a mut Attempt<'_>,
-        work: Work<'a>,
-    ) -> BoxFuture<'a, Result<Json, Halt<Rejected>>> {
+        input: CommandInput<'a>,
+    ) -> BoxFuture<'a, Result<Json, Halt<UntypedRejection>>> {
         Box::pin(async move {
-            match work.op {
-                Op::Action => act::<S, H>(&self.0, cx, work.body).await,
-                Op::Compensation => Err(Misfit::NoCompensation(S::NAME).into()),
+            match input.op {
+                Op::Action => act::<S, H>(&self.0, cx, input.body).await,
+                Op::Compensation => Err(Mismatch::NoCompensation(S::NAME).into()),
             }
         })
     }
 }
 
-impl<S: Compensatable, H: Act<S> + Compensate<S>> Operation for Both<S, H> {
+impl<S: Compensatable, H: Act<S> + Compensate<S>> Operation for WithCompensation<S, H> {
     fn handler(&self) -> Handler {
         Handler::with_compensation(S::NAME)
     }
@@ -114,12 +114,12 @@ impl<S: Compensatable, H: Act<S> + Compensate<S>> Operation for Both<S, H> {
     fn run<'a>(
         &'a self,
         cx: &'a mut Attempt<'_>,
-        work: Work<'a>,
-    ) -> BoxFuture<'a, Result<Json, Halt<Rejected>>> {
+        input: CommandInput<'a>,
+    ) -> BoxFuture<'a, Result<Json, Halt<UntypedRejection>>> {
         Box::pin(async move {
-            match work.op {
-                Op::Action => act::<S, H>(&self.0, cx, work.body).await,
-                Op::Compensation => compensate::<S, H>(&self.0, cx, work).await,
+            match input.op {
+                Op::Action => act::<S, H>(&self.0, cx, input.body).await,
+                Op::Compensation => compensate::<S, H>(&self.0, cx, input).await,
             }
         })
     }
@@ -129,16 +129,19 @@ async fn act<S: Step, H: Act<S>>(
     handler: &H,
     cx: &mut Attempt<'_>,
     body: &[u8],
-) -> Result<Json, Halt<Rejected>> {
+) -> Result<Json, Halt<UntypedRejection>> {
     let input: S::Input = read::<S, _>(body)?;
     match handler.act(cx, input).await {
         Ok(output) => {
-            Json::of(&output).map_err(|source| Misfit::Output { step: S::NAME, source }.into())
+            Json::of(&output).map_err(|source| Mismatch::Output { step: S::NAME, source }.into())
         }
-        Err(Halt::Rejected(no)) if no.code().is_empty() => Err(Misfit::NoCode(S::NAME).into()),
-        Err(Halt::Rejected(no)) => {
-            Err(Halt::Rejected(Rejected { code: no.code().to_owned(), message: no.message() }))
+        Err(Halt::Rejected(rejection)) if rejection.code().is_empty() => {
+            Err(Mismatch::NoCode(S::NAME).into())
         }
+        Err(Halt::Rejected(rejection)) => Err(Halt::Rejected(UntypedRejection {
+            code: rejection.code().to_owned(),
+            message: rejection.message(),
+        })),
         Err(Halt::Fault(error)) => Err(Halt::Fault(error)),
         Err(Halt::RetryAfter(delay, message)) => Err(Halt::RetryAfter(delay, message)),
         Err(Halt::Pending) => Err(Halt::Pending),
@@ -148,10 +151,10 @@ async fn act<S: Step, H: Act<S>>(
 async fn compensate<S: Compensatable, H: Compensate<S>>(
     handler: &H,
     cx: &mut Attempt<'_>,
-    work: Work<'_>,
-) -> Result<Json, Halt<Rejected>> {
-    let mut undo: Undo<S::Input, S::Output> = read::<S, _>(work.body)?;
-    if let Some(output) = work.output {
+    input: CommandInput<'_>,
+) -> Result<Json, Halt<UntypedRejection>> {
+    let mut undo: Undo<S::Input, S::Output> = read::<S, _>(input.body)?;
+    if let Some(output) = input.action_output {
         undo.output = Some(read::<S, _>(output.as_str().as_bytes())?);
     }
     match handler.compensate(cx, undo).await {
@@ -163,6 +166,6 @@ async fn compensate<S: Compensatable, H: Compensate<S>>(
     }
 }
 
-fn read<S: Step, T: DeserializeOwned>(body: &[u8]) -> Result<T, Misfit> {
-    serde_json::from_slice(body).map_err(|source| Misfit::Body { step: S::NAME, source })
+fn read<S: Step, T: DeserializeOwned>(body: &[u8]) -> Result<T, Mismatch> {
+    serde_json::from_slice(body).map_err(|source| Mismatch::Body { step: S::NAME, source })
 }

@@ -11,8 +11,8 @@ pub struct Health {
     pub outbox: Option<String>,
     /// Its database does not answer: no command is taken or tried until it does.
     pub database: Option<String>,
-    /// Its breaker is open: no command is taken for a while, and then one to try.
-    pub broken: Option<String>,
+    /// Its circuit breaker is open: no command is taken for a while, and then one to try.
+    pub circuit_breaker: Option<String>,
 }
 
 impl Health {
@@ -25,7 +25,7 @@ impl Health {
             let why = self.error.clone();
             return Err(why.unwrap_or_else(|| "not bound to its consumer yet".into()));
         }
-        match self.database.iter().chain(&self.broken).next() {
+        match self.database.iter().chain(&self.circuit_breaker).next() {
             Some(why) => Err(why.clone()),
             None => Ok(()),
         }

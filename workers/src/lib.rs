@@ -11,19 +11,19 @@
 
 mod attempt;
 pub mod barrier;
-mod breaker;
-mod gate;
+mod circuit_breaker;
+mod database_gate;
+mod execution;
+mod fault;
 mod halt;
 mod handler;
 mod health;
 mod meter;
 mod outbox;
-mod pace;
+mod rate_limiter;
 mod replies;
-mod run;
 mod serve;
 mod service;
-mod shared;
 
 pub use attempt::Attempt;
 pub use barrier::migrate::{migrate, migrate_schema};

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use amends::Op;
 
+use crate::execution::Outcome;
+
 /// Counts an attempt that is running; gone when it is dropped.
 pub(crate) struct Meter {
     service: String,
@@ -19,7 +21,16 @@ impl Meter {
         Self { service, operation, op: op.as_str(), started: Instant::now() }
     }
 
-    pub(crate) fn end(self, outcome: &'static str) {
+    pub(crate) fn answered(self, outcome: Outcome) {
+        self.end(outcome.as_str());
+    }
+
+    /// The service stopped before there was an answer.
+    pub(crate) fn unanswered(self) {
+        self.end("unanswered");
+    }
+
+    fn end(self, outcome: &'static str) {
         let labels = [
             ("service", self.service.clone()),
             ("operation", self.operation.clone()),

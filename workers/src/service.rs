@@ -5,13 +5,11 @@ use std::{collections::HashMap, marker::PhantomData, num::NonZeroU32, sync::Arc}
 use amends::{Compensatable, Handler, NameError, Step, check_name};
 use sqlx::PgPool;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     Act, Compensate, Health, Hint,
-    handler::{Both, Forward, Operation},
-    serve,
-    shared::Sharing,
+    execution::Sharing,
+    handler::{ActionOnly, Operation, WithCompensation},
 };
 
 /// How many attempts of a service run at once, unless [`Builder::concurrency`] says otherwise.
@@ -66,7 +64,7 @@ pub struct Service {
     pub(crate) concurrency: usize,
     pub(crate) sharing: Option<Sharing>,
     pub(crate) per_second: Option<NonZeroU32>,
-    pub(crate) breaks_in_a_row: Option<u32>,
+    pub(crate) failures_to_open: Option<u32>,
     pub(crate) health: watch::Sender<Health>,
     pub(crate) hint: Hint,
 }
@@ -89,7 +87,7 @@ impl Service {
             concurrency: CONCURRENCY,
             sharing: None,
             per_second: None,
-            breaks_in_a_row: None,
+            failures_to_open: None,
         }
     }
 
@@ -118,19 +116,6 @@ impl Service {
     pub fn hint(&self) -> Hint {
         self.hint.clone()
     }
-
-    /// Serves commands, and publishes the events that the service emits, until `stop` is cancelled; then pulls no more, finishes what is running and
-    /// returns. Nothing else ends it: without a consumer, without NATS or without its database it
-    /// waits and tries again.
-    ///
-    /// The consumer, durable and named as the service, on the stream `AMENDS_COMMANDS`, is created by
-    /// the orchestrator. The service needs to publish to
-    /// `$JS.API.CONSUMER.MSG.NEXT.AMENDS_COMMANDS.<service>`, `$JS.ACK.AMENDS_COMMANDS.<service>.>`,
-    /// `amends.reply.<service>` and the subjects that are emitted in its database, and to subscribe to
-    /// its inbox.
-    pub async fn serve(self, client: async_nats::Client, stop: CancellationToken) {
-        serve::serve(self, client, stop).await;
-    }
 }
 
 /// Puts a [`Service`] together.
@@ -143,7 +128,7 @@ pub struct Builder<H> {
     concurrency: usize,
     sharing: Option<Sharing>,
     per_second: Option<NonZeroU32>,
-    breaks_in_a_row: Option<u32>,
+    failures_to_open: Option<u32>,
 }
 
 impl<H: Send + Sync + 'static> Builder<H> {
@@ -153,7 +138,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
         S: Compensatable,
         H: Act<S> + Compensate<S>,
     {
-        let operation = Both::<S, H>(Arc::clone(&self.handlers), PhantomData);
+        let operation = WithCompensation::<S, H>(Arc::clone(&self.handlers), PhantomData);
         self.operations.push((S::NAME, Arc::new(operation)));
         self
     }
@@ -164,7 +149,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
         S: Step,
         H: Act<S>,
     {
-        let operation = Forward::<S, H>(Arc::clone(&self.handlers), PhantomData);
+        let operation = ActionOnly::<S, H>(Arc::clone(&self.handlers), PhantomData);
         self.operations.push((S::NAME, Arc::new(operation)));
         self
     }
@@ -206,16 +191,16 @@ impl<H: Send + Sync + 'static> Builder<H> {
         self
     }
 
-    /// Stops taking commands when so many attempts in a row break (any error of a handler, a panic,
+    /// A circuit breaker: stops taking commands when so many attempts in a row fail (any error of a handler, a panic,
     /// [`Halt::RetryAfter`](crate::Halt::RetryAfter)); 0 counts as 1. After a pause one command is
-    /// tried: if it succeeds or is rejected all are taken again, if it breaks a longer pause follows,
+    /// tried: if it succeeds or is rejected all are taken again, if it fails a longer pause follows,
     /// up to 30 s. [`Service::health`] and the metric `amends_worker_breaker_open` show it. Without
     /// this nothing but an outage of the service's own database stops it.
     ///
-    /// One command that always breaks also breaks in a row where nothing else runs: let the number be
+    /// One command that always fails also fails in a row where nothing else runs: let the number be
     /// larger than the attempts of one step.
-    pub fn breaker(mut self, in_a_row: u32) -> Self {
-        self.breaks_in_a_row = Some(in_a_row.max(1));
+    pub fn circuit_breaker(mut self, failures: u32) -> Self {
+        self.failures_to_open = Some(failures.max(1));
         self
     }
 
@@ -252,7 +237,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
             concurrency,
             sharing,
             per_second: self.per_second,
-            breaks_in_a_row: self.breaks_in_a_row,
+            failures_to_open: self.failures_to_open,
             health: watch::Sender::new(Health::default()),
             hint: Hint::default(),
         })

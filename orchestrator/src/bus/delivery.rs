@@ -71,7 +71,7 @@ impl Delivery {
             values.iter().map(move |value| (name.to_string(), value.as_str().to_owned()))
         });
         Letter {
-            source: source(&self.stream, &self.consumer, self.sequence, self.stored_at),
+            source: message_source(&self.stream, &self.consumer, self.sequence, self.stored_at),
             subject: self.subject.replace('\0', "\u{fffd}"),
             reason: wire::cut(why.to_owned()),
             headers: headers.collect(),
@@ -82,6 +82,11 @@ impl Delivery {
 
 /// What names a message for ever: a stream that was deleted and made anew counts from 1 again, and
 /// one message may be useless to one consumer only.
-pub(super) fn source(stream: &str, consumer: &str, sequence: u64, stored_at: Time) -> String {
+pub(crate) fn message_source(
+    stream: &str,
+    consumer: &str,
+    sequence: u64,
+    stored_at: Time,
+) -> String {
     format!("{stream}:{sequence}@{} {consumer}", stored_at.timestamp_micros())
 }

@@ -2,10 +2,10 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use amends::{Retry, wire};
+use amends::{RetryLoop, wire};
 use async_nats::jetstream::{
     Message,
-    consumer::{self, PullConsumer},
+    consumer::{self, PullConsumer, pull},
 };
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
@@ -18,15 +18,15 @@ use crate::health::Health;
 const BATCH: usize = 500;
 
 /// Between two looks of a replica that stands by.
-const LOOK: Duration = Duration::from_secs(1);
+const STANDBY_PERIOD: Duration = Duration::from_secs(1);
 
 /// So many messages that wait are more than a leader leaves lying when it keeps up: in less than a
 /// second it takes as many.
-const PILE: u64 = 20_000;
+const BACKLOG_MAX: u64 = 20_000;
 
 /// Looks at which the oldest message that is not acked may be the same: longer than a replica may hold
 /// one, after which it waits to be delivered again.
-const STOOD_MAX: u32 = 8;
+const STALLED_MAX: u32 = 8;
 
 /// A pull that the server forgot is made again after this time.
 const EXPIRES: Duration = Duration::from_secs(5);
@@ -35,20 +35,18 @@ const EXPIRES: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Delays between attempts to get a consumer back.
-fn again(attempt: u32) -> Duration {
-    let retry = Retry::exponential(Duration::from_millis(50), Duration::from_secs(2));
-    retry.delay(attempt, "pull")
-}
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_CAP: Duration = Duration::from_secs(2);
 
 /// Where messages are pulled from.
-pub(crate) enum Place {
+pub(crate) enum Source {
     /// Events, by the name of their consumer.
     Events(String),
     /// The replies.
     Replies,
 }
 
-impl Place {
+impl Source {
     fn name(&self) -> &str {
         match self {
             Self::Events(consumer) => consumer,
@@ -66,9 +64,28 @@ impl Place {
     }
 }
 
+/// Why nothing is delivered.
+#[derive(Debug, thiserror::Error)]
+enum PullError {
+    #[error(transparent)]
+    Consumer(#[from] TopologyError),
+    #[error(transparent)]
+    Stream(#[from] consumer::StreamError),
+    #[error(transparent)]
+    Next(#[from] pull::MessagesError),
+    #[error(transparent)]
+    Batch(#[from] pull::BatchError),
+    #[error("{0}")]
+    Message(#[source] async_nats::Error),
+    #[error(transparent)]
+    Silence(#[from] tokio::time::error::Elapsed),
+    #[error("the pull ended")]
+    Ended,
+}
+
 /// A listener.
 pub(crate) struct Pull {
-    pub(crate) place: Place,
+    pub(crate) source: Source,
     /// Whether this replica leads.
     pub(crate) leads: watch::Receiver<bool>,
     pub(crate) topology: Topology,
@@ -83,27 +100,26 @@ impl Pull {
     where
         F: Future<Output = ()>,
     {
-        let what = self.place.name();
-        let mut failures = 0;
+        let what = self.source.name();
+        let mut retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, "pull");
         while !self.stop.is_cancelled() {
             let listened = if *self.leads.borrow() {
-                self.lead(&take, &mut failures).await
+                self.lead(&take, &mut retries).await
             } else {
-                self.stand_by(&take, &mut failures).await
+                self.stand_by(&take, &mut retries).await
             };
             let Err(error) = listened else { continue };
-            failures += 1;
-            if failures == 2 {
+            let pause = retries.failed();
+            if retries.failures() == 2 {
                 self.health.set_nats(false);
                 tracing::warn!(
                     what,
-                    error,
+                    error = error.to_string(),
                     "JetStream does not deliver; trying again until it does"
                 );
             }
-            tokio::select! {
-                () = tokio::time::sleep(again(failures)) => {}
-                () = self.stop.cancelled() => return,
+            if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
             }
             if let Err(error) = self.topology.ensure().await {
                 tracing::debug!(what, %error, "streams and consumers cannot be repaired here yet");
@@ -112,7 +128,7 @@ impl Pull {
     }
 
     async fn consumer(&self) -> Result<PullConsumer, TopologyError> {
-        let (stream, consumer) = self.place.find(&self.topology).await?;
+        let (stream, consumer) = self.source.find(&self.topology).await?;
         self.topology.pull_consumer(&stream, &consumer).await
     }
 
@@ -120,34 +136,34 @@ impl Pull {
     async fn lead<F>(
         &self,
         take: &(impl Fn(Delivery) -> F + Sync),
-        failures: &mut u32,
-    ) -> Result<(), String>
+        retries: &mut RetryLoop,
+    ) -> Result<(), PullError>
     where
         F: Future<Output = ()>,
     {
-        let consumer = self.consumer().await.map_err(words)?;
+        let consumer = self.consumer().await?;
         let stream =
             consumer.stream().max_messages_per_batch(BATCH).expires(EXPIRES).heartbeat(HEARTBEAT);
-        let mut messages = stream.messages().await.map_err(words)?;
-        self.listens(*failures);
+        let mut messages = stream.messages().await?;
+        self.listens(retries);
         let mut leads = self.leads.clone();
         loop {
             let next = tokio::select! {
                 next = messages.next() => next,
                 () = until_over(&mut leads, &self.stop) => {
                     while let Some(Some(Ok(message))) = messages.next().now_or_never() {
-                        hand_over(message, take).await;
+                        take_message(message, take).await;
                     }
                     return Ok(());
                 }
             };
             match next {
                 Some(Ok(message)) => {
-                    *failures = 0;
-                    hand_over(message, take).await;
+                    retries.succeeded();
+                    take_message(message, take).await;
                 }
-                Some(Err(error)) => return Err(words(error)),
-                None => return Err("the pull ended".to_owned()),
+                Some(Err(error)) => return Err(error.into()),
+                None => return Err(PullError::Ended),
             }
         }
     }
@@ -156,49 +172,50 @@ impl Pull {
     async fn stand_by<F>(
         &self,
         take: &(impl Fn(Delivery) -> F + Sync),
-        failures: &mut u32,
-    ) -> Result<(), String>
+        retries: &mut RetryLoop,
+    ) -> Result<(), PullError>
     where
         F: Future<Output = ()>,
     {
         let mut leads = self.leads.clone();
         let mut before = None;
         loop {
-            let consumer = self.consumer().await.map_err(words)?;
-            self.listens(std::mem::take(failures));
-            let look = Look::at(consumer.cached_info(), before.as_ref());
-            if look.needs_help(before.as_ref()) {
+            let consumer = self.consumer().await?;
+            self.listens(retries);
+            retries.succeeded();
+            let state = ConsumerState::at(consumer.cached_info(), before.as_ref());
+            if state.needs_help(before.as_ref()) {
                 while !self.stop.is_cancelled() && help(&consumer, take).await? == BATCH {}
             }
-            before = Some(look);
+            before = Some(state);
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(STANDBY_PERIOD) => {}
                 _ = leads.wait_for(|leads| *leads) => return Ok(()),
                 () = self.stop.cancelled() => return Ok(()),
             }
         }
     }
 
-    fn listens(&self, failures: u32) {
+    fn listens(&self, retries: &RetryLoop) {
         self.health.set_nats(true);
-        if failures > 1 {
-            tracing::info!(what = self.place.name(), "listening again");
+        if retries.failures() > 1 {
+            tracing::info!(what = self.source.name(), "listening again");
         }
     }
 }
 
 /// What a replica that stands by sees of a consumer.
-struct Look {
+struct ConsumerState {
     waiting: u64,
     /// The message that was delivered last.
     last: u64,
     /// Up to here all is acked.
     acked: u64,
     /// At so many looks in a row it was no more, while something was not acked; else 0.
-    stood: u32,
+    stalled: u32,
 }
 
-impl Look {
+impl ConsumerState {
     fn at(info: &consumer::Info, before: Option<&Self>) -> Self {
         let acked = info.ack_floor.stream_sequence;
         let stands = before.filter(|before| info.num_ack_pending > 0 && before.acked == acked);
@@ -206,7 +223,7 @@ impl Look {
             waiting: info.num_pending,
             last: info.delivered.stream_sequence,
             acked,
-            stood: stands.map_or(0, |before| before.stood + 1),
+            stalled: stands.map_or(0, |before| before.stalled + 1),
         }
     }
 
@@ -214,7 +231,7 @@ impl Look {
     /// is to be had again.
     fn needs_help(&self, before: Option<&Self>) -> bool {
         let still = before.is_some_and(|before| before.waiting > 0 && before.last == self.last);
-        self.waiting >= PILE || (self.waiting > 0 && still) || self.stood > STOOD_MAX
+        self.waiting >= BACKLOG_MAX || (self.waiting > 0 && still) || self.stalled > STALLED_MAX
     }
 }
 
@@ -222,15 +239,15 @@ impl Look {
 async fn help<F>(
     consumer: &PullConsumer,
     take: &(impl Fn(Delivery) -> F + Sync),
-) -> Result<usize, String>
+) -> Result<usize, PullError>
 where
     F: Future<Output = ()>,
 {
     let mut count = 0;
-    let mut batch = consumer.fetch().max_messages(BATCH).messages().await.map_err(words)?;
+    let mut batch = consumer.fetch().max_messages(BATCH).messages().await?;
     // The end of a batch may be lost with a server.
-    while let Some(message) = tokio::time::timeout(EXPIRES, batch.next()).await.map_err(words)? {
-        hand_over(message.map_err(words)?, take).await;
+    while let Some(message) = tokio::time::timeout(EXPIRES, batch.next()).await? {
+        take_message(message.map_err(PullError::Message)?, take).await;
         count += 1;
     }
     Ok(count)
@@ -245,11 +262,7 @@ async fn until_over(leads: &mut watch::Receiver<bool>, stop: &CancellationToken)
     }
 }
 
-fn words(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-async fn hand_over<F>(message: Message, take: &(impl Fn(Delivery) -> F + Sync))
+async fn take_message<F>(message: Message, take: &(impl Fn(Delivery) -> F + Sync))
 where
     F: Future<Output = ()>,
 {
@@ -263,18 +276,18 @@ where
 mod tests {
     use super::*;
 
-    fn look(waiting: u64, last: u64, stood: u32) -> Look {
-        Look { waiting, last, acked: 0, stood }
+    fn state(waiting: u64, last: u64, stalled: u32) -> ConsumerState {
+        ConsumerState { waiting, last, acked: 0, stalled }
     }
 
     #[test]
     fn help_is_for_piles_and_for_what_nobody_takes() {
         let needs = |before: Option<(u64, u64)>, now: (u64, u64)| {
-            let before = before.map(|(waiting, last)| look(waiting, last, 0));
-            look(now.0, now.1, 0).needs_help(before.as_ref())
+            let before = before.map(|(waiting, last)| state(waiting, last, 0));
+            state(now.0, now.1, 0).needs_help(before.as_ref())
         };
-        assert!(!needs(None, (0, 0)) && !needs(None, (PILE - 1, 7)));
-        assert!(needs(None, (PILE, 7)));
+        assert!(!needs(None, (0, 0)) && !needs(None, (BACKLOG_MAX - 1, 7)));
+        assert!(needs(None, (BACKLOG_MAX, 7)));
         // The same message is the last that was delivered, and others wait: since two looks.
         assert!(needs(Some((1, 7)), (3, 7)));
         assert!(!needs(Some((1, 7)), (3, 8)) && !needs(Some((0, 7)), (3, 7)));
@@ -283,7 +296,7 @@ mod tests {
 
     #[test]
     fn help_is_for_what_a_leader_took_and_does_not_ack() {
-        assert!(!look(0, 7, STOOD_MAX).needs_help(None));
-        assert!(look(0, 7, STOOD_MAX + 1).needs_help(None));
+        assert!(!state(0, 7, STALLED_MAX).needs_help(None));
+        assert!(state(0, 7, STALLED_MAX + 1).needs_help(None));
     }
 }

@@ -1,6 +1,6 @@
 //! Streams and consumers: created when they are missing, checked when they are there.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 use amends::wire;
 use async_nats::jetstream::{
@@ -49,7 +49,7 @@ pub enum TopologyError {
     },
     /// NATS is not there, or has no JetStream, or refused.
     #[error("JetStream does not answer: {0}")]
-    Unavailable(String),
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// What must be there.
@@ -69,8 +69,8 @@ struct Inner {
     repair: Mutex<()>,
 }
 
-pub(super) fn unavailable(error: impl std::fmt::Display) -> TopologyError {
-    TopologyError::Unavailable(error.to_string())
+pub(super) fn unavailable(error: impl Into<Box<dyn Error + Send + Sync>>) -> TopologyError {
+    TopologyError::Unavailable(error.into())
 }
 
 impl Topology {
@@ -142,15 +142,15 @@ impl Topology {
     }
 
     /// The consumers that this orchestrator reads.
-    pub(super) async fn read_consumers(&self) -> Vec<(String, String)> {
-        let mut places = vec![(wire::REPLIES_STREAM.to_owned(), REPLIES_CONSUMER.to_owned())];
+    pub(crate) async fn read_consumers(&self) -> Vec<(String, String)> {
+        let mut consumers = vec![(wire::REPLIES_STREAM.to_owned(), REPLIES_CONSUMER.to_owned())];
         for consumer in self.inner.events.keys() {
-            places.extend(self.events_of(consumer).await.ok());
+            consumers.extend(self.events_of(consumer).await.ok());
         }
-        places
+        consumers
     }
 
-    pub(super) fn jetstream(&self) -> &jetstream::Context {
+    pub(crate) fn jetstream(&self) -> &jetstream::Context {
         &self.inner.jetstream
     }
 
@@ -165,6 +165,19 @@ impl Topology {
         let subject = self.inner.events.get(consumer).cloned().unwrap_or_default();
         let stream = self.inner.jetstream.stream_by_subject(subject).await.map_err(unavailable)?;
         Ok((stream, consumer.to_owned()))
+    }
+
+    /// What the server says of a consumer now.
+    ///
+    /// # Errors
+    /// [`TopologyError::Unavailable`].
+    pub(crate) async fn consumer_state(
+        &self,
+        stream: &str,
+        name: &str,
+    ) -> Result<jetstream::consumer::Info, TopologyError> {
+        let mut consumer = self.pull_consumer(stream, name).await?;
+        consumer.info().await.cloned().map_err(unavailable)
     }
 
     pub(crate) async fn pull_consumer(

@@ -9,7 +9,7 @@ use amends::{
 };
 
 use super::{Incoming, Item, settle::Lane};
-use crate::bus::Job;
+use crate::handover::Job;
 
 impl Lane {
     /// Keeps replies in Postgres for a replica that knows their sagas' version. What cannot be kept

@@ -3,18 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use amends::{
-    Retry,
+    RetryLoop,
     turn::{Batch, Outcome, Verdict},
 };
 use tokio::sync::mpsc;
 
 use super::{BATCH_MAX, Incoming, Item, Successors, Waiting, cache::Cache, log};
 use crate::{
-    bus::{Job, Publisher},
-    clock::{Alarm, Now},
+    handover::{Job, Publisher},
     health::Health,
     registry::Registry,
     store::{CommitError, Held, Store},
+    time::{Alarm, Now},
 };
 
 /// How often one event may lose against other turns of its saga before it is left to a redelivery.
@@ -105,11 +105,11 @@ impl Lane {
     /// its neighbours.
     async fn settle(&mut self, work: Work) {
         let mut left = vec![work];
-        let mut failures = 0;
+        let mut retries = RetryLoop::new(Duration::from_millis(50), Duration::from_secs(2), "lane");
         while let Some(work) = left.pop() {
             match self.attempt(&work).await {
                 Ok(verdicts) => {
-                    failures = 0;
+                    retries.succeeded();
                     if let Some(again) = self.hand_over(work.items, verdicts).await {
                         left.push(again);
                     }
@@ -129,10 +129,9 @@ impl Lane {
                 Err(CommitError::Poison(_)) if work.items.len() > 1 => left.extend(halves(work)),
                 Err(CommitError::Poison(reason)) => self.poison(work, &reason).await,
                 Err(CommitError::Unavailable(error)) => {
-                    failures += 1;
-                    self.unavailable(failures, &error).await;
+                    self.unavailable(&mut retries, &error).await;
                     // Postgres may be there, and the batch too much for it.
-                    if failures % WHOLE_MAX == 0 && work.items.len() > 1 {
+                    if retries.failures().is_multiple_of(WHOLE_MAX) && work.items.len() > 1 {
                         left.extend(halves(Work { cached: false, ..work }));
                     } else {
                         left.push(Work { cached: false, ..work });
@@ -142,9 +141,10 @@ impl Lane {
         }
     }
 
-    async fn unavailable(&self, failures: u32, error: &sqlx::Error) {
+    async fn unavailable(&self, retries: &mut RetryLoop, error: &sqlx::Error) {
         self.health.set_postgres(false);
-        if failures == 1 {
+        let pause = retries.failed();
+        if retries.is_first() {
             match error.as_database_error().and_then(|e| e.code()) {
                 Some(code) => {
                     tracing::warn!(%error, %code, "Postgres refuses; trying again until it does not")
@@ -154,8 +154,7 @@ impl Lane {
                 }
             }
         }
-        let retry = Retry::exponential(Duration::from_millis(50), Duration::from_secs(2));
-        tokio::time::sleep(retry.delay(failures, "lane")).await;
+        tokio::time::sleep(pause).await;
     }
 
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays

@@ -1,4 +1,4 @@
-//! A service that must not press what it needs: breaker, rate limit and gate of `amends-workers`.
+//! A service that must not press what it needs: circuit breaker, rate limit and database gate of `amends-workers`.
 
 use std::{
     convert::Infallible,
@@ -107,10 +107,10 @@ impl Branch {
         }
     }
 
-    /// Until the breaker opens (again).
+    /// Until the circuit breaker opens (again).
     async fn opens(&mut self) {
         let words = "no commands";
-        let opened = |h: &Health| h.broken.as_ref().is_some_and(|why| why.contains(words));
+        let opened = |h: &Health| h.circuit_breaker.as_ref().is_some_and(|why| why.contains(words));
         loop {
             self.health.changed().await.unwrap();
             if opened(&self.health.borrow_and_update()) {
@@ -131,7 +131,7 @@ impl Branch {
 async fn handlers_that_break_in_a_row_get_a_rest() {
     let bank = Bank::default();
     bank.away.store(true, Ordering::Relaxed);
-    let mut branch = Branch::open(&bank, |builder| builder.breaker(5)).await;
+    let mut branch = Branch::open(&bank, |builder| builder.circuit_breaker(5)).await;
     branch.publish(10).await;
     branch.opens().await;
     assert!(bank.calls().len() >= 5);

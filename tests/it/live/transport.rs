@@ -103,9 +103,9 @@ async fn a_full_stream_of_triggers_lets_go_of_what_is_consumed() {
     shop.at_least(LETTERS, 50).await;
 }
 
-/// What is wrong with one stream keeps the caretaker from nothing else.
+/// What is wrong with one stream keeps maintenance from nothing else.
 #[tokio::test]
-async fn a_stream_that_somebody_changed_does_not_stop_the_caretaker() {
+async fn a_stream_that_somebody_changed_does_not_stop_maintenance() {
     let mut shop = Shop::closed().await;
     shop.start("orchestrator", &["orchestrator", "--stream-bytes-max", "1048576"]);
     shop.listening().await;

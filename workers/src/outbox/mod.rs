@@ -1,13 +1,14 @@
 //! The transactional outbox: events that a service's own transaction emits are published if and only
 //! if it commits. What it promises is written at the SQL functions, in `migrations/participant/`.
 
-mod keeper;
-mod pauses;
+mod maintenance;
+mod paused_subjects;
+mod publisher;
 mod relay;
 mod round;
 mod table;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use amends::Json;
 use serde::Serialize;
@@ -15,6 +16,9 @@ use sqlx::PgConnection;
 use tokio::sync::Notify;
 
 pub use relay::Relay;
+
+/// How long JetStream may take to store an event. The round's transaction is open meanwhile.
+const ACK_WAIT: Duration = Duration::from_secs(5);
 
 /// Emits an event within a transaction: it is published on `subject` if and only if that commits.
 /// Gives the event's number.

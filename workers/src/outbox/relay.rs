@@ -7,12 +7,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Hint, keeper,
-    round::{Ended, Round},
+    Hint, maintenance,
+    round::{Round, RoundOutcome},
 };
-use crate::{Health, run::words};
+use crate::{Health, fault::describe};
 
-/// How long until the next look, when there was nothing: from the first, doubled, to the cap.
+/// How long until the next round, when there was nothing: from the first, doubled, to the cap.
 const IDLE_FIRST: Duration = Duration::from_millis(20);
 const IDLE_CAP: Duration = Duration::from_secs(1);
 /// The same, while Postgres or NATS is away.
@@ -63,7 +63,7 @@ impl Relay {
     /// Relays until `stop` is cancelled, and finishes what it has begun. Nothing else ends it: without
     /// NATS, without the database or its tables it waits and tries again.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::join!(self.relay(&stop), keeper::keep(&self.round, &stop));
+        tokio::join!(self.relay(&stop), maintenance::run(&self.round, &stop));
         self.running.close();
         self.running.wait().await;
     }
@@ -71,24 +71,24 @@ impl Relay {
     async fn relay(&self, stop: &CancellationToken) {
         let connections = usize::try_from(self.round.pool.options().get_max_connections());
         let rounds = ROUNDS_MAX.min(connections.unwrap_or(1) / 4).max(1);
-        let places = Arc::new(Semaphore::new(rounds));
-        let mut pause = Pause::None;
+        let permits = Arc::new(Semaphore::new(rounds));
+        let mut next = NextRound::Now;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.hint.given(), if pause.is_idle() => {}
-                () = tokio::time::sleep(pause.length()) => {}
+                () = self.hint.given(), if next.is_idle() => {}
+                () = tokio::time::sleep(next.wait()) => {}
             }
-            let place = tokio::select! {
+            let permit = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                place = Arc::clone(&places).acquire_owned() => place,
+                permit = Arc::clone(&permits).acquire_owned() => permit,
             };
-            let round = self.begin(place.ok());
-            pause = match tokio::time::timeout(LATE, round).await {
-                Ok(ended) => pause.after(ended.unwrap_or(Ended::Away)),
-                Err(_late) => Pause::None,
+            let round = self.begin(permit.ok());
+            next = match tokio::time::timeout(LATE, round).await {
+                Ok(outcome) => next.after(outcome.unwrap_or(RoundOutcome::Away)),
+                Err(_late) => NextRound::Now,
             };
         }
     }
@@ -96,91 +96,93 @@ impl Relay {
     /// A round in a task of its own: its transaction is never cancelled.
     fn begin(
         &self,
-        place: Option<tokio::sync::OwnedSemaphorePermit>,
-    ) -> tokio::task::JoinHandle<Ended> {
+        permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    ) -> tokio::task::JoinHandle<RoundOutcome> {
         let (round, health) = (Arc::clone(&self.round), self.health.clone());
         self.running.spawn(async move {
-            let (ended, error) = one(&round).await;
-            drop(place);
-            tell(&round.service, &health, error.as_ref());
-            ended
+            let (outcome, trouble) = run(&round).await;
+            drop(permit);
+            report(&round.service, &health, trouble.as_ref());
+            outcome
         })
     }
 }
 
 /// A round, and what is wrong when it could not do its work.
-async fn one(round: &Round) -> (Ended, Option<String>) {
+async fn run(round: &Round) -> (RoundOutcome, Option<String>) {
     if !round.connected() {
-        return (Ended::Away, Some("NATS does not answer".to_owned()));
+        return (RoundOutcome::Away, Some("NATS does not answer".to_owned()));
     }
-    match round.go().await {
-        Ok(Ended::Away) => (Ended::Away, Some("the connection to NATS was lost".to_owned())),
-        Ok(ended) => (ended, None),
+    match round.run().await {
+        Ok(RoundOutcome::Away) => {
+            (RoundOutcome::Away, Some("the connection to NATS was lost".to_owned()))
+        }
+        Ok(outcome) => (outcome, None),
         Err(error) => {
-            let (ended, why) = why(&error);
-            (ended, Some(why))
+            let (outcome, text) = explain(&error);
+            (outcome, Some(text))
         }
     }
 }
 
 /// Says once what keeps events from being relayed, and that it is over.
-fn tell(service: &str, health: &watch::Sender<Health>, error: Option<&String>) {
+fn report(service: &str, health: &watch::Sender<Health>, trouble: Option<&String>) {
     let before = health.borrow().outbox.clone();
-    if before.as_ref() == error {
+    if before.as_ref() == trouble {
         return;
     }
-    match error {
+    match trouble {
         Some(error) => tracing::warn!(service, error, "events wait in the outbox"),
         None => tracing::info!(service, "events are relayed again"),
     }
-    health.send_modify(|health| health.outbox = error.cloned());
+    health.send_modify(|health| health.outbox = trouble.cloned());
 }
 
-/// A database error in words that say what to do.
-fn why(error: &sqlx::Error) -> (Ended, String) {
+/// What a database error means for the relay, and what to do about it.
+fn explain(error: &sqlx::Error) -> (RoundOutcome, String) {
     let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default();
     match &*code {
         // No such function, table or schema.
         "42883" | "42P01" | "3F000" => {
             let run = "this database has no outbox: run `amends migrate --participant URL`";
-            (Ended::Lacking, run.to_owned())
+            (RoundOutcome::Lacking, run.to_owned())
         }
         "42501" => {
             let grant = "grant the role what migrations/participant/0002_outbox.sql names";
-            (Ended::Lacking, format!("{}: {grant}", words(error)))
+            (RoundOutcome::Lacking, format!("{}: {grant}", describe(error)))
         }
-        _ => (Ended::Away, words(error)),
+        _ => (RoundOutcome::Away, describe(error)),
     }
 }
 
-/// How long until the next look.
+/// When the next round begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    None,
+enum NextRound {
+    Now,
     Idle(Duration),
     Away(Duration),
 }
 
-impl Pause {
-    fn after(self, ended: Ended) -> Self {
-        match (ended, self) {
-            (Ended::Busy, _) => Self::None,
-            (Ended::Idle, Self::Idle(before)) => Self::Idle((before * 2).min(IDLE_CAP)),
-            (Ended::Idle, _) => Self::Idle(IDLE_FIRST),
-            (Ended::Away, Self::Away(before)) => Self::Away((before * 2).min(AWAY_CAP)),
-            (Ended::Away, _) => Self::Away(AWAY_FIRST),
-            (Ended::Lacking, _) => Self::Away(LACKING),
+impl NextRound {
+    fn after(self, outcome: RoundOutcome) -> Self {
+        match (outcome, self) {
+            (RoundOutcome::Busy, _) => Self::Now,
+            (RoundOutcome::Idle, Self::Idle(before)) => Self::Idle((before * 2).min(IDLE_CAP)),
+            (RoundOutcome::Idle, _) => Self::Idle(IDLE_FIRST),
+            (RoundOutcome::Away, Self::Away(before)) => Self::Away((before * 2).min(AWAY_CAP)),
+            (RoundOutcome::Away, _) => Self::Away(AWAY_FIRST),
+            (RoundOutcome::Lacking, _) => Self::Away(LACKING),
         }
     }
 
-    fn length(self) -> Duration {
+    fn wait(self) -> Duration {
         match self {
-            Self::None => Duration::ZERO,
-            Self::Idle(pause) | Self::Away(pause) => pause,
+            Self::Now => Duration::ZERO,
+            Self::Idle(wait) | Self::Away(wait) => wait,
         }
     }
 
-    /// Whether a hint ends it.
+    /// Whether a hint brings it forward.
     fn is_idle(self) -> bool {
         matches!(self, Self::Idle(_))
     }
@@ -191,15 +193,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_end_with_the_next_event() {
-        let mut pause = Pause::None.after(Ended::Idle);
-        assert_eq!(pause.length(), IDLE_FIRST);
+    fn waits_grow_and_end_with_the_next_event() {
+        let mut next = NextRound::Now.after(RoundOutcome::Idle);
+        assert_eq!(next.wait(), IDLE_FIRST);
         for _ in 0..10 {
-            pause = pause.after(Ended::Idle);
+            next = next.after(RoundOutcome::Idle);
         }
-        assert_eq!(pause.length(), IDLE_CAP);
-        assert_eq!(pause.after(Ended::Away).length(), AWAY_FIRST);
-        assert_eq!(pause.after(Ended::Busy).length(), Duration::ZERO);
-        assert!(pause.is_idle() && !pause.after(Ended::Away).is_idle());
+        assert_eq!(next.wait(), IDLE_CAP);
+        assert_eq!(next.after(RoundOutcome::Away).wait(), AWAY_FIRST);
+        assert_eq!(next.after(RoundOutcome::Busy).wait(), Duration::ZERO);
+        assert!(next.is_idle() && !next.after(RoundOutcome::Away).is_idle());
     }
 }

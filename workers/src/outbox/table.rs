@@ -14,10 +14,10 @@ pub(super) struct Event {
 }
 
 /// An event that is kept for later.
-pub(super) struct Later {
+pub(super) struct Postponed {
     pub(super) id: i64,
     /// Whether JetStream refused this very event, not only another of its subject.
-    pub(super) tried: bool,
+    pub(super) refused: bool,
     pub(super) reason: String,
     pub(super) wait: Duration,
 }
@@ -28,7 +28,7 @@ pub(super) async fn claim(tx: &mut PgConnection, most: i32) -> sqlx::Result<Vec<
 }
 
 /// Removes what JetStream has stored.
-pub(super) async fn sent(tx: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
+pub(super) async fn remove_sent(tx: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
     if !ids.is_empty() {
         sqlx::query_file!("src/outbox/sent.sql", ids).fetch_one(tx).await?;
     }
@@ -36,22 +36,22 @@ pub(super) async fn sent(tx: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()>
 }
 
 /// Keeps the rest for later.
-pub(super) async fn postpone(tx: &mut PgConnection, later: &[Later]) -> sqlx::Result<()> {
-    if later.is_empty() {
+pub(super) async fn postpone(tx: &mut PgConnection, postponed: &[Postponed]) -> sqlx::Result<()> {
+    if postponed.is_empty() {
         return Ok(());
     }
-    let ids: Vec<_> = later.iter().map(|l| l.id).collect();
-    let tried: Vec<_> = later.iter().map(|l| i32::from(l.tried)).collect();
-    let reasons: Vec<_> = later.iter().map(|l| l.reason.clone()).collect();
-    let seconds: Vec<_> = later.iter().map(|l| l.wait.as_secs_f64()).collect();
-    sqlx::query_file!("src/outbox/postpone.sql", &ids, &tried, &reasons, &seconds)
+    let ids: Vec<_> = postponed.iter().map(|event| event.id).collect();
+    let refused: Vec<_> = postponed.iter().map(|event| i32::from(event.refused)).collect();
+    let reasons: Vec<_> = postponed.iter().map(|event| event.reason.clone()).collect();
+    let seconds: Vec<_> = postponed.iter().map(|event| event.wait.as_secs_f64()).collect();
+    sqlx::query_file!("src/outbox/postpone.sql", &ids, &refused, &reasons, &seconds)
         .fetch_one(tx)
         .await?;
     Ok(())
 }
 
-/// Forgets old keys; how many.
-pub(super) async fn forget(pool: &PgPool, age: Duration, most: i32) -> sqlx::Result<i64> {
+/// Forgets the keys of events that were sent so long ago; how many.
+pub(super) async fn forget_sent_keys(pool: &PgPool, age: Duration, most: i32) -> sqlx::Result<i64> {
     let row =
         sqlx::query_file!("src/outbox/forget.sql", age.as_secs_f64(), most).fetch_one(pool).await?;
     Ok(row.gone)

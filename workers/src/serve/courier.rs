@@ -6,33 +6,59 @@ use amends::wire::PROGRESS_EVERY;
 use async_nats::{Client, Message};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::command::Command;
 use crate::{
     Replies, Service,
-    breaker::Breaker,
-    gate::Gate,
+    circuit_breaker::CircuitBreaker,
+    database_gate::DatabaseGate,
+    execution::{self, Answer, Outcome, SharedTransactions, Task},
     meter::{self, Meter},
-    pace::Pace,
-    run::{self, Answer, Task},
-    shared::Shared,
+    rate_limiter::RateLimiter,
+    service::connections,
 };
 
 pub(super) struct Courier {
     pub(super) service: Service,
     pub(super) client: Client,
-    pub(super) replies: Replies,
-    pub(super) gate: Arc<Gate>,
-    pub(super) breaker: Breaker,
-    pub(super) pace: Pace,
-    /// One for each attempt in a transaction of its own.
-    pub(super) alone: Semaphore,
-    /// Where commands share transactions.
-    pub(super) shared: Option<Shared>,
+    replies: Replies,
+    pub(super) database_gate: Arc<DatabaseGate>,
+    pub(super) circuit_breaker: CircuitBreaker,
+    pub(super) rate_limiter: RateLimiter,
+    /// One for each attempt in a transaction of its own: as many as the pool has connections, as those
+    /// that wait for one count as an outage in the end.
+    single_transactions: Semaphore,
+    shared_transactions: Option<SharedTransactions>,
 }
 
 impl Courier {
+    pub(super) fn new(
+        service: Service,
+        client: Client,
+        replies: Replies,
+        stop: &CancellationToken,
+    ) -> Self {
+        let (pool, health) = (&service.pool, &service.health);
+        let database_gate = Arc::new(DatabaseGate::new(pool.clone(), health.clone(), stop.clone()));
+        let start = |sharing| SharedTransactions::start(pool, &database_gate, sharing);
+        Self {
+            replies,
+            circuit_breaker: CircuitBreaker::new(
+                &service.name,
+                service.failures_to_open,
+                health.clone(),
+            ),
+            rate_limiter: RateLimiter::new(service.per_second),
+            single_transactions: Semaphore::new(connections(pool)),
+            shared_transactions: service.sharing.map(start),
+            database_gate,
+            client,
+            service,
+        }
+    }
+
     /// Carries out a command. It is acknowledged after its reply is stored; without a reply it is
     /// left alone, to be delivered again.
     pub(super) async fn deliver(&self, message: Message) {
@@ -76,27 +102,38 @@ impl Courier {
     async fn run_and_reply(&self, command: Command) -> bool {
         let meter = Meter::start(&self.service.name, &command.operation, command.id.op);
         let (id, trace) = (command.id.clone(), command.trace);
-        let Some(answer) = self.answer(command).await else {
-            meter.end("unanswered");
+        let Some(Answer { reply, outcome, reason }) = self.answer(command).await else {
+            meter.unanswered();
             return false;
         };
-        let Answer { reply, outcome, why } = answer;
-        match outcome {
-            "ok" | "rejected" | "pending" => self.breaker.held(),
-            "retry" => self.breaker.broke(&why),
-            // The barrier answered, and no handler ran.
-            _ => {}
-        }
-        match outcome {
-            "rejected" | "retry" => tracing::info!(outcome, why, "attempt ended"),
-            _ => tracing::debug!(outcome, "attempt ended"),
-        }
-        meter.end(outcome);
+        self.note(outcome, &reason);
+        meter.answered(outcome);
         let sent = self.replies.send(&id, trace.as_ref(), &reply).await;
         if let Err(error) = &sent {
             tracing::warn!(%error, "the command is left to be delivered again");
         }
         sent.is_ok()
+    }
+
+    fn note(&self, outcome: Outcome, reason: &str) {
+        match outcome {
+            Outcome::Ok | Outcome::Pending => {
+                self.circuit_breaker.succeeded();
+                tracing::debug!(outcome = outcome.as_str(), "attempt ended");
+            }
+            Outcome::Rejected => {
+                self.circuit_breaker.succeeded();
+                tracing::info!(outcome = outcome.as_str(), why = reason, "attempt ended");
+            }
+            Outcome::Retry => {
+                self.circuit_breaker.failed(reason);
+                tracing::info!(outcome = outcome.as_str(), why = reason, "attempt ended");
+            }
+            // The barrier answered, and no handler ran.
+            Outcome::Replay | Outcome::Void => {
+                tracing::debug!(outcome = outcome.as_str(), "attempt ended");
+            }
+        }
     }
 
     async fn answer(&self, command: Command) -> Option<Answer> {
@@ -116,15 +153,15 @@ impl Courier {
             hint: self.service.hint.clone(),
             span: tracing::Span::current(),
         });
-        if let Some(shared) = &self.shared
-            && let Some(answer) = shared.run(Arc::clone(&task)).await
+        if let Some(shared) = &self.shared_transactions
+            && let Some(answer) = shared.execute(Arc::clone(&task)).await
         {
             return Some(answer);
         }
-        // As many as the pool has connections: those that wait for one count as an outage in the end. It
-        // is never closed; without a permit there would only be no limit.
-        let _place = self.alone.acquire().await.ok();
-        run::alone(self.service.pool.clone(), Arc::clone(&self.gate), task).await
+        // It is never closed; without a permit there would only be no limit.
+        let _permit = self.single_transactions.acquire().await.ok();
+        let (pool, gate) = (self.service.pool.clone(), Arc::clone(&self.database_gate));
+        execution::execute(pool, gate, task).await
     }
 
     async fn acknowledge(&self, message: &Message, body: Bytes) {

@@ -6,7 +6,7 @@ mod pull;
 
 use std::{sync::Arc, time::Duration};
 
-use amends::{Retry, wire::COMMANDS_STREAM};
+use amends::{RetryLoop, wire::COMMANDS_STREAM};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -14,39 +14,35 @@ use self::{
     courier::Courier,
     pull::{Lost, Pull, Pulled},
 };
-use crate::{
-    Relay, Replies, Service,
-    breaker::{Breaker, Pulling},
-    gate::Gate,
-    pace::Pace,
-    service::connections,
-    shared::Shared,
-};
+use crate::{Relay, Replies, Service, circuit_breaker::Allowance};
 
 /// Delays between attempts to bind.
-fn again(failures: u32, service: &str) -> Duration {
-    let retry = Retry::exponential(Duration::from_millis(50), Duration::from_secs(1));
-    retry.delay(failures, service)
-}
+const BIND_FIRST: Duration = Duration::from_millis(50);
+const BIND_CAP: Duration = Duration::from_secs(1);
 
-pub(crate) async fn serve(service: Service, client: async_nats::Client, stop: CancellationToken) {
-    // The name was checked when the service was built.
-    let Ok(replies) = Replies::new(client.clone(), &service.name) else { return };
-    let gate = Arc::new(Gate::new(service.pool.clone(), service.health.clone(), stop.clone()));
-    let slots = Arc::new(Semaphore::new(service.concurrency));
-    let (hint, health) = (service.hint.clone(), service.health.clone());
-    let relay = Relay::with(&service.name, service.pool.clone(), client.clone(), hint, health);
-    let breaker = Breaker::new(&service.name, service.breaks_in_a_row, service.health.clone());
-    let pace = Pace::new(service.per_second);
-    let shared = service.sharing.map(|sharing| Shared::start(&service.pool, &gate, sharing));
-    let alone = Semaphore::new(connections(&service.pool));
-    let courier =
-        Arc::new(Courier { alone, service, client, replies, gate, breaker, pace, shared });
-    let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
-    serving.running.spawn(relay.run(serving.stop.clone()));
-    serving.until_stopped().await;
-    serving.running.close();
-    serving.running.wait().await;
+impl Service {
+    /// Serves commands, and publishes the events that the service emits, until `stop` is cancelled;
+    /// then pulls no more, finishes what is running and returns. Nothing else ends it: without a
+    /// consumer, without NATS or without its database it waits and tries again.
+    ///
+    /// The consumer, durable and named as the service, on the stream `AMENDS_COMMANDS`, is created by
+    /// the orchestrator. The service needs to publish to
+    /// `$JS.API.CONSUMER.MSG.NEXT.AMENDS_COMMANDS.<service>`, `$JS.ACK.AMENDS_COMMANDS.<service>.>`,
+    /// `amends.reply.<service>` and the subjects that are emitted in its database, and to subscribe to
+    /// its inbox.
+    pub async fn serve(self, client: async_nats::Client, stop: CancellationToken) {
+        // The name was checked when the service was built.
+        let Ok(replies) = Replies::new(client.clone(), &self.name) else { return };
+        let (hint, health) = (self.hint.clone(), self.health.clone());
+        let relay = Relay::with(&self.name, self.pool.clone(), client.clone(), hint, health);
+        let slots = Arc::new(Semaphore::new(self.concurrency));
+        let courier = Arc::new(Courier::new(self, client, replies, &stop));
+        let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
+        serving.running.spawn(relay.run(serving.stop.clone()));
+        serving.until_stopped().await;
+        serving.running.close();
+        serving.running.wait().await;
+    }
 }
 
 struct Serving {
@@ -60,16 +56,14 @@ struct Serving {
 impl Serving {
     /// Binds, and binds again whenever the consumer is lost.
     async fn until_stopped(&self) {
-        let mut failures = 0;
-        loop {
-            let lost = match self.pull_until_lost().await {
-                Ok(()) => return,
-                Err(lost) => lost,
-            };
-            failures = if self.unbound(&lost) { 1 } else { failures + 1 };
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(again(failures, &self.courier.service.name)) => {}
+        let mut retries = RetryLoop::new(BIND_FIRST, BIND_CAP, &self.courier.service.name);
+        while let Err(lost) = self.pull_until_lost().await {
+            if self.unbound(&lost) {
+                retries.succeeded();
+            }
+            let pause = tokio::time::sleep(retries.failed());
+            if self.stop.run_until_cancelled(pause).await.is_none() {
+                return;
             }
         }
     }
@@ -83,7 +77,7 @@ impl Serving {
             self.receive(&mut pull, slots).await?;
         }
         for message in pull.close().await {
-            self.courier.pace.keep().await;
+            self.courier.rate_limiter.wait().await;
             self.start(message, None);
         }
         Ok(())
@@ -93,13 +87,13 @@ impl Serving {
     /// stops.
     async fn free_slots(&self) -> Option<OwnedSemaphorePermit> {
         loop {
-            if !self.courier.gate.pass().await {
+            if !self.courier.database_gate.pass().await {
                 return None;
             }
-            let pulling = self.courier.breaker.pass(&self.stop).await?;
-            let least = match pulling {
-                Pulling::All => 1,
-                Pulling::One => self.courier.service.concurrency,
+            let allowance = self.courier.circuit_breaker.pass(&self.stop).await?;
+            let least = match allowance {
+                Allowance::All => 1,
+                Allowance::One => self.courier.service.concurrency,
             };
             let mut slots = tokio::select! {
                 biased;
@@ -107,13 +101,13 @@ impl Serving {
                 slots = Arc::clone(&self.slots).acquire_many_owned(count(least)) => slots.ok()?,
             };
             // While it waited, an attempt may have ended that says otherwise.
-            if !self.courier.breaker.still(pulling) {
+            if !self.courier.circuit_breaker.still_allows(allowance) {
                 continue;
             }
-            if pulling == Pulling::One {
+            if allowance == Allowance::One {
                 return slots.split(1);
             }
-            let more = self.slots.available_permits().min(self.courier.pace.at_once() - 1);
+            let more = self.slots.available_permits().min(self.courier.rate_limiter.burst() - 1);
             if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(count(more)) {
                 slots.merge(more);
             }
@@ -132,7 +126,7 @@ impl Serving {
             self.bound();
             match pulled {
                 Pulled::Command(message) => {
-                    self.courier.pace.keep().await;
+                    self.courier.rate_limiter.wait().await;
                     self.start(message, slots.split(1));
                 }
                 Pulled::Alive => {}

@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use amends::wire::COMMANDS_STREAM;
-use async_nats::{Client, Message, StatusCode, Subscriber, jetstream::consumer::pull::BatchConfig};
+use async_nats::{
+    Client, Message, PublishError, StatusCode, SubscribeError, Subscriber,
+    jetstream::consumer::pull::BatchConfig,
+};
 use futures_util::StreamExt;
 
 /// How long the server keeps a pull.
@@ -41,14 +44,22 @@ pub(super) enum Lost {
     NoConsumer,
     #[error("no answer within {} s", SILENCE.as_secs())]
     Silence,
-    #[error("{0}")]
-    Other(String),
+    #[error("the client was closed")]
+    Closed,
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    #[error(transparent)]
+    Request(#[from] serde_json::Error),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("{status} {}", description.as_deref().unwrap_or("no reason given"))]
+    Status { status: StatusCode, description: Option<String> },
 }
 
 impl Pull {
     pub(super) async fn open(client: &Client, service: &str) -> Result<Self, Lost> {
         let inbox = client.new_inbox();
-        let subscriber = client.subscribe(inbox.clone()).await.map_err(other)?;
+        let subscriber = client.subscribe(inbox.clone()).await?;
         let consumer = format!("$JS.API.CONSUMER.MSG.NEXT.{COMMANDS_STREAM}.{service}");
         Ok(Self { client: client.clone(), consumer, inbox, subscriber, asked: false })
     }
@@ -67,25 +78,21 @@ impl Pull {
             BatchConfig { batch: count, no_wait: true, ..Default::default() }
         };
         self.asked = true;
-        let body = serde_json::to_vec(&batch).map_err(other)?;
+        let body = serde_json::to_vec(&batch)?;
         let (consumer, inbox) = (self.consumer.clone(), self.inbox.clone());
-        self.client.publish_with_reply(consumer, inbox, body.into()).await.map_err(other)
+        Ok(self.client.publish_with_reply(consumer, inbox, body.into()).await?)
     }
 
     /// What comes next. May be dropped while it waits, without loss.
     pub(super) async fn next(&mut self) -> Result<Pulled, Lost> {
         let next = tokio::time::timeout(SILENCE, self.subscriber.next()).await;
-        let message =
-            next.map_err(|_| Lost::Silence)?.ok_or(Lost::Other("the client was closed".into()))?;
+        let message = next.map_err(|_| Lost::Silence)?.ok_or(Lost::Closed)?;
         match message.status {
             None | Some(StatusCode::OK) => Ok(Pulled::Command(message)),
             Some(StatusCode::IDLE_HEARTBEAT) => Ok(Pulled::Alive),
             Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => Ok(Pulled::End),
             Some(StatusCode::NO_RESPONDERS) => Err(Lost::NoConsumer),
-            Some(status) => {
-                let why = message.description.as_deref().unwrap_or("no reason given");
-                Err(Lost::Other(format!("{status} {why}")))
-            }
+            Some(status) => Err(Lost::Status { status, description: message.description }),
         }
     }
 
@@ -103,8 +110,4 @@ impl Pull {
         }
         rest
     }
-}
-
-fn other(error: impl std::fmt::Display) -> Lost {
-    Lost::Other(error.to_string())
 }

@@ -2,20 +2,20 @@
 
 use std::num::NonZeroU32;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota};
 
-pub(crate) struct Pace {
+pub(crate) struct RateLimiter {
     limiter: Option<(NonZeroU32, DefaultDirectRateLimiter)>,
 }
 
-impl Pace {
+impl RateLimiter {
     pub(crate) fn new(per_second: Option<NonZeroU32>) -> Self {
-        let limiter = |limit| (limit, RateLimiter::direct(Quota::per_second(limit)));
+        let limiter = |limit| (limit, governor::RateLimiter::direct(Quota::per_second(limit)));
         Self { limiter: per_second.map(limiter) }
     }
 
     /// Waits until one more attempt may begin.
-    pub(crate) async fn keep(&self) {
+    pub(crate) async fn wait(&self) {
         if let Some((_, limiter)) = &self.limiter {
             limiter.until_ready().await;
         }
@@ -23,7 +23,7 @@ impl Pace {
 
     /// How many commands may be taken at once: those of about a second, so that none which was taken
     /// waits much longer than that, and the rest is there for other replicas.
-    pub(crate) fn at_once(&self) -> usize {
+    pub(crate) fn burst(&self) -> usize {
         let limit = self.limiter.as_ref().map(|(limit, _)| limit.get());
         limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
     }
@@ -37,23 +37,23 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_begin_than_the_rate_allows() {
-        let pace = Pace::new(NonZeroU32::new(20));
+        let limiter = RateLimiter::new(NonZeroU32::new(20));
         let began = Instant::now();
         // A second's worth at once, then one every 50 ms.
         for _ in 0..30 {
-            pace.keep().await;
+            limiter.wait().await;
         }
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(450), "{took:?}");
-        assert_eq!(pace.at_once(), 20);
+        assert_eq!(limiter.burst(), 20);
     }
 
     #[tokio::test]
     async fn without_a_rate_nothing_waits() {
-        let pace = Pace::new(None);
+        let limiter = RateLimiter::new(None);
         for _ in 0..100_000 {
-            pace.keep().await;
+            limiter.wait().await;
         }
-        assert_eq!(pace.at_once(), usize::MAX);
+        assert_eq!(limiter.burst(), usize::MAX);
     }
 }

@@ -10,22 +10,27 @@ use std::{
     time::Duration,
 };
 
-use amends::{Retry, event_data};
+use amends::{RetryLoop, event_data};
 use tokio::sync::mpsc;
 
 use crate::{
-    bus::{Delivery, Job, Publisher},
-    clock::Alarm,
+    bus::Delivery,
+    handover::{Job, Publisher},
     health::Health,
     registry::{Awaiting, Registry},
     store::{CommitError, Kept, Store, matcher},
+    time::Alarm,
 };
 
 /// Events kept in one statement at most.
 const BATCH_MAX: usize = 200;
 
+/// Delays while events cannot be kept.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_CAP: Duration = Duration::from_secs(2);
+
 /// Keeps the events on one subject for the steps of one definition.
-pub(crate) struct Keeper {
+pub(crate) struct AwaitedEvents {
     pub(crate) definition: String,
     pub(crate) subject: String,
     /// The steps that wait for them, by version.
@@ -35,11 +40,11 @@ pub(crate) struct Keeper {
     pub(crate) publisher: Publisher,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) health: Arc<Health>,
-    /// Whether it was said that events are left to another program.
-    pub(crate) told: AtomicBool,
+    /// Whether it was logged that events are left to another program.
+    pub(crate) left_logged: AtomicBool,
 }
 
-impl Keeper {
+impl AwaitedEvents {
     /// Runs until all senders are gone. A batch is whatever waits.
     pub(crate) async fn run(self, mut inbox: mpsc::Receiver<Delivery>) {
         let mut deliveries = Vec::with_capacity(BATCH_MAX);
@@ -54,10 +59,7 @@ impl Keeper {
         for delivery in deliveries {
             match self.read(&delivery, &mut kept) {
                 Ok(()) => good.push(delivery),
-                Err(reason) => {
-                    let bury = Some(delivery.letter(&reason));
-                    jobs.push(Job { publish: Vec::new(), bury, ack: Some(delivery) });
-                }
+                Err(reason) => jobs.push(done(delivery, Some(&reason))),
             }
         }
         if !good.is_empty() {
@@ -71,7 +73,7 @@ impl Keeper {
     /// Keeps what is good, for as long as that takes; returns what is to be acked.
     async fn keep(&self, kept: &Kept, deliveries: Vec<Delivery>) -> Vec<Job> {
         let versions = self.registry.versions(&self.definition);
-        let mut failures = 0;
+        let mut retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, "keeper");
         loop {
             match self.store.keep(&self.definition, &versions, &self.subject, kept).await {
                 Ok((woken, known_elsewhere)) => {
@@ -81,40 +83,32 @@ impl Keeper {
                     }
                     // Not acked: delivered again, until somebody knows the version.
                     if known_elsewhere {
-                        self.tell();
+                        self.log_left();
                         return Vec::new();
                     }
-                    let done =
-                        |delivery| Job { publish: Vec::new(), bury: None, ack: Some(delivery) };
-                    return deliveries.into_iter().map(done).collect();
+                    return deliveries.into_iter().map(|delivery| done(delivery, None)).collect();
                 }
                 Err(CommitError::Poison(reason)) => {
-                    let bury = |d: Delivery| Job {
-                        publish: Vec::new(),
-                        bury: Some(d.letter(&reason)),
-                        ack: Some(d),
-                    };
+                    let bury = |delivery| done(delivery, Some(&reason));
                     return deliveries.into_iter().map(bury).collect();
                 }
                 Err(error) => {
-                    failures += 1;
+                    let pause = retries.failed();
                     self.health.set_postgres(false);
-                    if failures == 1 {
+                    if retries.is_first() {
                         tracing::warn!(
                             ?error,
                             "events cannot be kept; trying again until Postgres answers"
                         );
                     }
-                    let retry =
-                        Retry::exponential(Duration::from_millis(50), Duration::from_secs(2));
-                    tokio::time::sleep(retry.delay(failures, "keeper")).await;
+                    tokio::time::sleep(pause).await;
                 }
             }
         }
     }
 
-    fn tell(&self) {
-        if !self.told.swap(true, Ordering::Relaxed) {
+    fn log_left(&self) {
+        if !self.left_logged.swap(true, Ordering::Relaxed) {
             let (definition, subject) = (&self.definition, &self.subject);
             tracing::warn!(
                 definition,
@@ -150,4 +144,10 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Acks a delivery, which is a dead letter if there is a reason.
+fn done(delivery: Delivery, dead: Option<&str>) -> Job {
+    let bury = dead.map(|reason| delivery.letter(reason));
+    Job { publish: Vec::new(), bury, ack: Some(delivery) }
 }

@@ -6,7 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 use amends::wire;
 use async_nats::{
     HeaderMap, HeaderName, HeaderValue,
-    jetstream::{self, context::PublishAckFuture, message::PublishMessage},
+    jetstream::{
+        self,
+        context::{PublishAckFuture, PublishError},
+        message::PublishMessage,
+    },
 };
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{CommitError, Replay, Store};
 
 /// Between two looks at what operators ask for.
-const LOOK: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Letters published in one round.
 const ROUND_MAX: i64 = 100;
@@ -32,11 +36,11 @@ impl Replays {
         let mut last = String::new();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(PERIOD) => {}
                 () = self.stop.cancelled() => return,
             }
-            let trouble = self.round().await.err().unwrap_or_default();
-            // Each trouble is told once, not every second.
+            let trouble = self.round().await.err().map(|e| e.to_string()).unwrap_or_default();
+            // Each trouble is logged once, not every second.
             if trouble != last && !trouble.is_empty() {
                 tracing::warn!("dead letters are not replayed yet: {trouble}");
             }
@@ -44,9 +48,8 @@ impl Replays {
         }
     }
 
-    async fn round(&self) -> Result<(), String> {
-        let unavailable = |e: CommitError| format!("{e:?}");
-        let replays = self.store.replays(ROUND_MAX).await.map_err(unavailable)?;
+    async fn round(&self) -> Result<(), ReplayError> {
+        let replays = self.store.replays(ROUND_MAX).await.map_err(ReplayError::Store)?;
         let mut sent = Vec::with_capacity(replays.len());
         for replay in &replays {
             sent.push(self.send(replay).await);
@@ -58,14 +61,14 @@ impl Replays {
             let refusal = match end {
                 End::Stored => None,
                 End::Impossible(why) => Some(why),
-                End::NotYet(why) => {
-                    trouble = Err(format!("letter {}: {why}", replay.letter));
+                End::NotYet(source) => {
+                    trouble = Err(ReplayError::NotStored { letter: replay.letter, source });
                     continue;
                 }
             };
             tracing::info!(letter = replay.letter, subject = replay.subject, refusal, "a replay");
             let settled = self.store.replayed(replay.act, refusal.as_deref()).await;
-            settled.map_err(unavailable)?;
+            settled.map_err(ReplayError::Store)?;
         }
         trouble
     }
@@ -73,8 +76,17 @@ impl Replays {
     async fn send(&self, replay: &Replay) -> Result<PublishAckFuture, End> {
         let (subject, message) = message(replay).map_err(End::Impossible)?;
         let sent = self.jetstream.send_publish(subject, message).await;
-        sent.map_err(|e| End::NotYet(e.to_string()))
+        sent.map_err(End::NotYet)
     }
+}
+
+/// Why letters are not replayed yet.
+#[derive(Debug, thiserror::Error)]
+enum ReplayError {
+    #[error("{0:?}")]
+    Store(CommitError),
+    #[error("letter {letter}: {source}")]
+    NotStored { letter: i64, source: PublishError },
 }
 
 /// How publishing a letter ended.
@@ -83,12 +95,12 @@ enum End {
     /// It cannot be published, whenever it is tried.
     Impossible(String),
     /// Its stream may come back.
-    NotYet(String),
+    NotYet(PublishError),
 }
 
 async fn ended(sent: Result<PublishAckFuture, End>) -> End {
     match sent {
-        Ok(ack) => ack.await.map_or_else(|e| End::NotYet(e.to_string()), |_| End::Stored),
+        Ok(ack) => ack.await.map_or_else(End::NotYet, |_| End::Stored),
         Err(end) => end,
     }
 }

@@ -1,5 +1,5 @@
-//! Holds everything back while the service's database does not answer: a circuit breaker that the
-//! first outage opens, and that probes of its own close.
+//! The database gate: holds everything back while the service's database does not answer. The first
+//! outage closes it, and probes of its own open it again.
 //!
 //! A command that meets a dead database is neither answered with `retry` nor given back: either
 //! would use up attempts of its step and make noise once per command. It waits here, and no more
@@ -7,27 +7,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amends::Retry;
+use amends::RetryLoop;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Health;
 
-/// Delays between probes. The services of one database are spread over them by their names.
-fn again(probe: u32, service: &str) -> Duration {
-    let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(1));
-    retry.delay(probe, service)
-}
+/// Delays between probes.
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+const PROBE_CAP: Duration = Duration::from_secs(1);
 
-pub(crate) struct Gate {
+pub(crate) struct DatabaseGate {
     pool: PgPool,
     open: watch::Sender<bool>,
     health: watch::Sender<Health>,
     stop: CancellationToken,
 }
 
-impl Gate {
+impl DatabaseGate {
     pub(crate) fn new(
         pool: PgPool,
         health: watch::Sender<Health>,
@@ -36,7 +34,7 @@ impl Gate {
         Self { pool, open: watch::Sender::new(true), health, stop }
     }
 
-    /// Waits until the gate is open; false when it is shut and the service stops.
+    /// Waits until the gate is open; false when it is closed and the service stops.
     pub(crate) async fn pass(&self) -> bool {
         let mut open = self.open.subscribe();
         tokio::select! {
@@ -46,33 +44,37 @@ impl Gate {
         }
     }
 
-    /// Shuts the gate until the database answers again.
-    pub(crate) fn shut(self: &Arc<Self>, service: &str, error: &str) {
+    /// Closes the gate until the database answers again.
+    pub(crate) fn close(self: &Arc<Self>, service: &str, error: &str) {
         if self.open.send_replace(false) {
             tracing::warn!(service, error, "the database does not answer: waiting for it");
-            self.tell(service, Some(format!("its database does not answer: {error}")));
+            self.report(service, Some(format!("its database does not answer: {error}")));
             tokio::spawn(Arc::clone(self).probe(service.to_owned()));
         }
     }
 
+    /// Opens the gate when the database takes writes. The services of one database spread their
+    /// probes by their names.
     async fn probe(self: Arc<Self>, service: String) {
-        for probe in 1.. {
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(again(probe, &service)) => {}
+        let mut probes = RetryLoop::new(PROBE_FIRST, PROBE_CAP, &service);
+        loop {
+            let pause = tokio::time::sleep(probes.failed());
+            if self.stop.run_until_cancelled(pause).await.is_none() {
+                return;
             }
             if self.writable().await.unwrap_or(false) {
                 tracing::info!(service, "the database answers again");
-                self.tell(&service, None);
+                self.report(&service, None);
                 self.open.send_replace(true);
                 return;
             }
         }
     }
 
-    fn tell(&self, service: &str, away: Option<String>) {
-        let shut = if away.is_some() { 1.0 } else { 0.0 };
-        metrics::gauge!("amends_worker_database_away", "service" => service.to_owned()).set(shut);
+    /// Shows in metrics and health whether the database is away, and why.
+    fn report(&self, service: &str, away: Option<String>) {
+        let value = if away.is_some() { 1.0 } else { 0.0 };
+        metrics::gauge!("amends_worker_database_away", "service" => service.to_owned()).set(value);
         self.health.send_modify(|health| health.database = away);
     }
 

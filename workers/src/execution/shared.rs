@@ -9,10 +9,15 @@ use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::Instrument as _;
 
+use super::{
+    answer::Answer,
+    handling::{Aborted, Handled, Task, admit, handle},
+    single,
+};
 use crate::{
     barrier,
-    gate::Gate,
-    run::{self, Answer, Done, Fault, Halted, Task},
+    database_gate::DatabaseGate,
+    fault::{Fault, describe},
 };
 
 /// How many subtransactions a Postgres session shows to the others without going to disk
@@ -20,17 +25,17 @@ use crate::{
 const COMMANDS_MAX: usize = 64;
 
 /// Commands that may break a batch one after the other before the rest runs apart.
-const CULPRITS: usize = 2;
+const CULPRITS_MAX: usize = 2;
 
 /// A transaction that takes longer is given up: Postgres ends a session that idles for as long.
-const HUNG: Duration = Duration::from_secs(70);
+const HANGING: Duration = Duration::from_secs(70);
 
 /// Before the first handler that may be rejected.
-const SAVE: &str = "savepoint amends_attempt";
+const SAVEPOINT: &str = "savepoint amends_attempt";
 /// Before each further one: the writes of the one before it stay.
-const SAVE_NEXT: &str = "release savepoint amends_attempt; savepoint amends_attempt";
-/// Takes back what one handler wrote.
-const TAKE_BACK: &str = "rollback to savepoint amends_attempt";
+const NEXT_SAVEPOINT: &str = "release savepoint amends_attempt; savepoint amends_attempt";
+/// Rolls back what one handler wrote.
+const ROLL_BACK: &str = "rollback to savepoint amends_attempt";
 
 /// How transactions are shared.
 #[derive(Debug, Clone, Copy)]
@@ -54,59 +59,59 @@ impl Sharing {
 }
 
 /// A command that waits for its transaction.
-struct Waiting {
+struct QueuedCommand {
     task: Arc<Task>,
     /// Dropped without an answer, the command runs alone.
     answer: oneshot::Sender<Answer>,
 }
 
 /// The way into shared transactions.
-pub(crate) struct Shared {
-    queue: mpsc::Sender<Waiting>,
+pub(crate) struct SharedTransactions {
+    queue: mpsc::Sender<QueuedCommand>,
 }
 
-impl Shared {
+impl SharedTransactions {
     /// Starts the transactions' tasks; they end when this is dropped.
-    pub(crate) fn start(pool: &PgPool, gate: &Arc<Gate>, sharing: Sharing) -> Self {
+    pub(crate) fn start(pool: &PgPool, gate: &Arc<DatabaseGate>, sharing: Sharing) -> Self {
         let (queue, waiting) = mpsc::channel(sharing.at_once());
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..sharing.transactions {
-            let lane = Lane {
+            let runner = Runner {
                 pool: pool.clone(),
                 gate: Arc::clone(gate),
                 commands: sharing.commands,
                 waiting: Arc::clone(&waiting),
             };
-            tokio::spawn(lane.run());
+            tokio::spawn(runner.run());
         }
         Self { queue }
     }
 
     /// Carries out a command together with others; `None` when it has to run alone.
-    pub(crate) async fn run(&self, task: Arc<Task>) -> Option<Answer> {
+    pub(crate) async fn execute(&self, task: Arc<Task>) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Waiting { task, answer }).await.ok()?;
+        self.queue.send(QueuedCommand { task, answer }).await.ok()?;
         answered.await.ok()
     }
 }
 
 /// One transaction at a time.
-struct Lane {
+struct Runner {
     pool: PgPool,
-    gate: Arc<Gate>,
+    gate: Arc<DatabaseGate>,
     commands: usize,
-    waiting: Arc<Mutex<mpsc::Receiver<Waiting>>>,
+    waiting: Arc<Mutex<mpsc::Receiver<QueuedCommand>>>,
 }
 
-impl Lane {
+impl Runner {
     async fn run(self) {
         while let Some(batch) = self.next().await {
-            self.carry_out(batch).await;
+            self.execute(batch).await;
         }
     }
 
     /// Waits for a command, and takes what waits beside it.
-    async fn next(&self) -> Option<Vec<Waiting>> {
+    async fn next(&self) -> Option<Vec<QueuedCommand>> {
         let mut waiting = self.waiting.lock().await;
         let mut batch = vec![waiting.recv().await?];
         while batch.len() < self.commands
@@ -117,19 +122,19 @@ impl Lane {
         Some(batch)
     }
 
-    async fn carry_out(&self, mut batch: Vec<Waiting>) {
-        keep_one_of_each_step(&mut batch);
+    async fn execute(&self, mut batch: Vec<QueuedCommand>) {
+        retain_one_of_each_step(&mut batch);
         if batch.len() == 1
-            && let Some(Waiting { task, answer }) = batch.pop()
+            && let Some(QueuedCommand { task, answer }) = batch.pop()
         {
             // Here, so that meanwhile others queue.
-            let alone = run::alone(self.pool.clone(), Arc::clone(&self.gate), task);
+            let alone = single::execute(self.pool.clone(), Arc::clone(&self.gate), task);
             if let Some(done) = alone.await {
                 answer.send(done).ok();
             }
             return;
         }
-        for _ in 0..=CULPRITS {
+        for _ in 0..=CULPRITS_MAX {
             if batch.is_empty() {
                 return;
             }
@@ -142,29 +147,29 @@ impl Lane {
 
     /// Carries out all in one transaction; else gives back those that may be tried again without the
     /// one that broke.
-    async fn try_together(&self, mut batch: Vec<Waiting>) -> Result<(), Vec<Waiting>> {
+    async fn try_together(&self, mut batch: Vec<QueuedCommand>) -> Result<(), Vec<QueuedCommand>> {
         // In one order everywhere, so that redelivered copies in two transactions wait for each
         // other, and do not deadlock.
         batch.sort_by_cached_key(|waiting| waiting.task.id.to_string());
         let tasks: Vec<_> = batch.iter().map(|waiting| Arc::clone(&waiting.task)).collect();
         // A task of its own: a panic of a handler ends there, and nothing waits for one that hangs.
         let together = tokio::spawn(together(self.pool.clone(), tasks));
-        match tokio::time::timeout(HUNG, together).await {
+        match tokio::time::timeout(HANGING, together).await {
             Ok(Ok(Ok(answers))) => {
                 for (waiting, answer) in batch.into_iter().zip(answers) {
                     // Its delivery was given up; then it is delivered again, and replayed.
                     waiting.answer.send(answer).ok();
                 }
             }
-            Ok(Ok(Err(Broken { fault, culprit }))) => {
-                tell(&batch, &run::words(fault.as_ref()));
+            Ok(Ok(Err(BatchFault { fault, culprit }))) => {
+                log_lost(&batch, &describe(fault.as_ref()));
                 if let Some(culprit) = culprit {
                     batch.remove(culprit);
                     return Err(batch);
                 }
             }
-            Ok(Err(_)) => tell(&batch, "a handler panicked"),
-            Err(_) => tell(&batch, "a handler hangs"),
+            Ok(Err(_)) => log_lost(&batch, "a handler panicked"),
+            Err(_) => log_lost(&batch, "a handler hangs"),
         }
         Ok(())
     }
@@ -172,35 +177,35 @@ impl Lane {
 
 /// The two halves of a step wait for each other, and so do two copies of one: they cannot stand in
 /// one transaction. What is dropped here runs alone.
-fn keep_one_of_each_step(batch: &mut Vec<Waiting>) {
+fn retain_one_of_each_step(batch: &mut Vec<QueuedCommand>) {
     let mut seen = HashSet::new();
     batch.retain(|waiting| seen.insert((waiting.task.id.saga, waiting.task.id.step.clone())));
 }
 
-fn tell(batch: &[Waiting], why: &str) {
+fn log_lost(batch: &[QueuedCommand], reason: &str) {
     let service = batch.first().map_or("", |waiting| &waiting.task.service);
     tracing::debug!(
         service,
         commands = batch.len(),
-        why,
+        why = reason,
         "a shared transaction is lost; its commands are repeated"
     );
 }
 
 /// Why a shared transaction was rolled back, and the command whose handler said so.
-struct Broken {
+struct BatchFault {
     fault: Fault,
     culprit: Option<usize>,
 }
 
-impl<E: Into<Fault>> From<E> for Broken {
+impl<E: Into<Fault>> From<E> for BatchFault {
     fn from(fault: E) -> Self {
         Self { fault: fault.into(), culprit: None }
     }
 }
 
 /// Carries out all in one transaction; the answers are in the order of the tasks.
-async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, Broken> {
+async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, BatchFault> {
     let mut tx = barrier::begin(&pool).await?;
     match enter_work_leave(&mut tx, &tasks).await {
         Ok(done) => {
@@ -217,33 +222,36 @@ async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, Br
     }
 }
 
-async fn enter_work_leave(tx: &mut PgConnection, tasks: &[Arc<Task>]) -> Result<Vec<Done>, Broken> {
+async fn enter_work_leave(
+    tx: &mut PgConnection,
+    tasks: &[Arc<Task>],
+) -> Result<Vec<Handled>, BatchFault> {
     let verdicts = barrier::enter_all(tx, tasks.iter().map(|task| &task.id)).await?;
     let mut all = Vec::with_capacity(tasks.len());
-    let (mut left, mut save) = (Vec::new(), SAVE);
+    let (mut left, mut savepoint) = (Vec::new(), SAVEPOINT);
     for (at, (task, verdict)) in tasks.iter().zip(verdicts).enumerate() {
-        let known = match run::to_run(verdict) {
-            Ok(known) => known,
+        let admission = match admit(verdict) {
+            Ok(admission) => admission,
             Err(answer) => {
-                all.push(Done { answer, emitted: false });
+                all.push(Handled { answer, emitted: false });
                 continue;
             }
         };
-        tx.execute(save).await?;
-        save = SAVE_NEXT;
-        let done = match run::work(tx, task, known).instrument(task.span.clone()).await {
-            Ok(done) => done,
-            Err(Halted::Rejected(no)) => {
-                tx.execute(TAKE_BACK).await?;
-                Done { answer: Answer::rejected(no)?, emitted: false }
+        tx.execute(savepoint).await?;
+        savepoint = NEXT_SAVEPOINT;
+        let handled = match handle(tx, task, admission).instrument(task.span.clone()).await {
+            Ok(handled) => handled,
+            Err(Aborted::Rejected(rejection)) => {
+                tx.execute(ROLL_BACK).await?;
+                Handled { answer: Answer::rejected(rejection)?, emitted: false }
             }
-            Err(Halted::Fault(fault)) => return Err(Broken { fault, culprit: Some(at) }),
-            Err(Halted::RetryAfter(_, message)) => {
-                return Err(Broken { fault: message.into(), culprit: Some(at) });
+            Err(Aborted::Fault(fault)) => return Err(BatchFault { fault, culprit: Some(at) }),
+            Err(Aborted::RetryAfter(_, message)) => {
+                return Err(BatchFault { fault: message.into(), culprit: Some(at) });
             }
         };
-        left.push((&task.id, done.answer.reply.clone()));
-        all.push(done);
+        left.push((&task.id, handled.answer.reply.clone()));
+        all.push(handled);
     }
     barrier::leave_all(tx, &left).await?;
     Ok(all)

@@ -1,0 +1,153 @@
+//! What is left to do when a batch is committed: publish, keep dead letters, and then ack what it came
+//! from.
+
+use std::sync::Arc;
+
+use amends::turn::Message;
+use async_nats::jetstream::{
+    self,
+    context::{PublishAckFuture, PublishError},
+};
+use futures_util::future::join_all;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    bus::{Delivery, send},
+    letter::Letter,
+    store::Store,
+};
+
+/// Batches that may wait for their publish acks at once; with all under way the lanes wait, and
+/// with them the listeners.
+const TASKS_MAX: usize = 16;
+
+/// What is left to do for one event after its turn is committed.
+pub(crate) struct Job {
+    pub(crate) publish: Vec<Message>,
+    pub(crate) bury: Option<Letter>,
+    pub(crate) ack: Option<Delivery>,
+}
+
+/// Publishes in tasks of its own, so that a lane can decide the next batch meanwhile.
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    jetstream: jetstream::Context,
+    store: Store,
+    permits: Arc<Semaphore>,
+    tasks: TaskTracker,
+    /// Told when something could not be published: a stream may be gone.
+    failed: Arc<Notify>,
+}
+
+impl Publisher {
+    pub(crate) fn new(jetstream: jetstream::Context, store: Store, failed: Arc<Notify>) -> Self {
+        Self {
+            jetstream,
+            store,
+            permits: Arc::new(Semaphore::new(TASKS_MAX)),
+            tasks: TaskTracker::new(),
+            failed,
+        }
+    }
+
+    /// Takes over the rest of a batch. Returns as soon as there is room for it.
+    pub(crate) async fn hand_over(&self, jobs: Vec<Job>) {
+        // The semaphore is never closed; without a permit there would only be no limit.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            this.finish(jobs).await;
+            drop(permit);
+        });
+    }
+
+    /// Waits until everything handed over is done.
+    pub(crate) async fn drained(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// An event is acked only when all its commands are stored, or its letter is kept. What is not
+    /// acked is delivered again, found to be known, and published again under the same message id.
+    async fn finish(&self, jobs: Vec<Job>) {
+        let mut sent = Vec::with_capacity(jobs.len());
+        for job in &jobs {
+            let mut acks = Vec::with_capacity(job.publish.len());
+            for outgoing in &job.publish {
+                acks.push(send(&self.jetstream, outgoing).await);
+            }
+            sent.push(acks);
+        }
+        let buried = self.bury(&jobs).await;
+        // Side by side: each wait for an ack has its own time limit, which begins when it is asked.
+        let settled = jobs.iter().zip(sent).map(|(job, acks)| settle(job, acks, buried));
+        let errors: Vec<_> = join_all(settled).await.into_iter().flatten().collect();
+        if let Some(error) = errors.first() {
+            let count = errors.len();
+            metrics::counter!("amends_publish_failures_total").increment(count as u64);
+            tracing::warn!(
+                count,
+                error = error.to_string(),
+                "messages were not stored by JetStream; they will be sent again"
+            );
+            self.failed.notify_one();
+        }
+    }
+
+    async fn bury(&self, jobs: &[Job]) -> bool {
+        let letters: Vec<_> = jobs.iter().filter_map(|j| j.bury.clone()).collect();
+        if letters.is_empty() {
+            return true;
+        }
+        match self.store.bury(&letters).await {
+            Ok(kept) => {
+                report(&letters, &kept);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(?error, "dead letters were not kept; they will be delivered again");
+                false
+            }
+        }
+    }
+}
+
+/// Counts and logs the letters that are new: a message that comes again after its letter was kept,
+/// because its ack was lost, is no other letter.
+fn report(letters: &[Letter], kept: &[String]) {
+    metrics::counter!("amends_dead_letters_total").increment(kept.len() as u64);
+    for letter in letters.iter().filter(|letter| kept.contains(&letter.source)) {
+        tracing::warn!(
+            source = letter.source,
+            subject = letter.subject,
+            reason = letter.reason,
+            "dead letter"
+        );
+    }
+}
+
+/// Waits for the acks of one event's messages, and acks the event if all came; what went wrong.
+async fn settle(
+    job: &Job,
+    acks: Vec<Result<PublishAckFuture, PublishError>>,
+    buried: bool,
+) -> Vec<PublishError> {
+    let stored = acks.into_iter().map(stored);
+    let errors: Vec<_> = join_all(stored).await.into_iter().flatten().collect();
+    if errors.is_empty()
+        && (job.bury.is_none() || buried)
+        && let Some(delivery) = &job.ack
+    {
+        delivery.ack().await;
+    }
+    errors
+}
+
+/// Waits for one ack; what went wrong.
+async fn stored(ack: Result<PublishAckFuture, PublishError>) -> Option<PublishError> {
+    match ack {
+        Ok(ack) => ack.await.err(),
+        Err(error) => Some(error),
+    }
+}
