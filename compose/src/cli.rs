@@ -24,9 +24,9 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Measure how many sagas go through, beside the limits of JetStream and Postgres
     Bench(BenchArgs),
-    #[command(hide = true)]
+    #[command(hide = true, about = None, long_about = None)]
     BenchOrchestrator(BenchOrchestratorArgs),
-    #[command(hide = true)]
+    #[command(hide = true, about = None, long_about = None)]
     BenchWorkers(BenchWorkersArgs),
     #[command(flatten)]
     Every(Commands<Stock>),

@@ -105,7 +105,7 @@ mod tests {
     #[error("{text}")]
     struct Told {
         text: &'static str,
-        source: Option<Box<Told>>,
+        source: Option<Box<Self>>,
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! Where the servers' binaries are: named by the environment, on this machine, or installed.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::LocalError;
+use super::error::{LocalError, NotInstalled, Unfit, VersionError};
 use super::install::{self, Wheel};
 use super::user::Account;
+
+/// How long a program may take to tell its version.
+const VERSION: Duration = Duration::from_secs(20);
 
 const USUAL: [&str; 4] = ["/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin", "/usr/bin"];
 
@@ -118,11 +122,13 @@ impl Tool {
             if program.is_file() {
                 match self.unfit(&program, account, major).await {
                     None => return absolute(program),
-                    Some(reason) if tried.contains(&reason) => {}
-                    Some(reason) => tried.push(reason),
+                    Some(reason) => tried.push(reason.to_string()),
                 }
             }
         }
+        // The same program may stand in several folders.
+        let mut seen = HashSet::new();
+        tried.retain(|reason| seen.insert(reason.clone()));
         if !tried.is_empty() {
             tracing::info!("no {} that will do: {}", self.name, tried.join("; "));
         }
@@ -140,10 +146,10 @@ impl Tool {
                 let program = folder.join(self.program);
                 match self.unfit(&program, account, major).await {
                     None => return Ok(program),
-                    Some(reason) => reason,
+                    Some(reason) => NotInstalled::Unfit(reason),
                 }
             }
-            Err(reason) => reason,
+            Err(reason) => NotInstalled::Failed(reason),
         };
         let (least, minor) = self.minimum;
         let wanted = match major {
@@ -166,28 +172,24 @@ impl Tool {
         program: &Path,
         account: Option<&Account>,
         major: Option<u32>,
-    ) -> Option<String> {
-        let shown = program.display();
+    ) -> Option<Unfit> {
+        let shown = program.to_owned();
         let said = match version_output(program, account).await {
             Ok(said) => said,
-            Err(why) => return Some(format!("{shown} does not run: {why}")),
+            Err(source) => return Some(Unfit::DoesNotRun { program: shown, source }),
         };
         let Some(version) = version_in(&said) else {
-            return Some(format!("{shown} does not tell its version"));
+            return Some(Unfit::NoVersion { program: shown });
         };
-        let (least, minor) = self.minimum;
         if version < self.minimum {
-            return Some(format!(
-                "{shown} is {}.{}, older than {least}.{minor}",
-                version.0, version.1
-            ));
+            return Some(Unfit::TooOld { program: shown, version, minimum: self.minimum });
         }
-        if let Some(major) = major.filter(|major| *major != version.0) {
-            return Some(format!("{shown} is {}, the data is of Postgres {major}", version.0));
+        if let Some(wanted) = major.filter(|major| *major != version.0) {
+            return Some(Unfit::OtherMajor { program: shown, major: version.0, wanted });
         }
         let initdb = program.canonicalize().ok()?.with_file_name("initdb");
         (self.program == "postgres" && !initdb.is_file())
-            .then(|| format!("{shown} has no initdb beside it"))
+            .then_some(Unfit::NoInitdb { program: shown })
     }
 }
 
@@ -195,25 +197,21 @@ fn absolute(program: PathBuf) -> Result<PathBuf, LocalError> {
     std::path::absolute(&program).map_err(LocalError::file("find", &program))
 }
 
-async fn version_output(program: &Path, account: Option<&Account>) -> Result<String, String> {
-    let program = std::path::absolute(program).map_err(|error| error.to_string())?;
+async fn version_output(program: &Path, account: Option<&Account>) -> Result<String, VersionError> {
+    let program = std::path::absolute(program)?;
     let mut command = Command::new(&program);
     command.arg("--version").current_dir("/").kill_on_drop(true);
     if let Some(account) = account {
         if let Some(folder) = account.barred_by(&program) {
-            let (user, folder) = (&account.name, folder.display());
-            return Err(format!("user {user}, as whom it must run, cannot pass through {folder}"));
+            return Err(VersionError::Barred { user: account.name.clone(), folder });
         }
         command.uid(account.uid).gid(account.gid);
     }
-    match timeout(Duration::from_secs(20), command.output()).await {
-        Ok(Ok(output)) if output.status.success() => {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        }
-        Ok(Ok(output)) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("it does not answer --version".to_owned()),
+    let output = timeout(VERSION, command.output()).await.map_err(|_| VersionError::Silent)??;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
+    Err(VersionError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
 /// The first number in it, with the one after its dot.

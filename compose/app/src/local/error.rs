@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::install::InstallError;
+
 /// Why a local server could not be started or stopped; the message says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,7 +61,8 @@ pub enum LocalError {
         /// The server.
         name: &'static str,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        reason: Unfit,
     },
     /// There is no binary of the server, and none could be installed.
     #[error(
@@ -72,7 +75,8 @@ pub enum LocalError {
         /// What was found and why it will not do.
         tried: String,
         /// Why the installation failed.
-        reason: String,
+        #[source]
+        reason: NotInstalled,
         /// Which version it must be.
         wanted: String,
         /// The environment variable that names a binary.
@@ -153,6 +157,87 @@ pub enum LocalError {
     /// The database answers, but not as it must.
     #[error("Postgres answered with an error while being prepared: {0}")]
     Database(#[from] sqlx::Error),
+}
+
+/// Why a binary will not do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unfit {
+    /// It cannot be asked.
+    #[error("{} does not run: {source}", program.display())]
+    DoesNotRun {
+        /// The binary.
+        program: PathBuf,
+        /// Why not.
+        source: VersionError,
+    },
+    /// It answers without a number.
+    #[error("{} does not tell its version", program.display())]
+    NoVersion {
+        /// The binary.
+        program: PathBuf,
+    },
+    /// It is older than what is needed.
+    #[error("{} is {}.{}, older than {}.{}", program.display(), version.0, version.1, minimum.0, minimum.1)]
+    TooOld {
+        /// The binary.
+        program: PathBuf,
+        /// What it is.
+        version: (u32, u32),
+        /// What it must be at least.
+        minimum: (u32, u32),
+    },
+    /// It cannot read the data that is there.
+    #[error("{} is {major}, the data is of Postgres {wanted}", program.display())]
+    OtherMajor {
+        /// The binary.
+        program: PathBuf,
+        /// What it is.
+        major: u32,
+        /// What the data is of.
+        wanted: u32,
+    },
+    /// It cannot make a database.
+    #[error("{} has no initdb beside it", program.display())]
+    NoInitdb {
+        /// The binary.
+        program: PathBuf,
+    },
+}
+
+/// Why a binary does not tell its version.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VersionError {
+    /// The user it must run as cannot get to it.
+    #[error("user {user}, as whom it must run, cannot pass through {}", folder.display())]
+    Barred {
+        /// The user.
+        user: String,
+        /// The uppermost folder that stops that user.
+        folder: PathBuf,
+    },
+    /// The system does not start it.
+    #[error(transparent)]
+    Start(#[from] io::Error),
+    /// It failed, and said this.
+    #[error("{0}")]
+    Refused(String),
+    /// It said nothing.
+    #[error("it does not answer --version")]
+    Silent,
+}
+
+/// Why a binary could not be installed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotInstalled {
+    /// The installation failed.
+    #[error(transparent)]
+    Failed(#[from] InstallError),
+    /// What was installed will not do.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
 }
 
 impl LocalError {

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::LocalError;
+use super::error::LocalError;
 
 /// How often, and how long apart, a lock is tried: a fork elsewhere in this process holds a copy
 /// of a released lock till its exec, and a process just killed still has to be cleared away.

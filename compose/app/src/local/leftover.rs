@@ -8,8 +8,8 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tokio::process::Command;
 
-use super::LocalError;
-use super::server::Recipe;
+use super::error::LocalError;
+use super::recipe::Recipe;
 
 /// How long even a SIGKILL may take.
 const AT_LAST: Duration = Duration::from_secs(5);

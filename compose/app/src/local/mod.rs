@@ -10,81 +10,23 @@
 //! (taken again by the next start), `server.log`, and its data.
 
 mod binaries;
+mod child;
 mod error;
 mod folder;
 mod install;
 mod leftover;
 mod nats;
 mod postgres;
+mod recipe;
 mod server;
+mod servers;
 mod supervise;
 mod user;
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-
 pub use binaries::nats_server;
-pub use error::LocalError;
+pub use error::{LocalError, NotInstalled, Unfit, VersionError};
+pub use install::InstallError;
 pub use nats::Nats;
 pub use postgres::Postgres;
-
-/// The hidden sub-command under which an executable is the supervisor of one server.
-const SUPERVISE: &str = "supervise-child";
-
-/// Supervises a server if that is what this process was started for; else `None`, at once.
-///
-/// It belongs before the command line is parsed and before any runtime or thread is started.
-#[must_use]
-pub fn supervise_if_asked() -> Option<ExitCode> {
-    let mut args = std::env::args_os().skip(1);
-    (args.next()? == SUPERVISE).then(|| supervise::supervise(args))
-}
-
-/// Both servers, side by side in one data folder.
-#[derive(Debug)]
-pub struct Local {
-    /// The database.
-    pub postgres: Postgres,
-    /// The transport.
-    pub nats: Nats,
-}
-
-impl Local {
-    /// Starts both servers with their data in `data`, which is made if it is not there.
-    ///
-    /// A later start with the same folder finds the same data and, where still free, the same
-    /// ports. Dropped without [`Local::stop`], the servers are stopped in the background.
-    pub async fn start(data: &Path) -> Result<Self, LocalError> {
-        Self::start_with(&own_executable()?, data).await
-    }
-
-    /// [`Local::start`] with another executable as the supervisor, for a process (such as a test)
-    /// whose own executable does not call [`supervise_if_asked`].
-    pub async fn start_with(exe: &Path, data: &Path) -> Result<Self, LocalError> {
-        let (postgres, nats) =
-            tokio::try_join!(Postgres::start_with(exe, data), Nats::start_with(exe, data))?;
-        Ok(Self { postgres, nats })
-    }
-
-    /// The URL of the database, for `DATABASE_URL`.
-    #[must_use]
-    pub fn database_url(&self) -> &str {
-        self.postgres.url()
-    }
-
-    /// The URL of the transport, for `NATS_URL`.
-    #[must_use]
-    pub fn nats_url(&self) -> &str {
-        self.nats.url()
-    }
-
-    /// Stops both in good order, and waits till they are gone.
-    pub async fn stop(self) -> Result<(), LocalError> {
-        let (postgres, nats) = tokio::join!(self.postgres.stop(), self.nats.stop());
-        postgres.and(nats)
-    }
-}
-
-fn own_executable() -> Result<PathBuf, LocalError> {
-    std::env::current_exe().map_err(|source| LocalError::NoExecutable { source })
-}
+pub use servers::Local;
+pub use supervise::supervise_if_asked;

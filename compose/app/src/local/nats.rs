@@ -11,10 +11,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::binaries;
+use super::error::LocalError;
 use super::folder::Folder;
-use super::server::{Answer, Recipe, Server};
+use super::recipe::{Answer, Recipe};
+use super::server::Server;
 use super::supervise::Kind;
-use super::{LocalError, binaries};
 
 /// A nats-server of our own, with JetStream, on 127.0.0.1 only.
 #[derive(Debug)]

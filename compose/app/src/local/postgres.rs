@@ -11,11 +11,14 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::binaries;
+use super::child::{last_lines, plain_environment};
+use super::error::LocalError;
 use super::folder::Folder;
-use super::server::{Answer, Recipe, Server, last_lines, plain_environment};
+use super::recipe::{Answer, Recipe};
+use super::server::Server;
 use super::supervise::Kind;
 use super::user::Account;
-use super::{LocalError, binaries};
 
 /// Both the superuser and the database.
 const AMENDS: &str = "amends";

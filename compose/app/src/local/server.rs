@@ -1,8 +1,6 @@
 //! The owner's side of a supervised server: start, kill, restart, stop.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::future::Future;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -12,10 +10,13 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{sleep, timeout};
 
+use super::child::{last_lines, plain_environment};
+use super::error::LocalError;
 use super::folder::{self, Folder};
-use super::supervise::{KILL, Kind};
+use super::leftover;
+use super::recipe::{Answer, Recipe};
+use super::supervise::{self, KILL, SUPERVISE};
 use super::user::Account;
-use super::{LocalError, SUPERVISE, leftover, supervise};
 
 /// How long a server may be silent before it counts as not starting.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -28,29 +29,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 const TRIES: u32 = 10;
 /// A log is begun anew beyond this size.
 const LOG_BYTES: u64 = 16 << 20;
-
-/// What a server that is starting says to a probe.
-pub(super) enum Answer {
-    Ready,
-    /// It answers, but is not ready.
-    Starting,
-    Nothing,
-}
-
-/// What is particular to one kind of server.
-pub(super) trait Recipe: Send + Sync {
-    const NAME: &'static str;
-    const KIND: Kind;
-
-    /// The arguments to serve on that port, after writing what the server reads from files.
-    fn arguments(&self, port: u16) -> Result<Vec<OsString>, LocalError>;
-    /// Whether this very server (not another that took the port) answers there.
-    fn probe(&self, port: u16) -> impl Future<Output = Answer> + Send;
-    /// Where the server writes its pid.
-    fn pid_file(&self) -> PathBuf;
-    /// A path in the server's command line that no other server has.
-    fn mark(&self) -> &Path;
-}
 
 #[derive(Debug)]
 pub(super) struct Server<R> {
@@ -265,20 +243,4 @@ async fn first_line(supervisor: &mut Child) -> String {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "nothing".to_owned(),
     }
-}
-
-/// Without the variables that would reconfigure Postgres, and with its messages in English.
-pub(super) fn plain_environment(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"PG") {
-            command.env_remove(name);
-        }
-    }
-    command.env("LC_ALL", "C");
-}
-
-/// The end of a program's output, for an error message.
-pub(super) fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
 }

@@ -17,6 +17,9 @@ use nix::unistd::Pid;
 
 use super::user::Account;
 
+/// The hidden sub-command under which an executable is the supervisor of one server.
+pub(super) const SUPERVISE: &str = "supervise-child";
+
 /// The order to end the server by SIGKILL.
 pub(super) const KILL: u8 = b'k';
 
@@ -76,15 +79,24 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(Stops, Command)> {
     Some((kind.stops(), command))
 }
 
+/// Supervises a server if that is what this process was started for; else `None`, at once.
+///
+/// It belongs before the command line is parsed and before any runtime or thread is started.
+#[must_use]
+pub fn supervise_if_asked() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    (args.next()? == SUPERVISE).then(|| supervise(args))
+}
+
 /// Runs as the supervisor of one server until that has ended: the entry of the hidden sub-command
-/// [`SUPERVISE`](super::SUPERVISE), with the arguments that follow it.
-pub(super) fn supervise(args: impl Iterator<Item = OsString>) -> ExitCode {
+/// [`SUPERVISE`], with the arguments that follow it.
+fn supervise(args: impl Iterator<Item = OsString>) -> ExitCode {
     let started = parse(args)
-        .ok_or_else(|| "this sub-command is for the program's own use".to_owned())
+        .ok_or(SuperviseError::Arguments)
         .and_then(|(stops, command)| Ok((stops, start(command)?)));
     match started {
         Ok((stops, (mut server, events))) => {
-            tell(&format!("pid {}", server.id()));
+            report(&format!("pid {}", server.id()));
             watch(&server, stops, &events);
             let status = server.wait();
             reap_orphans();
@@ -95,16 +107,27 @@ pub(super) fn supervise(args: impl Iterator<Item = OsString>) -> ExitCode {
             }
         }
         Err(reason) => {
-            tell(&format!("error {reason}"));
+            report(&format!("error {reason}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// To the parent; if that is gone, nobody needs to know.
-fn tell(line: &str) {
+fn report(line: &str) {
     let mut out = io::stdout();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Why a supervisor has no server; said to the parent in one line.
+#[derive(Debug, thiserror::Error)]
+enum SuperviseError {
+    #[error("this sub-command is for the program's own use")]
+    Arguments,
+    #[error("cannot run {}: {source}", program.display())]
+    Spawn { program: OsString, source: io::Error },
+    #[error("cannot watch the server: {source}")]
+    Watch { source: io::Error },
 }
 
 enum Event {
@@ -115,13 +138,14 @@ enum Event {
     Gone,
 }
 
-fn start(mut command: Command) -> Result<(Child, Receiver<Event>), String> {
+fn start(mut command: Command) -> Result<(Child, Receiver<Event>), SuperviseError> {
     // In a process group of its own the server does not get the terminal's Ctrl-C.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).current_dir("/");
     adopt_orphans();
-    let mut server = command
-        .spawn()
-        .map_err(|error| format!("cannot run {}: {error}", command.get_program().display()))?;
+    let mut server = command.spawn().map_err(|source| {
+        let program = command.get_program().to_owned();
+        SuperviseError::Spawn { program, source }
+    })?;
     let (send, events) = channel();
     let output = server.stdout.take();
     let listening = ignore_signals()
@@ -133,9 +157,9 @@ fn start(mut command: Command) -> Result<(Child, Receiver<Event>), String> {
             })
         })
         .and_then(|()| in_thread(move || wait_for_end(output, &send)));
-    if let Err(error) = listening {
+    if let Err(source) = listening {
         let _ = server.kill();
-        return Err(format!("cannot watch the server: {error}"));
+        return Err(SuperviseError::Watch { source });
     }
     Ok((server, events))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User, geteuid};
 
-use super::LocalError;
+use super::error::LocalError;
 
 /// A user other than our own, for a server to run as.
 #[derive(Clone, Debug, PartialEq, Eq)]
