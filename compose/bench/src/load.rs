@@ -66,11 +66,11 @@ impl Load {
         workload: Workload,
         first: u64,
     ) -> Result<Self, Failed> {
-        let places = match arrivals {
+        let permits = match arrivals {
             Arrivals::Closed(in_flight) => in_flight,
             Arrivals::Open(_) => 1,
         };
-        let open = Arc::new(OpenSagas::new(first, places));
+        let open = Arc::new(OpenSagas::new(first, permits));
         let subject = wire::status_subject(workload.definition, "*");
         let changes = client.subscribe(subject).await.during("changes of status")?;
         let watching = tokio::spawn(watch(changes, Arc::clone(&open)));
@@ -87,9 +87,9 @@ impl Load {
     pub(crate) async fn stop(self) -> Result<u64, Failed> {
         self.open.close();
         self.publishing.await.during("the load")?;
-        let landed = self.open.drain().await;
+        let drained = self.open.drain().await;
         self.watching.abort();
-        landed.map(|()| self.open.next())
+        drained.map(|()| self.open.next())
     }
 }
 

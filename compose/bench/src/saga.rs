@@ -56,16 +56,16 @@ fn is_zero(breaks: &u32) -> bool {
 }
 
 /// The step at the service of this position.
-pub(crate) struct Work<const AT: usize>;
+pub(crate) struct PassOn<const AT: usize>;
 
-impl<const AT: usize> Step for Work<AT> {
+impl<const AT: usize> Step for PassOn<AT> {
     const NAME: &'static str = STEPS[AT];
     type Input = Job;
     type Output = Job;
     type Rejection = Refused;
 }
 
-impl<const AT: usize> Compensatable for Work<AT> {}
+impl<const AT: usize> Compensatable for PassOn<AT> {}
 
 /// The last step's no; its message says which saga it is.
 pub(crate) struct Refused(pub(crate) u64);
@@ -93,9 +93,9 @@ impl Saga for Bench {
     }
 
     fn plan(mut p: Plan<BeforePivot>, job: Given<Job>) -> Finished<Job> {
-        let first = p.step(Work::<0>::with(job.map(Job::on)));
-        let second = p.step(Work::<1>::with(first.map(Job::on)));
-        let (p, third) = p.pivot(Work::<2>::with(second.map(Job::on)));
+        let first = p.step(PassOn::<0>::with(job.map(Job::on)));
+        let second = p.step(PassOn::<1>::with(first.map(Job::on)));
+        let (p, third) = p.pivot(PassOn::<2>::with(second.map(Job::on)));
         p.finish(third)
     }
 }
@@ -114,7 +114,7 @@ impl Saga for Hanging {
     }
 
     fn plan(mut p: Plan<BeforePivot>, job: Given<Job>) -> Finished<Job> {
-        let done = p.step(Work::<3>::with(job));
+        let done = p.step(PassOn::<3>::with(job));
         p.finish(done)
     }
 }

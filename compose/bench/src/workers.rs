@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::BenchWorkersArgs,
-    saga::{Job, Refused, SERVICES, Work},
+    saga::{Job, PassOn, Refused, SERVICES},
 };
 
 /// Commands asked for at once.
@@ -63,7 +63,7 @@ pub async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(), Fail
 /// Handlers that pass on what they were given.
 struct Nothing;
 
-impl<const AT: usize> Act<Work<AT>> for Nothing {
+impl<const AT: usize> Act<PassOn<AT>> for Nothing {
     async fn act(&self, attempt: &mut Attempt<'_>, job: Job) -> Result<Job, Halt<Refused>> {
         if AT + 1 == SERVICES.len() {
             if job.refuse {
@@ -77,7 +77,7 @@ impl<const AT: usize> Act<Work<AT>> for Nothing {
     }
 }
 
-impl<const AT: usize> Compensate<Work<AT>> for Nothing {
+impl<const AT: usize> Compensate<PassOn<AT>> for Nothing {
     async fn compensate(
         &self,
         _: &mut Attempt<'_>,
@@ -102,9 +102,9 @@ async fn with_barrier(
         service = service.shared_transactions(SHARED.0, SHARED.1);
     }
     let built = match at {
-        0 => service.step::<Work<0>>().build(),
-        1 => service.step::<Work<1>>().build(),
-        _ => service.forward::<Work<2>>().build(),
+        0 => service.step::<PassOn<0>>().build(),
+        1 => service.step::<PassOn<1>>().build(),
+        _ => service.forward::<PassOn<2>>().build(),
     };
     built.map(Some).during("service")
 }

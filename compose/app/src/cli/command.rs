@@ -5,9 +5,9 @@ use clap::{ArgMatches, FromArgMatches, Subcommand};
 use super::{
     act::{CancelArgs, ReplyArgs, ResolveArgs, SkipArgs, StartArgs, WholeSagaArgs},
     deploy::{CheckArgs, GraphArgs, PlanArgs},
-    keep::{BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
-    look::{ListArgs, ShowArgs, TopArgs},
     roles::{DevArgs, MigrateArgs, OrchestratorArgs, WorkerArgs},
+    upkeep::{BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
+    view::{ListArgs, ShowArgs, TopArgs},
 };
 use crate::{
     failed::Failed,

@@ -4,9 +4,9 @@ mod act;
 mod command;
 mod deploy;
 mod help;
-mod keep;
-mod look;
 mod roles;
+mod upkeep;
+mod view;
 
 pub use command::Commands;
 pub use help::{GROUPS, with_groups};
