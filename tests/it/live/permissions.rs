@@ -37,7 +37,7 @@ impl Guarded {
         let log = std::fs::File::create(folder.join("server.log")).unwrap();
         let users = ["orchestrator", "shop", "agency", "admin"];
         let passwords = SERVICES.iter().chain(&Agency::SERVICES).chain(&users);
-        let server = Command::new(amends_cli::local::nats_server().await.unwrap())
+        let server = Command::new(amends_app::local::nats_server().await.unwrap())
             .arg("-c")
             .arg(&file)
             .envs(passwords.map(|user| {

@@ -5,7 +5,7 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use amends_cli::audit::TripAudit;
+use amends_demo::audit::TripAudit;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

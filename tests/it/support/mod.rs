@@ -7,7 +7,7 @@ mod wait;
 
 use std::path::{Path, PathBuf};
 
-use amends_cli::local::{Local, Postgres};
+use amends_app::local::{Local, Postgres};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};

@@ -6,7 +6,8 @@ use std::{
     process::{Output, Stdio},
 };
 
-use amends_cli::{audit::Audit, local::Local};
+use amends_app::local::Local;
+use amends_demo::audit::Audit;
 use async_nats::{HeaderMap, jetstream};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};

@@ -1,0 +1,147 @@
+//! The commands: what each is for, and where it leads.
+
+use clap::{ArgMatches, FromArgMatches, Subcommand};
+
+use super::{
+    act::{CancelArgs, ReplyArgs, ResolveArgs, SkipArgs, StartArgs, WholeSagaArgs},
+    deploy::{CheckArgs, GraphArgs, PlanArgs},
+    roles::{DevArgs, MigrateArgs, OrchestratorArgs, WorkerArgs},
+    upkeep::{BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
+    view::{ListArgs, ShowArgs, TopArgs},
+};
+use crate::{
+    failed::Failed,
+    operate::{verb::Verb, versions::VersionVerb},
+    program::{Program, WorkerFlags},
+    run::log_lines,
+    settings::Settings,
+};
+
+/// All commands that every program has, for `#[command(flatten)]` beside its own.
+#[derive(Debug)]
+pub struct Commands<F: WorkerFlags>(Command<F>);
+
+#[derive(Debug, Subcommand)]
+enum Command<F: WorkerFlags> {
+    /// Keep private servers, orchestrator and example services running, with data in a folder
+    Dev(DevArgs),
+    /// Run an orchestrator; any number of replicas may run
+    Orchestrator(OrchestratorArgs),
+    /// Run one or several of the example services in one process
+    Worker(WorkerArgs<F>),
+    /// Create or update the schema `amends`, or a participant's `amends_barrier`
+    Migrate(MigrateArgs),
+    /// Check that the definitions are sound and every step has a handler; print their plans
+    Check(CheckArgs),
+    /// Draw a definition's plan
+    Graph(GraphArgs),
+    /// Compare this program's definitions with the database: is it safe to deploy?
+    Plan(PlanArgs),
+    /// List sagas, newest first
+    List(ListArgs),
+    /// Tell one saga from its start
+    Show(ShowArgs),
+    /// Watch what goes on: sagas, rates, what is stuck, what stands in the world
+    Top(TopArgs),
+    /// Start a saga without a message
+    Start(StartArgs),
+    /// Repeat now what was given up or waits to be repeated, with fresh patience
+    Retry(WholeSagaArgs),
+    /// Go on without this compensation, or without this step after the pivot
+    Skip(SkipArgs),
+    /// Say how a step ended that nobody else can answer for
+    Resolve(ResolveArgs),
+    /// Give the answer that a service deferred
+    Reply(ReplyArgs),
+    /// Turn a saga back: undo what was done
+    Cancel(CancelArgs),
+    /// Send nothing more for a saga until it is resumed
+    Pause(WholeSagaArgs),
+    /// Let a paused saga go on
+    Resume(WholeSagaArgs),
+    /// List messages that could not be used; show, replay or discard one
+    Letters(LettersArgs),
+    /// List who holds which lock, and who waits for it
+    Locks(LocksArgs),
+    /// Take a lock from the saga that holds it, which goes on without
+    BreakLock(BreakLockArgs),
+    /// List the versions of all definitions that ever ran here
+    Definitions(DefinitionsArgs),
+    /// Let a version of a definition start no more sagas; those that it began end under it
+    Retire(VersionArgs),
+    /// Let a retired version start sagas again
+    Reinstate(VersionArgs),
+}
+
+impl<F: WorkerFlags> Commands<F> {
+    /// Runs the command that was parsed.
+    ///
+    /// # Errors
+    /// Whatever the command fails by.
+    pub async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
+        if self.0.logs() {
+            log_lines(settings.log_format);
+        }
+        self.0.run(settings, program).await
+    }
+}
+
+impl<F: WorkerFlags> Command<F> {
+    /// Whether it tells what it does in log lines.
+    fn logs(&self) -> bool {
+        matches!(self, Self::Dev(_) | Self::Orchestrator(_) | Self::Worker(_) | Self::Migrate(_))
+    }
+
+    async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
+        match self {
+            Self::Dev(args) => args.run(program).await,
+            Self::Orchestrator(args) => args.run(settings, program).await,
+            Self::Worker(args) => args.run(settings, program).await,
+            Self::Migrate(args) => args.run(settings).await,
+            Self::Check(args) => args.run(program),
+            Self::Graph(args) => args.run(program),
+            Self::Plan(args) => args.run(settings, program).await,
+            Self::List(args) => args.run(settings).await,
+            Self::Show(args) => args.run(settings).await,
+            Self::Top(args) => args.run(settings).await,
+            Self::Start(args) => args.run(settings).await,
+            Self::Retry(args) => args.run(settings, Verb::Retry).await,
+            Self::Skip(args) => args.run(settings).await,
+            Self::Resolve(args) => args.run(settings).await,
+            Self::Reply(args) => args.run(settings).await,
+            Self::Cancel(args) => args.run(settings).await,
+            Self::Pause(args) => args.run(settings, Verb::Pause).await,
+            Self::Resume(args) => args.run(settings, Verb::Resume).await,
+            Self::Letters(args) => args.run(settings).await,
+            Self::Locks(args) => args.run(settings).await,
+            Self::BreakLock(args) => args.run(settings).await,
+            Self::Definitions(args) => args.run(settings).await,
+            Self::Retire(args) => args.run(settings, VersionVerb::Retire).await,
+            Self::Reinstate(args) => args.run(settings, VersionVerb::Reinstate).await,
+        }
+    }
+}
+
+impl<F: WorkerFlags> FromArgMatches for Commands<F> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Command::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl<F: WorkerFlags> Subcommand for Commands<F> {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        Command::<F>::augment_subcommands(command)
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Command::<F>::augment_subcommands_for_update(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        Command::<F>::has_subcommand(name)
+    }
+}

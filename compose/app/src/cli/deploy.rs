@@ -1,0 +1,76 @@
+//! Flags of what is done before a deploy.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    deploy::{
+        check,
+        graph::{self, Choice, Picture},
+        plan,
+    },
+    failed::Failed,
+    program::Program,
+    settings::Settings,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// One JSON object with the definitions and what was found
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GraphArgs {
+    /// The definition's name; not needed when there is only one
+    pub(super) definition: Option<String>,
+    /// Its version [default: the newest]
+    #[arg(long)]
+    pub(super) version: Option<u32>,
+    /// What to write
+    #[arg(long, default_value = "mermaid")]
+    pub(super) format: GraphFormat,
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum GraphFormat {
+    /// A Mermaid flowchart.
+    Mermaid,
+    /// A picture.
+    Svg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// One JSON object with each version of each definition, and whether it is safe
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl CheckArgs {
+    pub(super) fn run(&self, program: &Program) -> Result<(), Failed> {
+        check::run(program, self.json)
+    }
+}
+
+impl GraphArgs {
+    pub(super) fn run(self, program: &Program) -> Result<(), Failed> {
+        let picture = match self.format {
+            GraphFormat::Mermaid => Picture::Mermaid,
+            GraphFormat::Svg => Picture::Svg,
+        };
+        let choice = Choice { definition: self.definition, version: self.version };
+        graph::run(program, &choice, picture, self.output.as_deref())
+    }
+}
+
+impl PlanArgs {
+    pub(super) async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
+        plan::run(settings, program, self.json).await
+    }
+}

@@ -1,0 +1,136 @@
+//! Flags of the long-running roles, and of what prepares their databases.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use amends_orchestrator::Config;
+use clap::Args;
+
+use crate::{
+    age::{AgeError, parse_age},
+    failed::Failed,
+    program::{Program, WorkerFlags},
+    run::{
+        dev::{self, DevOptions},
+        migrate,
+        orchestrator::{OrchestratorOptions, orchestrator},
+        worker::{self, WorkerOptions},
+    },
+    settings::Settings,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    /// Where the data is kept [default: ~/.local/share/amends/dev, as root /var/lib/amends/dev]
+    #[arg(long, value_name = "DIR", env = "AMENDS_DATA")]
+    pub(super) data: Option<PathBuf>,
+    /// Serve /livez, /readyz and /metrics here
+    #[arg(long, value_name = "ADDR", env = "AMENDS_HTTP")]
+    pub(super) http: Option<SocketAddr>,
+    /// Drop sagas that have ended so long after they began, e.g. 30d [default: keep them for ever]
+    #[arg(long, value_name = "AGE", env = "AMENDS_RETAIN", value_parser = retention)]
+    pub(super) retain: Option<Duration>,
+}
+
+impl DevArgs {
+    pub(super) async fn run(self, program: &Program) -> Result<(), Failed> {
+        let options = DevOptions { data: self.data, http: self.http, retain: self.retain };
+        dev::run(program, options).await
+    }
+}
+
+/// The flags of an orchestrator.
+#[derive(Debug, Args)]
+pub struct OrchestratorArgs {
+    /// Serve /livez, /readyz and /metrics here, e.g. 0.0.0.0:8080
+    #[arg(long, value_name = "ADDR", env = "AMENDS_HTTP")]
+    pub http: Option<SocketAddr>,
+    /// Batches that are committed side by side
+    #[arg(long, env = "AMENDS_LANES", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub lanes: u16,
+    /// Largest size of each stream that is created, in bytes; a full work queue refuses, it drops nothing
+    #[arg(long, env = "AMENDS_STREAM_BYTES_MAX", default_value_t = 2 << 30, value_parser = clap::value_parser!(i64).range(1 << 20..))]
+    pub stream_bytes_max: i64,
+    /// Replicas of each stream that is created: 3 in a NATS cluster
+    #[arg(long, env = "AMENDS_STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub stream_replicas: u8,
+    /// Drop sagas that have ended so long after they began, e.g. 30d [default: keep them for ever]
+    #[arg(long, value_name = "AGE", env = "AMENDS_RETAIN", value_parser = retention)]
+    pub retain: Option<Duration>,
+}
+
+impl OrchestratorArgs {
+    pub(super) async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
+        orchestrator(settings, self, program.definitions()?).await
+    }
+}
+
+impl From<OrchestratorArgs> for OrchestratorOptions {
+    fn from(args: OrchestratorArgs) -> Self {
+        let config = Config {
+            lanes: usize::from(args.lanes),
+            stream_bytes_max: args.stream_bytes_max,
+            stream_replicas: usize::from(args.stream_replicas),
+            retain: args.retain,
+        };
+        Self { http: args.http, config }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WorkerArgs<F: WorkerFlags> {
+    /// The program's services to serve
+    #[arg(required = true, value_name = "SERVICE")]
+    pub(super) services: Vec<String>,
+    #[command(flatten)]
+    pub(super) flags: F,
+    /// Serve /livez, /readyz and /metrics here
+    #[arg(long, value_name = "ADDR", env = "AMENDS_HTTP")]
+    pub(super) http: Option<SocketAddr>,
+}
+
+impl<F: WorkerFlags> WorkerArgs<F> {
+    pub(super) async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
+        let Self { services, flags, http } = self;
+        worker::run(settings, program, WorkerOptions { services, flags, http }).await
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MigrateArgs {
+    /// Install the barrier in this service's database instead
+    #[arg(long, value_name = "URL")]
+    pub(super) participant: Option<String>,
+}
+
+impl MigrateArgs {
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
+        migrate::run(settings, self.participant.as_deref()).await
+    }
+}
+
+/// Why sagas cannot be kept for so long.
+#[derive(Debug, thiserror::Error)]
+enum RetentionError {
+    #[error(transparent)]
+    Age(#[from] AgeError),
+    #[error("sagas can be kept for 1m to 36500d")]
+    OutOfRange,
+}
+
+/// Longer than any message waits, shorter than a slip of the hand.
+fn retention(text: &str) -> Result<Duration, RetentionError> {
+    const MIN: Duration = Duration::from_secs(60);
+    const MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+    let age = parse_age(text)?;
+    if (MIN..=MAX).contains(&age) { Ok(age) } else { Err(RetentionError::OutOfRange) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sagas_are_kept_for_a_while() {
+        for (text, sound) in [("1m", true), ("30d", true), ("59s", false), ("36501d", false)] {
+            assert_eq!(super::retention(text).is_ok(), sound, "{text}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Flags of what is kept in order: letters, locks, versions.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::{
+    age::parse_age,
+    failed::Failed,
+    operate::{
+        letters::{self, LetterVerb},
+        locks,
+        versions::{self, VersionVerb},
+    },
+    settings::Settings,
+};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct LettersArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<LettersCommand>,
+    /// Only messages on this subject; * is one token, > is the rest
+    #[arg(long, value_name = "SUBJECT")]
+    pub(super) subject: Option<String>,
+    /// Only messages that were kept longer ago than this, e.g. 10m, 36h, 7d
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(super) older_than: Option<Duration>,
+    /// Those that were replayed or discarded, instead of those that are open
+    #[arg(long)]
+    pub(super) settled: bool,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) limit: u32,
+    /// One JSON array
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LettersCommand {
+    /// Show one message with its headers and body
+    Show(LetterArgs),
+    /// Publish it once more on its subject
+    Replay(LetterActArgs),
+    /// Throw it away
+    Discard(LetterActArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LetterArgs {
+    /// The letter's number
+    #[arg(value_name = "ID")]
+    pub(super) letter: i64,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LetterActArgs {
+    /// The letter's number
+    #[arg(value_name = "ID")]
+    pub(super) letter: i64,
+    /// Why: kept with who did it
+    #[arg(long)]
+    pub(super) reason: String,
+    /// What became of it, as a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl LettersArgs {
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
+        match self.command {
+            None => {
+                let filter = letters::Filter {
+                    subject: self.subject,
+                    older_than: self.older_than,
+                    settled: self.settled,
+                    limit: self.limit,
+                };
+                letters::list(settings, &filter, self.json).await
+            }
+            Some(LettersCommand::Show(of)) => letters::show(settings, of.letter, of.json).await,
+            Some(LettersCommand::Replay(act)) => act.run(settings, LetterVerb::Replay).await,
+            Some(LettersCommand::Discard(act)) => act.run(settings, LetterVerb::Discard).await,
+        }
+    }
+}
+
+impl LetterActArgs {
+    async fn run(self, settings: &Settings, verb: LetterVerb) -> Result<(), Failed> {
+        letters::act(settings, verb, self.letter, &self.reason, self.json).await
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LocksArgs {
+    /// Only this lock
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) limit: u32,
+    /// One JSON array
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BreakLockArgs {
+    /// The lock's name
+    pub(super) name: String,
+    /// Why: kept with who did it
+    #[arg(long)]
+    pub(super) reason: String,
+    /// What became of it, as a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DefinitionsArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VersionArgs {
+    /// The definition's name
+    pub(super) definition: String,
+    /// Its version
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pub(super) version: i32,
+    /// Why: kept with who did it
+    #[arg(long)]
+    pub(super) reason: String,
+    /// What was done, as a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl LocksArgs {
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
+        locks::list(settings, self.name.as_deref(), self.limit, self.json).await
+    }
+}
+
+impl BreakLockArgs {
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
+        locks::break_lock(settings, &self.name, &self.reason, self.json).await
+    }
+}
+
+impl DefinitionsArgs {
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
+        versions::list(settings, self.json).await
+    }
+}
+
+impl VersionArgs {
+    pub(super) async fn run(self, settings: &Settings, verb: VersionVerb) -> Result<(), Failed> {
+        let version = (self.definition.as_str(), self.version);
+        versions::act(settings, verb, version, &self.reason, self.json).await
+    }
+}

@@ -1,0 +1,14 @@
+//! What is checked before a deploy, and drawn for who reads a plan.
+//!
+//! | to read | start at |
+//! |---|---|
+//! | whether the program fits together | `check` |
+//! | a definition as a picture | `graph` |
+//! | the program beside the database | `plan`, `assess` |
+//! | the versions of definitions that the program has | `inventory` |
+
+mod assess;
+pub(crate) mod check;
+pub(crate) mod graph;
+mod inventory;
+pub(crate) mod plan;

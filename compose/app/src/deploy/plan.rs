@@ -1,0 +1,95 @@
+//! `plan`: this program's definitions beside those that ran against the database, before a deploy.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{
+    assess::{Assessment, State, StoredVersion, assess},
+    inventory::inventory,
+};
+use crate::{
+    failed::{During as _, Failed},
+    print::{print, print_json},
+    program::Program,
+    run::connect,
+    settings::Settings,
+};
+
+#[derive(Debug, Serialize)]
+struct Plan {
+    safe: bool,
+    definitions: Vec<Assessment>,
+}
+
+/// Compares the program with the database.
+pub(crate) async fn run(settings: &Settings, program: &Program, json: bool) -> Result<(), Failed> {
+    let ours = inventory(&program.definitions()?);
+    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let rows = sqlx::query_file!("src/sql/versions.sql")
+        .fetch_all(&pool)
+        .await
+        .during("the definitions in the database cannot be read")?;
+    let stored = rows.into_iter().map(|r| StoredVersion {
+        definition: r.definition,
+        version: r.version.unsigned_abs(),
+        digest: r.digest,
+        retired: r.retired,
+        open_sagas: r.open_sagas,
+        outline: serde_json::from_str(&r.outline).ok(),
+    });
+    let definitions = assess(&ours, &stored.collect::<Vec<_>>());
+    let plan = Plan { safe: definitions.iter().all(|version| version.safe), definitions };
+    if json {
+        print_json(&plan)?
+    } else {
+        print(&render(&plan))?
+    }
+    let in_doubt = plan.definitions.iter().filter(|version| !version.safe);
+    match in_doubt.map(Assessment::title).collect::<Vec<_>>().as_slice() {
+        [] => Ok(()),
+        titles => Err(Failed::new(format!("not safe to deploy: {}", titles.join(", ")))),
+    }
+}
+
+fn render(plan: &Plan) -> String {
+    let mut text = String::new();
+    for version in &plan.definitions {
+        text.push_str(&paragraph(version));
+    }
+    if plan.safe {
+        text.push_str("safe to deploy\n");
+    }
+    text
+}
+
+fn paragraph(version: &Assessment) -> String {
+    let state = match version.state {
+        State::New => "new: it never ran here".to_owned(),
+        State::Same => "the same as here".to_owned(),
+        State::Changed => "CHANGED under its version".to_owned(),
+        State::Beside => {
+            let other = version.compared_with.unwrap_or(0);
+            format!("new version, beside {}@{other}", version.definition)
+        }
+        State::Missing => "NOT KNOWN to this program".to_owned(),
+        State::Past => "not known to this program, and not needed".to_owned(),
+    };
+    let open = match version.open_sagas {
+        0 => String::new(),
+        1 => ", 1 open saga".to_owned(),
+        n => format!(", {n} open sagas"),
+    };
+    let retired = if version.retired { ", retired" } else { "" };
+    let mut text = format!("{:<14} {state}{open}{retired}\n", version.title());
+    for difference in &version.differences {
+        for line in difference.to_string().lines() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    for note in &version.notes {
+        let _ = writeln!(text, "  {note}");
+    }
+    text
+}

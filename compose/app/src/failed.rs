@@ -1,0 +1,119 @@
+//! Why a command fails: a sentence for its user, and the errors behind it.
+
+use std::{error::Error, fmt};
+
+/// Any error that may cross threads.
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
+
+/// Why the program ends with 1. Its text is one sentence, with those of the errors behind it.
+#[derive(Debug)]
+pub struct Failed {
+    what: String,
+    source: Option<BoxError>,
+    details: String,
+}
+
+impl Failed {
+    /// A failure that no error is behind.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), source: None, details: String::new() }
+    }
+
+    /// A failure by an error, with what was being done.
+    pub fn caused_by(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self { what: what.into(), source: Some(source.into()), details: String::new() }
+    }
+
+    /// The same with more to read below the sentence, such as the ends of logs.
+    #[must_use]
+    pub fn with_details(mut self, details: &str) -> Self {
+        self.details += details;
+        self
+    }
+
+    /// The program was told to end before it was done.
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Self::new("interrupted")
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.what.clone();
+        let mut next = self.source.as_deref().map(|error| error as &(dyn Error + 'static));
+        let mut first = true;
+        while let Some(error) = next {
+            let sentence = describe(error);
+            // Some errors repeat their source's words in their own.
+            if first || !text.contains(&sentence) {
+                text = format!("{text}: {sentence}");
+            }
+            (next, first) = (cause(error), false);
+        }
+        write!(f, "{text}{}", self.details)
+    }
+}
+
+impl Error for Failed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|error| error as &(dyn Error + 'static))
+    }
+}
+
+/// What is behind an error; a refusal of Postgres says all itself.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let refusal = matches!(error.downcast_ref(), Some(sqlx::Error::Database(_)));
+    if refusal { None } else { error.source() }
+}
+
+/// What an error says, without what only the driver's author wants to know.
+pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+    match error.downcast_ref::<sqlx::Error>() {
+        Some(missing) if amends_orchestrator::is_not_migrated(missing) => {
+            "the schema `amends` is not there, or too old: run `amends migrate` against this database"
+                .into()
+        }
+        Some(sqlx::Error::Database(refusal)) => refusal.message().to_owned(),
+        Some(sqlx::Error::PoolTimedOut) => {
+            "Postgres does not answer: is it running where DATABASE_URL says?".into()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Turns an error into [`Failed`], with what was being done.
+pub trait During<T> {
+    /// The same result, its error with this before it.
+    ///
+    /// # Errors
+    /// When it is one.
+    fn during(self, what: &str) -> Result<T, Failed>;
+}
+
+impl<T, E: Into<BoxError>> During<T> for Result<T, E> {
+    fn during(self, what: &str) -> Result<T, Failed> {
+        self.map_err(|error| Failed::caused_by(what, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Told {
+        text: &'static str,
+        source: Option<Box<Self>>,
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let told = |text, source| Told { text, source: Option::map(source, Box::new) };
+        let chain = told("no route: host down", Some(told("host down", Some(told("cut", None)))));
+        let failed = Failed::caused_by("cannot connect", chain).with_details("\nlog");
+        assert_eq!(failed.to_string(), "cannot connect: no route: host down: cut\nlog");
+        assert_eq!(failed.source().map(ToString::to_string).unwrap(), "no route: host down");
+    }
+}

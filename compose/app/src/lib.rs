@@ -1,0 +1,35 @@
+//! What a program of sagas and services does when it runs: its roles, its operators' commands, what is
+//! checked before a deploy, and private servers to try it. Which sagas and services those are, it is
+//! told by a [`Program`].
+//!
+//! | to read | start at |
+//! |---|---|
+//! | the commands and their flags | `cli` |
+//! | a long-running role, and what it connects to | `run` |
+//! | what operators look at, and do | `operate` |
+//! | what is checked before a deploy | `deploy` |
+//! | a private Postgres and nats-server | [`local`] |
+//! | why a command fails, and how it says so | [`Failed`] |
+
+mod age;
+mod cli;
+mod deploy;
+mod failed;
+pub mod local;
+mod operate;
+mod print;
+mod process;
+mod program;
+mod run;
+mod settings;
+
+pub use cli::{Commands, GROUPS, OrchestratorArgs, with_groups};
+pub use failed::{BoxError, During, Failed};
+pub use operate::transcript;
+pub use print::print;
+pub use process::{Workspace, ask_to_end, log_ends, main};
+pub use program::{Program, ProgramService, WorkerFlags};
+pub use run::{
+    SERVICE_CONNECTIONS, SERVICE_SESSION, connect, log_lines, orchestrator, prepare, stop_on_signal,
+};
+pub use settings::{LogFormat, Settings, database_variable};

@@ -1,0 +1,56 @@
+//! Both servers together.
+
+use std::path::{Path, PathBuf};
+
+use super::error::LocalError;
+use super::nats::Nats;
+use super::postgres::Postgres;
+
+/// Both servers, side by side in one data folder.
+#[derive(Debug)]
+pub struct Local {
+    /// The database.
+    pub postgres: Postgres,
+    /// The transport.
+    pub nats: Nats,
+}
+
+impl Local {
+    /// Starts both servers with their data in `data`, which is made if it is not there.
+    ///
+    /// A later start with the same folder finds the same data and, where still free, the same
+    /// ports. Dropped without [`Local::stop`], the servers are stopped in the background.
+    pub async fn start(data: &Path) -> Result<Self, LocalError> {
+        Self::start_with(&own_executable()?, data).await
+    }
+
+    /// [`Local::start`] with another executable as the supervisor, for a process (such as a test)
+    /// whose own executable does not call [`supervise_if_asked`](super::supervise_if_asked).
+    pub async fn start_with(exe: &Path, data: &Path) -> Result<Self, LocalError> {
+        let (postgres, nats) =
+            tokio::try_join!(Postgres::start_with(exe, data), Nats::start_with(exe, data))?;
+        Ok(Self { postgres, nats })
+    }
+
+    /// The URL of the database, for `DATABASE_URL`.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        self.postgres.url()
+    }
+
+    /// The URL of the transport, for `NATS_URL`.
+    #[must_use]
+    pub fn nats_url(&self) -> &str {
+        self.nats.url()
+    }
+
+    /// Stops both in good order, and waits till they are gone.
+    pub async fn stop(self) -> Result<(), LocalError> {
+        let (postgres, nats) = tokio::join!(self.postgres.stop(), self.nats.stop());
+        postgres.and(nats)
+    }
+}
+
+fn own_executable() -> Result<PathBuf, LocalError> {
+    std::env::current_exe().map_err(|source| LocalError::NoExecutable { source })
+}

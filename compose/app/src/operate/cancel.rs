@@ -1,0 +1,104 @@
+//! `cancel` as it was seen: `--plan` shows what would be undone, and `--apply` does just that or
+//! nothing.
+
+use amends::{
+    Json, SagaId,
+    machine::State,
+    preview::{self, CancelPlan},
+    transcript::printable,
+};
+use serde::Serialize;
+use sqlx::PgPool;
+
+use super::{
+    decision::{self, Noted},
+    saga::{self, SagaRow},
+    verb::Verb,
+};
+use crate::{
+    failed::{During as _, Failed},
+    print::{print, print_json},
+    run::connect,
+    settings::Settings,
+};
+
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    hash: String,
+    definition: &'a str,
+    version: i32,
+    key: Option<&'a str>,
+    status: &'a str,
+    #[serde(flatten)]
+    plan: &'a CancelPlan,
+}
+
+/// Shows what would be undone, in which order.
+pub(crate) async fn show(settings: &Settings, saga: &str, json: bool) -> Result<(), Failed> {
+    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let row = saga::find(&pool, saga).await?;
+    let plan = plan(&pool, &row).await?;
+    let hash = plan.hash();
+    if json {
+        return print_json(&Shown {
+            hash,
+            definition: &row.definition,
+            version: row.version,
+            key: row.key.as_deref(),
+            status: &row.status,
+            plan: &plan,
+        });
+    }
+    let key = row.key.as_deref().map(|key| format!("  key {}", printable(key)));
+    let heading = format!(
+        "saga {}  {}@{}{}  {}, {} facts",
+        plan.saga,
+        row.definition,
+        row.version,
+        key.unwrap_or_default(),
+        row.status,
+        plan.facts
+    );
+    let then = match &plan.refused {
+        Some(_) => String::new(),
+        None => format!("to do just that: amends cancel {saga} --apply {hash} --reason …\n"),
+    };
+    print(&format!("{heading}\n{plan}{then}"))
+}
+
+/// Cancels, if the plan is still the one with this hash.
+pub(crate) async fn apply(
+    settings: &Settings,
+    saga: &str,
+    hash: &str,
+    reason: &str,
+    json: bool,
+) -> Result<(), Failed> {
+    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let row = saga::find(&pool, saga).await?;
+    let plan = plan(&pool, &row).await?;
+    if plan.hash() != hash {
+        return Err(Failed::new(format!(
+            "the plan is another one now: look at it again with amends cancel {saga} --plan"
+        )));
+    }
+    let seen = i32::try_from(plan.facts).unwrap_or(i32::MAX);
+    let act = sqlx::query_file!("src/sql/cancel_seen.sql", row.id, reason, seen)
+        .fetch_one(&pool)
+        .await
+        .during("cannot cancel")?
+        .id;
+    let noted = Noted { act, saga: row.id, verb: Verb::Cancel };
+    decision::report(&pool, noted, json).await
+}
+
+/// The plan for a saga as it is now, folded from its facts.
+async fn plan(pool: &PgPool, row: &SagaRow) -> Result<CancelPlan, Failed> {
+    let outline = saga::outline(pool, &row.definition, row.version).await?;
+    let mut state = State::new(&outline, SagaId(row.id), Json::trusted(&row.input));
+    for record in saga::records(pool, row.id).await? {
+        let fact = record.into_fact(&outline, &state).during("the history cannot be read")?;
+        state.apply(&outline, &fact);
+    }
+    Ok(preview::cancel(&outline, &state))
+}

@@ -1,0 +1,290 @@
+//! `letters`: messages that could not be used, and what becomes of them.
+
+use std::{
+    fmt::{self, Write as _},
+    time::{Duration, Instant},
+};
+
+use amends::{Json, machine::Time, transcript::printable};
+use serde::{Serialize, Serializer};
+use sqlx::PgPool;
+
+use super::patience::{INTERVAL, PATIENCE};
+use crate::{
+    failed::{During as _, Failed},
+    print::{columns, print, print_json},
+    run::connect,
+    settings::Settings,
+};
+
+/// Characters of a reason in the list.
+const REASON_WIDTH: usize = 100;
+
+/// Which letters to list.
+pub(crate) struct Filter {
+    /// With NATS's wildcards.
+    pub(crate) subject: Option<String>,
+    /// Only those that were kept longer ago than this.
+    pub(crate) older_than: Option<Duration>,
+    /// Those that were replayed or discarded, instead of those that are open.
+    pub(crate) settled: bool,
+    pub(crate) limit: u32,
+}
+
+/// What may be done with a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LetterVerb {
+    Replay,
+    Discard,
+}
+
+impl LetterVerb {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Discard => "discard",
+        }
+    }
+}
+
+impl fmt::Display for LetterVerb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for LetterVerb {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A row as it comes from Postgres.
+struct Row {
+    id: i64,
+    at: Time,
+    subject: String,
+    reason: String,
+    headers: String,
+    body: String,
+    source: String,
+    settled_at: Option<Time>,
+}
+
+#[derive(Debug, Serialize)]
+struct Letter {
+    id: i64,
+    at: Time,
+    subject: String,
+    reason: String,
+    source: String,
+    headers: Json,
+    /// As text, for it may be no JSON.
+    body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled_at: Option<Time>,
+}
+
+#[derive(Debug, Serialize)]
+struct Act {
+    id: i64,
+    act: String,
+    reason: String,
+    actor: String,
+    at: Time,
+    done_at: Option<Time>,
+    refusal: Option<String>,
+}
+
+/// Lists letters.
+pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(), Failed> {
+    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let before = filter.older_than.map(|age| chrono::Utc::now() - age);
+    let subject = filter.subject.as_deref().map(pattern);
+    let limit = i64::from(filter.limit);
+    let letters = read(&pool, filter.settled, subject.as_deref(), before, None, limit).await?;
+    if json {
+        return print_json(&letters);
+    }
+    if letters.is_empty() {
+        return print("no dead letters\n");
+    }
+    let mut lines = vec![["LETTER", "KEPT", "SUBJECT", "REASON"].map(str::to_owned)];
+    lines.extend(letters.iter().map(|letter| {
+        [
+            letter.id.to_string(),
+            letter.at.format("%Y-%m-%d %H:%M:%S").to_string(),
+            printable(&letter.subject),
+            printable(&letter.reason.chars().take(REASON_WIDTH).collect::<String>()),
+        ]
+    }));
+    print(&columns(&lines))
+}
+
+async fn read(
+    pool: &PgPool,
+    settled: bool,
+    subject: Option<&str>,
+    before: Option<Time>,
+    id: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Letter>, Failed> {
+    let rows =
+        sqlx::query_file_as!(Row, "src/sql/letters.sql", settled, subject, before, id, limit)
+            .fetch_all(pool)
+            .await
+            .during("dead letters cannot be read")?;
+    let letter = |row: Row| Letter {
+        id: row.id,
+        at: row.at,
+        subject: row.subject,
+        reason: row.reason,
+        source: row.source,
+        headers: Json::trusted(&row.headers),
+        body: row.body,
+        settled_at: row.settled_at,
+    };
+    Ok(rows.into_iter().map(letter).collect())
+}
+
+/// A subject with NATS's wildcards as a regular expression.
+fn pattern(subject: &str) -> String {
+    let token = |token: &str| match token {
+        "*" => "[^.]+".to_owned(),
+        ">" => ".+".to_owned(),
+        word => word.chars().fold(String::new(), |mut text, c| {
+            if !c.is_alphanumeric() {
+                text.push('\\');
+            }
+            text.push(c);
+            text
+        }),
+    };
+    let tokens: Vec<_> = subject.split('.').map(token).collect();
+    format!("^{}$", tokens.join("\\."))
+}
+
+/// A letter, and what was done with it, for scripts.
+#[derive(Serialize)]
+struct ShownLetter {
+    #[serde(flatten)]
+    letter: Letter,
+    acts: Vec<Act>,
+}
+
+/// Shows one letter with its headers and body.
+pub(crate) async fn show(settings: &Settings, id: i64, json: bool) -> Result<(), Failed> {
+    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let mut found = read(&pool, false, None, None, Some(id), 1).await?;
+    if found.is_empty() {
+        found = read(&pool, true, None, None, Some(id), 1).await?;
+    }
+    let none = || Failed::new(format!("there is no dead letter {id} (amends letters)"));
+    let letter = found.into_iter().next().ok_or_else(none)?;
+    let acts = sqlx::query_file_as!(Act, "src/sql/letter_acts.sql", id)
+        .fetch_all(&pool)
+        .await
+        .during("what was done with it cannot be read")?;
+    if json {
+        return print_json(&ShownLetter { letter, acts });
+    }
+    print(&render(&letter, &acts))
+}
+
+fn render(letter: &Letter, acts: &[Act]) -> String {
+    let settled = if letter.settled_at.is_some() { "settled" } else { "open" };
+    let mut text = format!(
+        "letter {}  {settled}\nkept     {}\nsubject  {}\nreason   {}\nfrom     {}\nheaders  {}\nbody     {}\n",
+        letter.id,
+        letter.at.format("%Y-%m-%d %H:%M:%S UTC"),
+        printable(&letter.subject),
+        printable(&letter.reason),
+        printable(&letter.source),
+        printable(letter.headers.as_str()),
+        printable(&letter.body),
+    );
+    for act in acts {
+        let end = match (&act.done_at, &act.refusal) {
+            (Some(_), _) => "done".to_owned(),
+            (None, Some(why)) => format!("not possible: {why}"),
+            (None, None) => "not done yet".to_owned(),
+        };
+        let at = act.at.format("%Y-%m-%d %H:%M:%S UTC");
+        let (who, why) = (printable(&act.actor), printable(&act.reason));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:8} {at} by {who}, because: {why}; {}", act.act, printable(&end));
+    }
+    text
+}
+
+/// What became of an act on a letter, for scripts.
+#[derive(Serialize)]
+struct Acted {
+    act: i64,
+    letter: i64,
+    verb: LetterVerb,
+    done: bool,
+    refusal: Option<String>,
+}
+
+/// Replays or discards a letter, and waits until that is done.
+pub(crate) async fn act(
+    settings: &Settings,
+    verb: LetterVerb,
+    letter: i64,
+    reason: &str,
+    json: bool,
+) -> Result<(), Failed> {
+    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let act = sqlx::query_file!("src/sql/letter_act.sql", letter, verb.as_str(), reason)
+        .fetch_one(&pool)
+        .await
+        .during(&format!("cannot {verb}"))?
+        .id;
+    let (done, refusal) = wait(&pool, act).await?;
+    let acted = Acted { act, letter, verb, done, refusal };
+    if json {
+        print_json(&acted)?;
+    }
+    match acted.refusal {
+        Some(why) => Err(Failed::new(format!("{verb}: not possible: {why}"))),
+        None if !done => Err(Failed::new(format!(
+            "{verb}: noted as act {act}, but no orchestrator has done it yet: is one running? (select * from amends.letter_acts where id = {act})"
+        ))),
+        None if json => Ok(()),
+        None => print(&format!("{verb}: done with letter {letter}\n")),
+    }
+}
+
+/// Waits until an act is done or refused; whether it is done, and why not.
+async fn wait(pool: &PgPool, act: i64) -> Result<(bool, Option<String>), Failed> {
+    let began = Instant::now();
+    loop {
+        let now = sqlx::query_file!("src/sql/letter_acted.sql", act)
+            .fetch_one(pool)
+            .await
+            .during("what became of it cannot be read")?;
+        let done = now.done_at.is_some();
+        if done || now.refusal.is_some() || began.elapsed() > PATIENCE {
+            return Ok((done, now.refusal));
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn wildcards_are_those_of_nats() {
+        for (subject, regex) in [
+            ("orders.placed", r"^orders\.placed$"),
+            ("orders.*", r"^orders\.[^.]+$"),
+            ("amends.reply.>", r"^amends\.reply\..+$"),
+            ("a(b.c-d", r"^a\(b\.c\-d$"),
+        ] {
+            assert_eq!(pattern(subject), regex);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What operators look at, and do.
+//!
+//! | to read | start at |
+//! |---|---|
+//! | sagas: a table, one told from its start, a live overview | `list`, `show`, `top` |
+//! | acts on one saga, and on all that a query finds | `act`, `bulk` |
+//! | what a cancellation would undo, and that or nothing | `cancel` |
+//! | a saga without a message | `start` |
+//! | messages that could not be used | `letters` |
+//! | who holds which lock, which versions start sagas | `locks`, `versions` |
+//! | a saga's row, steps and facts, for those above | `saga` |
+//! | an act's verb, and what an orchestrator decided about it | `verb`, `decision` |
+
+pub(crate) mod act;
+pub(crate) mod bulk;
+pub(crate) mod cancel;
+mod decision;
+pub(crate) mod letters;
+pub(crate) mod list;
+pub(crate) mod locks;
+mod patience;
+mod saga;
+pub(crate) mod show;
+pub(crate) mod start;
+pub(crate) mod top;
+pub(crate) mod verb;
+pub(crate) mod versions;
+
+pub use show::transcript;

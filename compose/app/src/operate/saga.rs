@@ -1,0 +1,112 @@
+//! One saga as it is stored: its row, its steps, its facts, and the plan of its definition.
+
+use amends::{Json, NextRecord, Outline, Record, machine::Time};
+use serde::Serialize;
+use sqlx::{PgPool, types::Uuid};
+
+use crate::failed::{During as _, Failed};
+
+/// A saga's row.
+pub(super) struct SagaRow {
+    pub(super) id: Uuid,
+    pub(super) definition: String,
+    pub(super) version: i32,
+    pub(super) key: Option<String>,
+    pub(super) status: String,
+    pub(super) input: String,
+    pub(super) output: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) started_at: Time,
+    pub(super) updated_at: Option<Time>,
+    pub(super) finished_at: Option<Time>,
+}
+
+/// A step, for scripts.
+#[derive(Debug, Serialize)]
+pub(super) struct Step {
+    step: String,
+    service: String,
+    operation: String,
+    status: String,
+    attempts: i32,
+    input: Option<Json>,
+    output: Option<Json>,
+    error: Option<Json>,
+    started_at: Time,
+    finished_at: Option<Time>,
+}
+
+/// The saga with this id or business key.
+pub(super) async fn find(pool: &PgPool, saga: &str) -> Result<SagaRow, Failed> {
+    let id = saga.parse::<amends::SagaId>().ok().map(|id| id.0);
+    let rows = sqlx::query_file_as!(SagaRow, "src/sql/find.sql", id, saga)
+        .fetch_all(pool)
+        .await
+        .during("the saga cannot be read")?;
+    if rows.len() > 1 {
+        return Err(Failed::new(format!(
+            "the key `{saga}` belongs to sagas of several definitions: use the id (amends list --key {saga})"
+        )));
+    }
+    let none =
+        || Failed::new(format!("there is no saga with the id or key `{saga}` (amends list)"));
+    rows.into_iter().next().ok_or_else(none)
+}
+
+/// A definition's plan as data.
+pub(super) async fn outline(
+    pool: &PgPool,
+    definition: &str,
+    version: i32,
+) -> Result<Outline, Failed> {
+    const WHAT: &str = "the saga's definition cannot be read";
+    let row = sqlx::query_file!("src/sql/outline.sql", definition, version)
+        .fetch_one(pool)
+        .await
+        .during(WHAT)?;
+    let unregistered = || Failed::new(format!("{WHAT}: it is not registered"));
+    serde_json::from_str(&row.outline.ok_or_else(unregistered)?).during(WHAT)
+}
+
+/// A saga's steps, in the order in which they began.
+pub(super) async fn steps(pool: &PgPool, id: Uuid) -> Result<Vec<Step>, Failed> {
+    let rows = sqlx::query_file!("src/sql/steps.sql", id)
+        .fetch_all(pool)
+        .await
+        .during("the steps cannot be read")?;
+    let json = |text: String| Json::trusted(&text);
+    let step = rows.into_iter().map(|r| Step {
+        step: r.step,
+        service: r.service,
+        operation: r.operation,
+        status: r.status,
+        attempts: r.attempts,
+        input: r.input.map(json),
+        output: r.output.map(json),
+        error: r.error.map(json),
+        started_at: r.started_at,
+        finished_at: r.finished_at,
+    });
+    Ok(step.collect())
+}
+
+/// A saga's facts, as they are stored.
+pub(super) async fn records(pool: &PgPool, id: Uuid) -> Result<Vec<Record>, Failed> {
+    const WHAT: &str = "the history cannot be read";
+    let rows = sqlx::query_file!("src/sql/facts.sql", id).fetch_all(pool).await.during(WHAT)?;
+    let record = rows.into_iter().map(|r| {
+        let detail = r.detail.map(|text| Json::trusted(&text));
+        let next = NextRecord::from_text(r.next.as_deref(), r.at, detail.as_ref());
+        Ok(Record {
+            seq: r.seq.unsigned_abs(),
+            at: r.at,
+            kind: r.kind.parse().during(WHAT)?,
+            step: r.step,
+            op: r.op.map(|op| op.parse()).transpose().during(WHAT)?,
+            attempt: r.attempt.unsigned_abs(),
+            detail,
+            next: next.during(WHAT)?,
+        })
+    });
+    record.collect()
+}

@@ -1,0 +1,107 @@
+//! `show`: one saga told from its start, for people and for scripts.
+
+use amends::{Json, NextRecord, Op, Record, SagaId, machine::Time, transcript::Transcript};
+use serde::Serialize;
+use sqlx::{PgPool, types::Uuid};
+
+use super::saga::{self, Step};
+use crate::{
+    failed::{During as _, Failed},
+    print::{print, print_json},
+    run::connect,
+    settings::Settings,
+};
+
+#[derive(Debug, Serialize)]
+struct ShownSaga {
+    id: Uuid,
+    definition: String,
+    version: i32,
+    key: Option<String>,
+    status: String,
+    input: Json,
+    output: Option<Json>,
+    error: Option<Json>,
+    started_at: Time,
+    updated_at: Option<Time>,
+    finished_at: Option<Time>,
+    steps: Vec<Step>,
+    history: Vec<ShownFact>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownFact {
+    seq: u32,
+    at: Time,
+    kind: &'static str,
+    step: Option<String>,
+    op: Option<Op>,
+    attempt: u32,
+    detail: Option<Json>,
+    next: NextRecord,
+}
+
+impl From<Record> for ShownFact {
+    fn from(record: Record) -> Self {
+        Self {
+            seq: record.seq,
+            at: record.at,
+            kind: record.kind.as_str(),
+            step: record.step,
+            op: record.op,
+            attempt: record.attempt,
+            detail: record.detail,
+            next: record.next,
+        }
+    }
+}
+
+/// Shows the saga with this id or business key.
+pub(crate) async fn run(settings: &Settings, saga: &str, json: bool) -> Result<(), Failed> {
+    let pool = connect::pool(settings.database()?, 1, &[])?;
+    if json {
+        return print_json(&read(&pool, saga).await?);
+    }
+    print(&transcript(&pool, saga).await?)
+}
+
+/// The transcript of a saga, found by id or business key.
+///
+/// # Errors
+/// The database's, or what it says of the saga that this program cannot read.
+pub async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Failed> {
+    let row = saga::find(pool, saga).await?;
+    let facts = saga::records(pool, row.id).await?;
+    let outline = saga::outline(pool, &row.definition, row.version).await?;
+    let transcript = Transcript {
+        id: SagaId(row.id),
+        definition: &row.definition,
+        version: row.version.unsigned_abs(),
+        key: row.key.as_deref(),
+        status: row.status.parse().during("the status cannot be read")?,
+        input: &Json::trusted(&row.input),
+        facts: &facts,
+        outline: Some(&outline),
+    };
+    Ok(transcript.to_string())
+}
+
+async fn read(pool: &PgPool, saga: &str) -> Result<ShownSaga, Failed> {
+    let row = saga::find(pool, saga).await?;
+    let json = |text: String| Json::trusted(&text);
+    Ok(ShownSaga {
+        steps: saga::steps(pool, row.id).await?,
+        history: saga::records(pool, row.id).await?.into_iter().map(ShownFact::from).collect(),
+        id: row.id,
+        definition: row.definition,
+        version: row.version,
+        key: row.key,
+        status: row.status,
+        input: json(row.input),
+        output: row.output.map(json),
+        error: row.error.map(json),
+        started_at: row.started_at,
+        updated_at: row.updated_at,
+        finished_at: row.finished_at,
+    })
+}

@@ -1,0 +1,172 @@
+//! `start`: a saga without a message, and waiting for its end.
+
+use std::{
+    io::Read as _,
+    time::{Duration, Instant},
+};
+
+use amends::{
+    Json, SagaId,
+    machine::{Failure, Time},
+    transcript::printable,
+};
+use serde::Serialize;
+use sqlx::{PgPool, types::Uuid};
+
+use super::patience::{INTERVAL, PATIENCE};
+use crate::{
+    failed::{During as _, Failed},
+    print::{print, print_json},
+    run::connect,
+    settings::Settings,
+};
+
+/// What to start, and how long to wait for it.
+pub(crate) struct Start {
+    pub(crate) definition: String,
+    /// The text itself, or `@` and a file.
+    pub(crate) input: String,
+    pub(crate) key: Option<String>,
+    pub(crate) wait: Wait,
+}
+
+/// Until when to wait for the end of a saga.
+pub(crate) enum Wait {
+    /// Only until it has begun.
+    Begun,
+    /// For as long as it takes.
+    Ended,
+    /// At most so long.
+    AtMost(Duration),
+}
+
+/// What became of the saga, for scripts.
+#[derive(Debug, Serialize)]
+struct Started {
+    id: Uuid,
+    definition: String,
+    version: i32,
+    key: Option<String>,
+    status: String,
+    output: Option<Json>,
+    error: Option<Json>,
+    started_at: Time,
+    finished_at: Option<Time>,
+}
+
+/// Starts a saga, and says what became of it.
+pub(crate) async fn run(settings: &Settings, start: &Start, json: bool) -> Result<(), Failed> {
+    let input = input(&start.input)?;
+    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let noted = sqlx::query_file!("src/sql/start.sql", start.definition, input.as_str(), start.key)
+        .fetch_one(&pool)
+        .await
+        .during("cannot start")?
+        .id;
+    let id = accepted(&pool, noted, start).await?;
+    let saga = settled(&pool, id, &start.wait).await?;
+    if json {
+        print_json(&saga)?;
+    } else {
+        print(&render(&saga))?;
+    }
+    if matches!(start.wait, Wait::Begun) || saga.status == "completed" {
+        return Ok(());
+    }
+    let why = saga.error.as_ref().and_then(|error| error.read::<Failure>().ok());
+    let why = why.map(|f| format!(": {}: {}: {}", f.step, f.code, f.message)).unwrap_or_default();
+    Err(Failed::new(format!("the saga is {}{}", saga.status, printable(&why))))
+}
+
+/// The text itself, or what is in the file behind `@`; `@-` is standard input.
+fn input(text: &str) -> Result<Json, Failed> {
+    const WHAT: &str = "--input takes JSON, or @FILE with JSON in it";
+    let bytes = match text.strip_prefix('@') {
+        None => text.as_bytes().to_vec(),
+        Some("-") => {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).during("standard input")?;
+            bytes
+        }
+        Some(file) => std::fs::read(file).during(file)?,
+    };
+    Json::parse(&bytes).during(WHAT)
+}
+
+/// Waits until an orchestrator has taken the start; the saga's id.
+async fn accepted(pool: &PgPool, noted: Uuid, start: &Start) -> Result<Uuid, Failed> {
+    let began = Instant::now();
+    let (accepted, answer) = loop {
+        let now = sqlx::query_file!("src/sql/started.sql", noted)
+            .fetch_one(pool)
+            .await
+            .during("the answer cannot be read")?;
+        if let Some(accepted) = now.accepted {
+            break (accepted, now.answer);
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(Failed::new(format!(
+                "noted, but no orchestrator has started it yet: is one running that knows `{}`? (select * from amends.starts where saga_id = '{noted}')",
+                start.definition
+            )));
+        }
+        tokio::time::sleep(INTERVAL).await;
+    };
+    match (accepted, answer) {
+        (true, None) => Ok(noted),
+        // Accepted with an answer: the same start was made before, and is not made again.
+        (true, Some(answer)) => {
+            let row = sqlx::query_file!("src/sql/start_twin.sql", start.definition, start.key)
+                .fetch_optional(pool)
+                .await
+                .during("the saga cannot be read")?;
+            row.map(|row| row.id)
+                .ok_or_else(|| Failed::new(format!("{answer}: name it with --key")))
+        }
+        (false, answer) => Err(Failed::new(format!("refused: {}", answer.unwrap_or_default()))),
+    }
+}
+
+async fn read(pool: &PgPool, id: Uuid) -> Result<Started, Failed> {
+    let row = sqlx::query_file!("src/sql/outcome.sql", id)
+        .fetch_one(pool)
+        .await
+        .during("the saga cannot be read")?;
+    let json = |text: String| Json::trusted(&text);
+    Ok(Started {
+        id,
+        definition: row.definition,
+        version: row.version,
+        key: row.key,
+        status: row.status,
+        output: row.output.map(json),
+        error: row.error.map(json),
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+    })
+}
+
+/// Waits until the saga has ended or is stuck, as long as is asked for.
+async fn settled(pool: &PgPool, id: Uuid, wait: &Wait) -> Result<Started, Failed> {
+    let began = Instant::now();
+    loop {
+        let saga = read(pool, id).await?;
+        // Then waiting any longer is in vain.
+        let settled = matches!(saga.status.as_str(), "completed" | "compensated" | "stuck");
+        let over = match wait {
+            Wait::Begun => true,
+            Wait::Ended => false,
+            Wait::AtMost(limit) => began.elapsed() >= *limit,
+        };
+        if settled || over {
+            return Ok(saga);
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn render(saga: &Started) -> String {
+    let output = saga.output.as_ref().map(|output| format!(": {}", output.as_str()));
+    let line = format!("saga {} is {}{}", SagaId(saga.id), saga.status, output.unwrap_or_default());
+    printable(&line) + "\n"
+}

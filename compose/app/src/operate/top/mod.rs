@@ -1,0 +1,93 @@
+//! `top`: a live overview.
+//!
+//! | to read | start at |
+//! |---|---|
+//! | what is asked of Postgres | `overview` |
+//! | how it is laid out | `frame` |
+//! | the terminal | `screen` |
+
+mod frame;
+mod overview;
+mod screen;
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use tokio::task::JoinHandle;
+
+use self::{
+    overview::{Overview, Reader},
+    screen::Screen,
+};
+use crate::{
+    failed::{During as _, Failed},
+    print::{print, print_json},
+    run::{connect, stop_on_signal},
+    settings::Settings,
+};
+
+/// Between two frames.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// What one frame's rates are taken over: Postgres counts with a delay of a second.
+const SAMPLE: Duration = Duration::from_secs(2);
+
+/// Shows one frame, or on a terminal one after the other.
+pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Result<(), Failed> {
+    let pool = connect::pool(settings.database()?, 2, &[])?;
+    let reader = Reader::new(pool);
+    if json || only_one || !std::io::stdout().is_terminal() {
+        return once(reader, json).await;
+    }
+    live(reader).await
+}
+
+async fn once(mut reader: Reader, json: bool) -> Result<(), Failed> {
+    const WHAT: &str = "the overview cannot be read";
+    reader.count().await.during(WHAT)?;
+    tokio::time::sleep(SAMPLE).await;
+    let overview = reader.read(true).await.during(WHAT)?;
+    if json {
+        return print_json(&overview);
+    }
+    print(&frame::plain(&overview))
+}
+
+/// Until `q`, Ctrl-C or SIGTERM.
+async fn live(reader: Reader) -> Result<(), Failed> {
+    let stop = stop_on_signal()?;
+    let (screen, mut keys) = Screen::open().during("the terminal")?;
+    let mut reading = read(reader);
+    let mut beat = tokio::time::interval(REFRESH);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            key = keys.recv() => match key {
+                Some(b'q' | b'Q') | None => return Ok(()),
+                Some(_) => {}
+            },
+            finished = &mut reading => {
+                let (reader, overview) = finished.during("the overview failed")?;
+                match overview {
+                    Ok(overview) => screen.show(&frame::lines(&overview)),
+                    Err(error) => screen.show(&frame::trouble(&Failed::caused_by("no answer", error).to_string())),
+                }
+                .during("the terminal")?;
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    _ = beat.tick() => {}
+                }
+                reading = read(reader);
+            }
+        }
+    }
+}
+
+type Reading = (Reader, Result<Overview, sqlx::Error>);
+
+/// Reads in a task of its own: leaving cuts nothing off.
+fn read(mut reader: Reader) -> JoinHandle<Reading> {
+    tokio::spawn(async move {
+        let overview = reader.read(false).await;
+        (reader, overview)
+    })
+}

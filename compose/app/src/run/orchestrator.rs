@@ -1,0 +1,92 @@
+//! `orchestrator`: the role that runs sagas.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use amends::Definition;
+use amends_orchestrator::{Config, Health, SESSION};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connect,
+    probes::{self, NotReady, Readiness},
+    shutdown,
+};
+use crate::{
+    failed::{During as _, Failed},
+    settings::Settings,
+};
+
+/// Connections of an orchestrator beside two for each lane, of which it keeps one: the lane of
+/// timers, the leader's place, the clock, maintenance, awaited events, and dead letters of
+/// some batches at once. Whatever waits for one waits for milliseconds, and each costs Postgres a
+/// process.
+const SPARE_CONNECTIONS: u32 = 9;
+
+/// How an orchestrator is to run.
+#[derive(Debug)]
+pub struct OrchestratorOptions {
+    /// Where its probes are served, if anywhere.
+    pub http: Option<SocketAddr>,
+    /// What it is told beside its servers.
+    pub config: Config,
+}
+
+/// Runs an orchestrator of these definitions until a signal, or until it fails.
+///
+/// # Errors
+/// Servers that cannot be used, and whatever ends an orchestrator.
+pub async fn orchestrator(
+    settings: &Settings,
+    options: impl Into<OrchestratorOptions>,
+    definitions: Vec<Definition>,
+) -> Result<(), Failed> {
+    let OrchestratorOptions { http, config } = options.into();
+    let (database, nats) = (settings.database()?, settings.nats()?);
+    let stop = shutdown::stop_on_signal()?;
+    let health = Arc::new(Health::default());
+    let ended = CancellationToken::new();
+    let probes = probes::serve(http, readiness(&health), ended.clone()).await?;
+    let connections = connections(config.lanes)?;
+    let Some(pool) = connect::postgres(database, connections, &SESSION, None, &stop).await? else {
+        return Ok(());
+    };
+    let Some(client) = connect::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
+        return Ok(());
+    };
+    let (pool_, client_) = (pool.clone(), client.clone());
+    let run = amends_orchestrator::run(config, pool_, client_, definitions, health, stop.clone());
+    let result = shutdown::ended(tokio::spawn(run), &stop).await;
+    ended.cancel();
+    if let Some(probes) = probes {
+        let _ = probes.await;
+    }
+    shutdown::close(pool, &client).await;
+    match result {
+        Some(result) => {
+            result.during("the orchestrator failed")?.during("the orchestrator cannot run")
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether an orchestrator with this health can do its work.
+pub(super) fn readiness(health: &Arc<Health>) -> Readiness {
+    let health = Arc::clone(health);
+    Arc::new(move || health.ready().map_err(NotReady::new))
+}
+
+fn connections(lanes: usize) -> Result<u32, Failed> {
+    let lanes = u32::try_from(lanes).during("lanes")?;
+    Ok(2 * lanes + SPARE_CONNECTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_lane_waits_for_a_connection() {
+        for lanes in [1, 2, 64] {
+            let connections = super::connections(lanes).unwrap() as usize;
+            assert!(connections > lanes, "{connections} for {lanes} lanes");
+        }
+    }
+}

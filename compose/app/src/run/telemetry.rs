@@ -1,0 +1,68 @@
+//! Logs and metrics.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    failed::{During as _, Failed},
+    settings::LogFormat,
+};
+
+/// Seconds; from a fast commit to a slow handler.
+const SECONDS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
+
+/// Facts in one batch.
+const FACTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// Prints log lines to stderr, as `RUST_LOG` says (default `info`).
+pub fn log_lines(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn,sqlx=warn"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = installed {
+        complain(&format!("log lines go elsewhere already: {error}"));
+    }
+}
+
+/// Prints the one line on stderr that says why a command failed.
+pub(crate) fn complain(message: &str) {
+    // With stderr closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "amends: {message}");
+}
+
+/// Collects metrics from now on, to be read by `/metrics`.
+pub(crate) fn metrics() -> Result<PrometheusHandle, Failed> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+        .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_facts".into()), &FACTS))
+        .during("metrics cannot be set up")?;
+    let handle = builder.install_recorder().during("metrics cannot be collected")?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{
+        describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
+    };
+    counter!("amends_sagas_started_total", "Sagas started, by definition");
+    counter!("amends_saga_status_total", "Changes of status, by definition and new status");
+    counter!("amends_facts_total", "Facts recorded, by definition and kind");
+    counter!("amends_dead_letters_total", "Messages kept as dead letters");
+    counter!("amends_timers_fired_total", "Timers that came due");
+    counter!("amends_publish_failures_total", "Messages that JetStream did not store in time");
+    histogram!("amends_commit_seconds", "Time of one batch's commit");
+    histogram!("amends_batch_facts", "Facts written by one statement");
+    counter!("amends_worker_attempts_total", "Attempts by service, operation, half and outcome");
+    histogram!("amends_worker_attempt_seconds", "Time of an attempt, waiting for the database too");
+    gauge!("amends_worker_in_flight", "Attempts under way");
+    gauge!("amends_worker_database_away", "1 while a service waits for its database");
+    gauge!("amends_worker_breaker_open", "1 while a service takes no commands as they break");
+}

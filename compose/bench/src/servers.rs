@@ -1,0 +1,56 @@
+//! The servers that are measured with.
+
+use amends_app::{During as _, Failed, Settings, connect, local::Local};
+use sqlx::PgPool;
+
+/// Where they are.
+pub(crate) struct Servers {
+    pub(crate) settings: Settings,
+    /// Their processes, if they are on this machine and ours.
+    pub(crate) pids: Vec<(&'static str, u32)>,
+}
+
+impl Servers {
+    /// Those that the settings name.
+    pub(crate) fn external(settings: &Settings) -> Self {
+        Self { settings: settings.clone(), pids: Vec::new() }
+    }
+
+    /// Private ones, which run; Postgres counts statements from now on, if it can.
+    pub(crate) async fn private(local: &mut Local, settings: &Settings) -> Result<Self, Failed> {
+        count_statements(local).await?;
+        let pids = [("postgres", local.postgres.pid()), ("nats-server", local.nats.pid())];
+        let settings = Settings {
+            database_url: Some(local.database_url().to_owned()),
+            nats_url: Some(local.nats_url().to_owned()),
+            nats_creds: None,
+            ..settings.clone()
+        };
+        let pids = pids.into_iter().filter_map(|(name, pid)| Some((name, pid?))).collect();
+        Ok(Self { settings, pids })
+    }
+}
+
+/// Loads `pg_stat_statements`, if this Postgres has it.
+async fn count_statements(local: &mut Local) -> Result<(), Failed> {
+    let pool = connect::pool(local.database_url(), 1, &[])?;
+    let has = sqlx::query("select from pg_available_extensions where name = 'pg_stat_statements'")
+        .fetch_optional(&pool)
+        .await
+        .during("Postgres' extensions")?;
+    if has.is_none() {
+        return Ok(());
+    }
+    execute(&pool, "alter system set shared_preload_libraries = 'pg_stat_statements'").await?;
+    pool.close().await;
+    local.postgres.restart().await.during("Postgres cannot be restarted")?;
+    let pool = connect::pool(local.database_url(), 1, &[])?;
+    execute(&pool, "create extension if not exists pg_stat_statements").await?;
+    pool.close().await;
+    Ok(())
+}
+
+/// Runs a statement that returns nothing, on a connection without a transaction.
+pub(crate) async fn execute(pool: &PgPool, sql: &'static str) -> Result<(), Failed> {
+    sqlx::raw_sql(sql).execute(pool).await.map(drop).during(sql)
+}

@@ -1,0 +1,34 @@
+//! Versions that start no more sagas, on the command line.
+
+use serde_json::Value;
+
+use crate::support::{Shop, order};
+
+async fn refused(shop: &Shop, args: &[&str]) -> String {
+    let output = shop.run(args).await;
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+async fn json(shop: &Shop, args: &[&str]) -> Value {
+    serde_json::from_str(&shop.done(args).await).unwrap()
+}
+
+#[tokio::test]
+async fn versions_are_retired_and_reinstated() {
+    let shop = Shop::open(&[]).await;
+    let said = shop.done(&["retire", "order", "1", "--reason", "the tax changed"]).await;
+    assert_eq!(said, "retire: order@1 starts no more sagas\n");
+    let versions = json(&shop, &["definitions", "--json"]).await;
+    assert_eq!(versions[0]["retired_reason"], "the tax changed");
+    assert_eq!(versions[0]["retired_by"], "amends");
+    let table = shop.done(&["definitions"]).await;
+    assert!(table.contains("order@1") && table.contains("by amends: the tax changed"), "{table}");
+    let input = order("o-1").to_string();
+    let none = refused(&shop, &["start", "order", "--input", &input]).await;
+    assert!(none.contains("there is no definition order that starts sagas"), "{none}");
+    shop.done(&["reinstate", "order", "1", "--reason", "it changed back"]).await;
+    assert!(!shop.done(&["definitions"]).await.contains("by amends"));
+    let wrong = refused(&shop, &["retire", "order", "9", "--reason", "x"]).await;
+    assert!(wrong.contains("there is no definition order@9"), "{wrong}");
+}
