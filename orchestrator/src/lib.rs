@@ -23,4 +23,4 @@ mod store;
 pub use bus::TopologyError;
 pub use health::Health;
 pub use run::{Config, RunError, SESSION, run};
-pub use store::{RegisterError, SchemaError, is_not_migrated, migrate};
+pub use store::{MigrationError, RegisterError, SchemaError, is_not_migrated, migrate};

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so by a panic, in its helpers too"
 )]
 
+mod audit;
 mod barrier;
 mod compile_fail;
 mod golden;
@@ -14,6 +15,7 @@ mod live;
 mod outbox;
 mod plans;
 mod scenarios;
+mod schema;
 mod script;
 mod support;
 mod tidy;

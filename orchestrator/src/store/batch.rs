@@ -247,12 +247,13 @@ async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()>
     let starts = !s.id.is_empty();
     let changes =
         !c.id.is_empty() || !t.deleted.is_empty() || !t.fired.is_empty() || t.id.len() > s.id.len();
+    // Each table's columns stand together, in the order in which the statements write the tables.
     macro_rules! run {
-        ($file:literal $(, $more:expr)*) => {
+        ($file:literal $(, $column:expr)*) => {
             sqlx::query_file!(
-                $file, &f.saga, &f.seq, &f.attempt, &f.at, &f.kind as &[&str],
+                $file $(, $column)*, &f.saga, &f.seq, &f.attempt, &f.at, &f.kind as &[&str],
                 &f.step as &[Option<String>], &f.op as &[Option<&str>],
-                &f.detail as &[Option<String>], &f.next as &[Option<String>] $(, $more)*
+                &f.detail as &[Option<String>], &f.next as &[Option<String>]
             )
             .execute(connection)
             .await
@@ -263,6 +264,7 @@ async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()>
         (false, false) => run!("src/store/sql/facts.sql"),
         (true, false) => run!(
             "src/store/sql/starts.sql",
+            // saga and business_key
             &s.id,
             &s.definition,
             &s.version,
@@ -275,16 +277,19 @@ async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()>
             &s.finished_at as &[Option<Time>],
             &s.parent as &[Option<Uuid>],
             &s.parent_step as &[Option<String>],
+            &s.digest,
+            // timer
             &t.id,
-            &t.due_at as &[Option<Time>],
-            &s.digest
+            &t.due_at as &[Option<Time>]
         ),
         (false, true) => run!(
             "src/store/sql/changes.sql",
+            // saga
             &c.id,
             &c.status as &[&str],
             &c.error as &[Option<String>],
             &c.finished_at as &[Option<Time>],
+            // timer: set, set anew, deleted
             &t.id,
             &t.due_at as &[Option<Time>],
             &t.fired,
@@ -294,6 +299,7 @@ async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()>
         ),
         (true, true) => run!(
             "src/store/sql/everything.sql",
+            // saga and business_key
             &s.id,
             &s.definition,
             &s.version,
@@ -306,33 +312,40 @@ async fn write(connection: &mut PgConnection, batch: &Batch) -> sqlx::Result<()>
             &s.finished_at as &[Option<Time>],
             &s.parent as &[Option<Uuid>],
             &s.parent_step as &[Option<String>],
-            &t.id,
-            &t.due_at as &[Option<Time>],
+            &s.digest,
+            // saga, changed
             &c.id,
             &c.status as &[&str],
             &c.error as &[Option<String>],
             &c.finished_at as &[Option<Time>],
-            &t.deleted,
+            // timer: set, set anew, deleted
+            &t.id,
+            &t.due_at as &[Option<Time>],
             &t.fired,
             &t.next_due as &[Option<Time>],
             &t.leased_until,
+            &t.deleted,
+            // mailbox, and act_decision from it
             &a.id,
             &a.accepted,
             &a.answer as &[Option<String>],
+            // mailbox
+            &l.undone.saga,
+            &l.undone.reason,
+            // wait: added, deleted
             &l.waits.saga,
             &l.waits.step,
             &l.waits.matcher,
             &l.waits.key,
             &l.found.saga,
             &l.found.step,
+            // lock
             &l.locks.saga,
             &l.locks.name,
-            &l.undone.saga,
-            &l.undone.reason,
+            // start_request
             &l.requests.saga,
             &l.requests.accepted,
-            &l.requests.answer as &[Option<String>],
-            &s.digest
+            &l.requests.answer as &[Option<String>]
         ),
     }?;
     Ok(())

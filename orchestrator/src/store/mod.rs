@@ -29,7 +29,7 @@ pub(crate) use letters::Replay;
 pub(crate) use links::{Links, matcher};
 pub(crate) use load::{Found, Stored};
 pub(crate) use periods::in_use;
-pub use schema::{SchemaError, is_not_migrated, migrate};
+pub use schema::{MigrationError, SchemaError, is_not_migrated, migrate};
 pub(crate) use timers::{Due, LEASE, Rearm};
 pub(crate) use waits::{Kept, Request};
 
