@@ -9,6 +9,7 @@
 
 mod audit;
 mod barrier;
+mod candidates;
 mod compile_fail;
 mod golden;
 mod live;
