@@ -15,6 +15,7 @@ mod golden;
 mod live;
 mod outbox;
 mod plans;
+mod queries;
 mod scenarios;
 mod schema;
 mod script;
