@@ -684,7 +684,7 @@ grant execute on function amends.release_locks(sagas uuid[]) to amends_orchestra
 create function amends.check_reason(reason text) returns void
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 
--- Notes an act on a saga, for the saga as it is when it has exactly so many facts, and wakes it
+-- Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts
 create function amends.note_act(saga uuid, act text, step text, outcome json, reason text, exactly integer DEFAULT NULL::integer) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 

@@ -52,7 +52,7 @@ begin
 end
 $$;
 comment on function amends.note_act is
-    'Notes an act on a saga, for the saga as it is when it has exactly so many facts, and wakes it';
+    'Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts';
 
 create function amends.retry(saga uuid, reason text) returns bigint
     language sql security definer set search_path = pg_catalog, pg_temp
