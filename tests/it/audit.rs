@@ -223,7 +223,11 @@ async fn one_statement_wakes_a_saga_once() {
     assert_eq!(woken.len(), 1);
 }
 
+/// What retention asks of the saga: whether it must be kept.
+const KEPT: &str = "select count(*) from amends.sagas where amends.is_open(id, id)";
+
 /// Whoever takes an act out of the mailbox decides it: a second replica that read it too adds nothing.
+/// Until then it keeps the saga, whatever becomes of its timer.
 #[tokio::test]
 async fn an_act_is_decided_once() {
     let mut house = House::new().await;
@@ -232,6 +236,8 @@ async fn an_act_is_decided_once() {
         .await
         .unwrap();
     let saga = house.saga;
+    house.owner.execute("delete from amends.timer").await.unwrap();
+    assert_eq!(house.number(KEPT).await, 1);
     for (accepted, answer) in [(true, None), (false, Some("too late"))] {
         let sql =
             std::fs::read_to_string(repository().join("orchestrator/src/store/sql/everything.sql"))
@@ -255,4 +261,5 @@ async fn an_act_is_decided_once() {
             .unwrap();
     assert_eq!(decided, (true, None));
     assert_eq!(house.number("select count(*) from amends.mailbox").await, 0);
+    assert_eq!(house.number(KEPT).await, 0);
 }
