@@ -30,4 +30,4 @@ pub use config::{Config, SESSION};
 pub use health::Health;
 pub use prepare::RunError;
 pub use run::run;
-pub use store::{RegisterError, SchemaError, is_not_migrated, migrate};
+pub use store::{MigrationError, RegisterError, SchemaError, is_not_migrated, migrate};

@@ -7,10 +7,7 @@ use uuid::Uuid;
 
 use crate::support;
 
-const BARRIER: &str = concat!(
-    include_str!("../../migrations/participant/0001_barrier.sql"),
-    include_str!("../../migrations/participant/0003_cheaper.sql"),
-);
+const BARRIER: &str = include_str!("../../migrations/participant/0001_barrier.sql");
 const OK: &str = r#"{"outcome":"ok","output":{"lot": 1.10}}"#;
 const DONE: &str = r#"{"outcome":"ok"}"#;
 const NO: &str = r#"{"outcome":"rejected","code":"out_of_stock"}"#;

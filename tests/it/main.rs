@@ -7,14 +7,18 @@
     reason = "a test that cannot go on says so by a panic, in its helpers too"
 )]
 
+mod audit;
 mod barrier;
+mod candidates;
 mod compile_fail;
 mod golden;
 mod live;
 mod modules;
 mod outbox;
 mod plans;
+mod queries;
 mod scenarios;
+mod schema;
 mod script;
 mod support;
 mod tidy;

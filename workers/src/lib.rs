@@ -26,7 +26,7 @@ mod serve;
 mod service;
 
 pub use attempt::Attempt;
-pub use barrier::migrate::{migrate, migrate_schema};
+pub use barrier::migrate::{MigrationError, migrate, migrate_schema};
 pub use halt::{Halt, reject};
 pub use handler::{Act, Compensate};
 pub use health::Health;

@@ -41,18 +41,18 @@ impl Store {
         for row in rows {
             let event = match row.act.as_str() {
                 "undo" => Ok(Event::Undo(row.reason)),
-                "reply" => parked(row.step, row.outcome, row.actor).map(Event::Reply),
+                "reply" => parked(row.amends_id, row.body, row.service).map(Event::Reply),
                 act => read(act, row.step, row.outcome).map(|act| {
-                    let seen = u32::try_from(row.seen).unwrap_or(0);
+                    let seen = row.seen.and_then(|seen| u32::try_from(seen).ok()).unwrap_or(0);
                     Event::Act(OperatorAct {
                         command: act,
-                        by: row.actor,
+                        by: row.actor.unwrap_or_default(),
                         reason: row.reason,
                         seen,
                     })
                 }),
             };
-            let open = OpenAct { id: row.id, event, exact: row.exact };
+            let open = OpenAct { id: row.id, event, exact: row.exact.unwrap_or(false) };
             acts.entry(SagaId(row.saga_id)).or_default().push(open);
         }
         Ok(acts)
@@ -60,7 +60,12 @@ impl Store {
 }
 
 /// A reply that another replica left here.
-fn parked(id: Option<String>, body: Option<String>, service: String) -> Result<ReplyEvent, String> {
+fn parked(
+    id: Option<String>,
+    body: Option<String>,
+    service: Option<String>,
+) -> Result<ReplyEvent, String> {
+    let service = service.ok_or("a parked reply needs its service")?;
     let id: AttemptId = id.unwrap_or_default().parse().map_err(|e| format!("{e}"))?;
     let reply = Reply::parse(body.unwrap_or_default().as_bytes()).map_err(|e| e.to_string())?;
     let AttemptId { step, op, attempt, .. } = id;

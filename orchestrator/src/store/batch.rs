@@ -272,12 +272,13 @@ async fn write(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result
     let starts = !s.id.is_empty();
     let changes =
         !c.id.is_empty() || !t.deleted.is_empty() || !t.fired.is_empty() || t.id.len() > s.id.len();
+    // Each table's columns stand together, in the order in which the statements write the tables.
     macro_rules! run {
-        ($file:literal $(, $more:expr)*) => {
+        ($file:literal $(, $column:expr)*) => {
             sqlx::query_file!(
-                $file, &f.saga, &f.seq, &f.attempt, &f.at, &f.kind as &[&str],
+                $file $(, $column)*, &f.saga, &f.seq, &f.attempt, &f.at, &f.kind as &[&str],
                 &f.step as &[Option<String>], &f.op as &[Option<&str>],
-                &f.detail as &[Option<String>], &f.next as &[Option<String>] $(, $more)*
+                &f.detail as &[Option<String>], &f.next as &[Option<String>]
             )
             .execute(connection)
             .await
@@ -288,6 +289,7 @@ async fn write(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result
         (false, false) => run!("src/store/sql/facts.sql"),
         (true, false) => run!(
             "src/store/sql/starts.sql",
+            // saga and business_key
             &s.id,
             &s.definition,
             &s.version,
@@ -300,16 +302,19 @@ async fn write(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result
             &s.finished_at as &[Option<Time>],
             &s.parent as &[Option<Uuid>],
             &s.parent_step as &[Option<String>],
+            &s.digest,
+            // timer
             &t.id,
-            &t.due_at as &[Option<Time>],
-            &s.digest
+            &t.due_at as &[Option<Time>]
         ),
         (false, true) => run!(
             "src/store/sql/changes.sql",
+            // saga
             &c.id,
             &c.status as &[&str],
             &c.error as &[Option<String>],
             &c.finished_at as &[Option<Time>],
+            // timer: set, set anew, deleted
             &t.id,
             &t.due_at as &[Option<Time>],
             &t.fired,
@@ -319,6 +324,7 @@ async fn write(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result
         ),
         (true, true) => run!(
             "src/store/sql/everything.sql",
+            // saga and business_key
             &s.id,
             &s.definition,
             &s.version,
@@ -331,33 +337,40 @@ async fn write(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result
             &s.finished_at as &[Option<Time>],
             &s.parent as &[Option<Uuid>],
             &s.parent_step as &[Option<String>],
-            &t.id,
-            &t.due_at as &[Option<Time>],
+            &s.digest,
+            // saga, changed
             &c.id,
             &c.status as &[&str],
             &c.error as &[Option<String>],
             &c.finished_at as &[Option<Time>],
-            &t.deleted,
+            // timer: set, set anew, deleted
+            &t.id,
+            &t.due_at as &[Option<Time>],
             &t.fired,
             &t.next_due as &[Option<Time>],
             &t.leased_until,
+            &t.deleted,
+            // mailbox, and act_decision from it
             &a.id,
             &a.accepted,
             &a.answer as &[Option<String>],
+            // mailbox
+            &u.saga,
+            &u.reason,
+            // wait: added, deleted
             &w.saga,
             &w.step,
             &w.matcher,
             &w.key,
             &o.saga,
             &o.step,
+            // lock
             &l.saga,
             &l.name,
-            &u.saga,
-            &u.reason,
+            // start_request
             &r.saga,
             &r.accepted,
-            &r.answer as &[Option<String>],
-            &s.digest
+            &r.answer as &[Option<String>]
         ),
     }?;
     Ok(())

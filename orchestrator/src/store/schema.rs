@@ -2,7 +2,7 @@
 
 use sqlx::{
     PgPool,
-    migrate::{Migrate as _, MigrateError, Migrator},
+    migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator},
 };
 
 use super::Store;
@@ -20,9 +20,26 @@ fn migrations() -> Migrator {
 /// Creates or updates the orchestrator's schema `amends`. Several may do it at once; idempotent.
 ///
 /// # Errors
-/// When Postgres refuses, or the schema is newer than this program.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    migrations().run(pool).await
+/// When Postgres refuses, or the schema is newer than this program, or of other migrations.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrationError> {
+    migrations().run(pool).await.map_err(|error| match error {
+        MigrateError::VersionMismatch(_) => MigrationError::Other,
+        error => error.into(),
+    })
+}
+
+/// What is to be done where the migrations that made the schema are not those of this program.
+const OTHER: &str = "the schema `amends` was made by other migrations than this program's, and cannot be brought up to date: take another database, or drop the schema with all of its sagas (`drop schema amends cascade`), and run `amends migrate`";
+
+/// Why the schema was not brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// A migration that it was made by is not the one that this program has under that number.
+    #[error("{OTHER}")]
+    Other,
+    /// Postgres refuses, or the schema is newer.
+    #[error(transparent)]
+    Failed(#[from] MigrateError),
 }
 
 /// Why this program cannot work with the schema that is there.
@@ -41,6 +58,9 @@ pub enum SchemaError {
         /// The version that this program brings along.
         needed: i64,
     },
+    /// A migration that it was made by is not the one that this program has under that number.
+    #[error("{OTHER}")]
+    Other,
     /// Postgres is not there.
     #[error("Postgres does not answer: {0}")]
     Unavailable(#[source] MigrateError),
@@ -57,8 +77,15 @@ impl Store {
             MigrateError::Execute(refusal) if is_not_migrated(refusal) => SchemaError::Missing,
             _ => SchemaError::Unavailable(error),
         })?;
-        let needed = migrations().iter().map(|m| m.version).max().unwrap_or(0);
-        match applied {
+        let ours = migrations();
+        let differs = |found: &AppliedMigration| {
+            ours.iter().any(|m| m.version == found.version && m.checksum != found.checksum)
+        };
+        if applied.iter().any(differs) {
+            return Err(SchemaError::Other);
+        }
+        let needed = ours.iter().map(|m| m.version).max().unwrap_or(0);
+        match applied.iter().map(|m| m.version).max() {
             None => Err(SchemaError::Missing),
             Some(found) if found < needed => Err(SchemaError::Old { found, needed }),
             Some(found) => {
@@ -70,10 +97,9 @@ impl Store {
         }
     }
 
-    async fn applied(&self) -> Result<Option<i64>, MigrateError> {
+    async fn applied(&self) -> Result<Vec<AppliedMigration>, MigrateError> {
         let mut connection = self.pool.acquire().await?;
-        let applied = connection.list_applied_migrations(APPLIED).await?;
-        Ok(applied.into_iter().map(|m| m.version).max())
+        connection.list_applied_migrations(APPLIED).await
     }
 }
 

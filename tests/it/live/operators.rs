@@ -138,7 +138,7 @@ async fn stuck_then_skipped_or_resolved() {
     }
 }
 
-const VIEWS: [&str; 19] = [
+const VIEWS: [&str; 21] = [
     "sagas",
     "steps",
     "sends",
@@ -149,6 +149,8 @@ const VIEWS: [&str; 19] = [
     "letter_acts",
     "stuck",
     "acts",
+    "audit",
+    "keys",
     "exposure",
     "open_sagas",
     "flow",
@@ -162,7 +164,7 @@ const VIEWS: [&str; 19] = [
 
 const LOOKS: [&str; 3] = ["candidates", "error_is_like", "outline"];
 
-const ACTS: [&str; 18] = [
+const ACTS: [&str; 19] = [
     "retry",
     "skip",
     "resolve",
@@ -181,6 +183,7 @@ const ACTS: [&str; 18] = [
     "break_lock",
     "retire",
     "reinstate",
+    "forget_keys",
 ];
 
 /// A role sees what it may see, and does what it may do.
@@ -247,7 +250,7 @@ async fn least_privilege() {
         "select amends.note_act((select id from amends.sagas), 'cancel', null, null, 'x')",
         "delete from amends.fact",
         "update amends.dead_letter set settled_at = now()",
-        "insert into amends.letter_act (letter_id, act, reason, actor) values (1, 'replay', 'x', 'y')",
+        "insert into amends.act (letter_id, act, reason, actor) values (1, 'replay', 'x', 'y')",
     ] {
         for connection in [&mut viewer, &mut operator] {
             assert_eq!(

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tokio::time::MissedTickBehavior;
 
-use crate::support::{SERVICES, Shop, Stage, eventually, order, repository};
+use crate::support::{Shop, Stage, eventually};
 
 #[derive(Serialize, Deserialize, Clone)]
 struct Wanted {
@@ -280,7 +280,8 @@ async fn a_dropped_saga_keeps_its_key_and_an_old_message_still_works() {
     .await;
 
     // Whoever knows that no copy will come may let the key be used again.
-    let forgotten = stage.shop.number("select amends.forget_keys(interval '0')").await;
+    let forgotten =
+        stage.shop.number("select amends.forget_keys(interval '0', 'no copy can come')").await;
     assert_eq!(forgotten, 1);
     stage.publish("jobs.wanted", job("a")).await;
     reaches(&stage, "a", "completed").await;
@@ -305,67 +306,6 @@ async fn a_long_query_holds_up_no_saga() {
     stage.shop.at_least(DROPPED, sagas).await;
     assert_eq!(stage.shop.number(elsewhere).await, 0);
     assert_eq!(stage.shop.number(LETTERS).await, 0);
-}
-
-/// The schema as it was before there were partitions, with the rows that the one of today has.
-async fn step_back(shop: &Shop) {
-    let mut sql = "alter schema amends rename to later; create schema amends;".to_owned();
-    let folder = repository().join("migrations/orchestrator");
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort();
-    for file in files.iter().filter(|f| f.file_name().unwrap().to_str().unwrap() < "0007") {
-        sql += &std::fs::read_to_string(file).unwrap();
-    }
-    for table in ["definition", "definition_step", "saga", "fact", "timer", "act"] {
-        sql += &format!(
-            "insert into amends.{table} overriding system value select * from later.{table};"
-        );
-    }
-    sql += "create table amends._migrations (like later._migrations including all);
-        insert into amends._migrations select * from later._migrations where version < 7;";
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&shop.pool).await.unwrap();
-}
-
-#[tokio::test]
-async fn sagas_from_before_there_were_partitions_go_on() {
-    let mut shop = Shop::open(&SERVICES).await;
-    // White space in the body does not matter, now or later.
-    let body = json!({"customer": "c \" 17", "order_id": "o-1"});
-    let mut first = order("o-1");
-    first["customer"] = body["customer"].clone();
-    shop.publish(serde_json::to_string_pretty(&first).unwrap()).await;
-    assert_eq!(shop.fate("o-1").await, "completed");
-    shop.kill("payment").await;
-    shop.publish_order(&order("o-2")).await;
-    shop.at_least("select count(*) from amends.keys", 2).await;
-    assert_eq!(shop.terminate("orchestrator").await, Some(0));
-    step_back(&shop).await;
-    shop.done(&["migrate"]).await;
-
-    let lost = "select count(*) from (
-            (select to_jsonb(s) from later.saga s except select to_jsonb(s) from amends.saga s)
-            union all
-            (select to_jsonb(f) from later.fact f except select to_jsonb(f) from amends.fact f)
-            union all
-            (select to_jsonb(k) from later.business_key k except select to_jsonb(k) from amends.business_key k)
-        ) lost";
-    assert_eq!(shop.number(lost).await, 0);
-    let reads = "select count(*) from pg_class v
-        where v.relkind = 'v' and v.relnamespace = 'amends'::regnamespace
-          and not has_table_privilege('amends_viewer', v.oid, 'select')";
-    assert_eq!(shop.number(reads).await, 0);
-    assert_eq!(shop.number("select count(*) from amends.sagas").await, 2);
-
-    shop.start("orchestrator", &["orchestrator", "--retain", "1m"]);
-    shop.start_worker("payment");
-    assert_eq!(shop.fate("o-2").await, "completed");
-    shop.publish_order(&first).await;
-    shop.publish_order(&order("o-3")).await;
-    assert_eq!(shop.fate("o-3").await, "completed");
-    assert_eq!(shop.number("select count(*) from amends.sagas").await, 3);
-    assert_eq!(shop.number(LETTERS).await, 0);
-    shop.audit().await;
 }
 
 /// A program of before does not write keys: the database does.

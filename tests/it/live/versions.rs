@@ -120,7 +120,7 @@ async fn every_saga_ends_under_the_version_it_began_with() {
         let ack = jetstream.publish_with_headers("amends.reply.shop", headers, reply.into());
         ack.await.unwrap().await.unwrap();
     }
-    stage.shop.at_least("select count(*) from amends.act where act = 'reply'", 20).await;
+    stage.shop.at_least("select count(*) from amends.mailbox where kind = 'reply'", 20).await;
     let replies: async_nats::jetstream::consumer::PullConsumer = stage
         .shop
         .jetstream

@@ -14,10 +14,7 @@ pub mod payment;
 pub mod shipping;
 
 use amends_workers::{Service, ServiceError};
-use sqlx::{
-    PgPool,
-    migrate::{MigrateError, Migrator},
-};
+use sqlx::{PgPool, migrate::Migrator};
 
 /// The names of the services.
 pub const NAMES: [&str; 4] = ["inventory", "payment", "shipping", "notification"];
@@ -71,5 +68,5 @@ pub enum Error {
     Service(#[from] ServiceError),
     /// Its database could not be brought up to date.
     #[error("the service's database could not be brought up to date: {0}")]
-    Migrate(#[from] MigrateError),
+    Migrate(#[from] amends_workers::MigrationError),
 }

@@ -5,6 +5,19 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
 };
 
+/// Why a schema was not brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// A migration that it was made by is not the one that this program has under that number.
+    #[error(
+        "the schema `{0}` was made by other migrations than this program's, and cannot be brought up to date: take another database, or drop the schema with all that is in it (`drop schema {0} cascade`), and migrate again"
+    )]
+    Other(&'static str),
+    /// Postgres refuses.
+    #[error(transparent)]
+    Failed(#[from] MigrateError),
+}
+
 static BARRIER: Migrator = sqlx::migrate!("../migrations/participant");
 
 /// Creates the barrier in a service's database, or brings it up to date. Safe to call from many
@@ -12,7 +25,7 @@ static BARRIER: Migrator = sqlx::migrate!("../migrations/participant");
 ///
 /// # Errors
 /// The database's, or a migration that was changed after it had been applied.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrationError> {
     migrate_schema(pool, "amends_barrier", &BARRIER).await
 }
 
@@ -26,17 +39,21 @@ pub async fn migrate_schema(
     pool: &PgPool,
     schema: &'static str,
     migrations: &Migrator,
-) -> Result<(), MigrateError> {
+) -> Result<(), MigrationError> {
     let mut migrator = Migrator::with_migrations(migrations.migrations.to_vec());
     migrator.dangerous_set_table_name(format!("{schema}._migrations"));
     migrator.create_schema(schema);
     migrator.set_ignore_missing(true);
     // The migrator's lock belongs to the session and stays held after an error: a connection of its
     // own, not one that goes back to the pool. `create schema` runs under that lock, too.
-    let mut connection = pool.acquire().await?.detach();
+    let mut connection = pool.acquire().await.map_err(MigrateError::from)?.detach();
     // "already exists, skipping" is no news.
-    connection.execute("set client_min_messages = warning").await?;
+    let quiet = connection.execute("set client_min_messages = warning").await;
+    quiet.map_err(MigrateError::from)?;
     let done = migrator.run_direct(None, &mut connection, false).await;
     connection.close().await.ok();
-    done
+    done.map_err(|error| match error {
+        MigrateError::VersionMismatch(_) => MigrationError::Other(schema),
+        error => error.into(),
+    })
 }

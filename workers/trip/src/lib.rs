@@ -17,10 +17,7 @@ pub mod insurance;
 pub mod mail;
 
 use amends_workers::{Service, ServiceError};
-use sqlx::{
-    PgPool,
-    migrate::{MigrateError, Migrator},
-};
+use sqlx::{PgPool, migrate::Migrator};
 
 /// The names of the services.
 pub const NAMES: [&str; 5] = ["hotel", "car", "insurance", "card", "mail"];
@@ -77,5 +74,5 @@ pub enum Error {
     Service(#[from] ServiceError),
     /// Its database could not be brought up to date.
     #[error("the service's database could not be brought up to date: {0}")]
-    Migrate(#[from] MigrateError),
+    Migrate(#[from] amends_workers::MigrationError),
 }

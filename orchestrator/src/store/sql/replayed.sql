@@ -1,9 +1,11 @@
-with done as (
-    update amends.letter_act a
-    set done_at = case when $2::text is null then clock_timestamp() end, refusal = $2
-    where a.id = $1 and a.done_at is null and a.refusal is null
-    returning a.letter_id, a.done_at
+with decided as (
+    delete from amends.replay_request r where r.act_id = $1
+    returning r.act_id, r.letter_id
+), noted as (
+    insert into amends.act_decision (act_id, accepted, answer)
+    select d.act_id, $2::text is null, $2 from decided d
+    returning at
 )
-update amends.dead_letter d set settled_at = done.done_at
-from done
-where d.id = any(array[done.letter_id]) and done.done_at is not null
+update amends.dead_letter d set settled_at = noted.at
+from decided, noted
+where d.id = any(array[decided.letter_id]) and $2::text is null

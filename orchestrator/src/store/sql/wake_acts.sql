@@ -1,14 +1,15 @@
--- An act makes its saga's timer due, but the turn that ended the saga may have deleted it: then nobody
--- would answer. Nor does an act on many sagas wake those whose turn is under way. What stands under a
--- lease is in hand. None waits for a turn here either: what is locked is woken by the next look.
+-- What is put into a mailbox makes the saga's timer due, but the turn that ended the saga may have
+-- deleted it: then nobody would answer. Nor does an act on many sagas wake those whose turn is under
+-- way. What stands under a lease is in hand. None waits for a turn here either: what is locked is woken
+-- by the next look.
 with open as (
     -- `offset 0`: or an index is read whole for its order.
-    select distinct a.saga_id
+    select distinct m.saga_id
     from (
-        select a.saga_id from amends.act a
-        where a.decided_at is null and a.at < clock_timestamp() - interval '1 s'
+        select m.saga_id from amends.mailbox m
+        where m.at < now() - interval '1 s'
         offset 0
-    ) a
+    ) m
 ), free as (
     select t.saga_id
     from open o

@@ -1,0 +1,63 @@
+-- Sagas that name a lock take turns. A lock is held by a row; one change of hands at a time for each
+-- lock, in the order of the names.
+
+create function amends.serialize_locks(names text[]) returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    select pg_advisory_xact_lock(hashtextextended('amends.lock ' || n.name, 0))
+    from (select distinct name from unnest(names) as u (name) order by name) n;
+end;
+comment on function amends.serialize_locks is
+    'Has changes of these locks take turns, in the order of their names';
+
+create function amends.acquire_locks(sagas uuid[]) returns setof uuid
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    saga uuid;
+begin
+    perform amends.serialize_locks(array(select l.name from amends.lock l where l.saga_id = any(sagas)));
+    foreach saga in array array(select s from unnest(sagas) as u (s) order by s) loop
+        if not exists (
+            select from amends.lock mine
+            join amends.lock other on other.name = mine.name and other.saga_id <> mine.saga_id
+            where mine.saga_id = saga and mine.held_since is null
+              and (other.held_since is not null or other.saga_id < mine.saga_id)
+        ) then
+            update amends.lock set held_since = clock_timestamp()
+            where saga_id = saga and held_since is null;
+            return next saga;
+        end if;
+    end loop;
+end
+$$;
+comment on function amends.acquire_locks is
+    'Gives these sagas their locks, where nobody holds one of them or came earlier; returns the sagas that hold all of theirs';
+
+create function amends.release_locks(sagas uuid[]) returns setof uuid
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text[] := array(select l.name from amends.lock l where l.saga_id = any(sagas));
+begin
+    perform amends.serialize_locks(names);
+    delete from amends.lock l where l.saga_id = any(sagas);
+    return query
+        insert into amends.timer as t (saga_id, due_at)
+        select w.saga_id, clock_timestamp()
+        from (
+            select distinct first.saga_id
+            from unnest(names) as freed (name)
+            cross join lateral (
+                select l.saga_id from amends.lock l where l.name = freed.name order by l.saga_id limit 1
+            ) first
+        ) w
+        on conflict (saga_id) do update set due_at = least(t.due_at, excluded.due_at)
+        returning t.saga_id;
+end
+$$;
+comment on function amends.release_locks is
+    'Takes these sagas out of the queues, and wakes those that are first in them then: returned';

@@ -1,0 +1,294 @@
+-- What operators may do. Each act is a row: who, what, to whom, and why. An act on a saga is put into
+-- its mailbox and makes its timer due; the orchestrator decides it, like any other event, and that is
+-- another row.
+
+create function amends.check_reason(reason text) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if reason is null or reason !~ '\S' then
+        raise exception 'an act needs a reason' using errcode = 'invalid_parameter_value';
+    end if;
+end
+$$;
+comment on function amends.check_reason is 'Raises where an act has no reason';
+
+-- Acts on one saga --------------------------------------------------------------------------------
+
+create function amends.note_act(
+    saga uuid, act text, step text, outcome json, reason text, exactly integer default null
+) returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    now_at text;
+    facts integer;
+    noted bigint;
+begin
+    perform amends.check_reason(note_act.reason);
+    select s.status into now_at from amends.saga s where s.id = saga;
+    if now_at is null then
+        raise exception 'there is no saga %', saga using errcode = 'no_data_found';
+    end if;
+    if now_at in ('completed', 'compensated') then
+        raise exception 'the saga has ended: %', now_at using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    facts := coalesce((select max(f.seq) + 1 from amends.fact f where f.saga_id = saga), 0);
+    if exactly <> facts then
+        raise exception 'the saga has moved on since you looked: look at it again'
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    insert into amends.act (saga_id, act, step, outcome, reason, actor, seen, exact)
+    values (saga, note_act.act, note_act.step, note_act.outcome, note_act.reason, session_user,
+            facts, exactly is not null)
+    returning id into noted;
+    insert into amends.mailbox (id, saga_id, kind) values (noted, saga, 'act');
+    insert into amends.timer (saga_id, due_at) values (saga, clock_timestamp())
+    on conflict (saga_id) do update set due_at = excluded.due_at;
+    return noted;
+end
+$$;
+comment on function amends.note_act is
+    'Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts';
+
+create function amends.retry(saga uuid, reason text) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_act(saga, 'retry', null, null, reason);
+comment on function amends.retry is
+    'Repeat now what was given up or waits to be repeated, with fresh patience. Returns the id in amends.acts';
+
+create function amends.skip(saga uuid, step text, reason text) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_act(saga, 'skip', step, null, reason);
+comment on function amends.skip is
+    'Go on without this compensation, or without this step after the pivot';
+
+create function amends.resolve(saga uuid, step text, outcome json, reason text) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_act(saga, 'resolve', step, outcome, reason);
+comment on function amends.resolve is
+    'A person knows how the step ended: the body of a reply, ok with its output or rejected with a code';
+
+create function amends.cancel(saga uuid, reason text) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_act(saga, 'cancel', null, null, reason);
+comment on function amends.cancel(uuid, text) is 'Turn the saga back: undo what was done';
+
+create function amends.cancel(saga uuid, reason text, seen integer) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_act(saga, 'cancel', null, null, reason, coalesce(seen, -1));
+comment on function amends.cancel(uuid, text, integer) is
+    'amends.cancel, refused when the saga has another number of facts than the operator saw';
+
+create function amends.pause(saga uuid, reason text) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_act(saga, 'pause', null, null, reason);
+comment on function amends.pause is 'Send nothing more until resumed; replies are still recorded';
+
+create function amends.resume(saga uuid, reason text) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_act(saga, 'resume', null, null, reason);
+comment on function amends.resume is 'Let a paused saga go on';
+
+create function amends.break_lock(name text, reason text) returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    holder uuid;
+    noted bigint;
+begin
+    perform amends.check_reason(break_lock.reason);
+    perform amends.serialize_locks(array[break_lock.name]);
+    delete from amends.lock l where l.name = break_lock.name and l.held_since is not null
+    returning l.saga_id into holder;
+    if holder is null then
+        raise exception 'nobody holds the lock %', break_lock.name using errcode = 'no_data_found';
+    end if;
+    insert into amends.act (saga_id, act, outcome, reason, actor, seen)
+    values (holder, 'break_lock', json_build_object('lock', break_lock.name), break_lock.reason,
+            session_user, 0)
+    returning id into noted;
+    insert into amends.mailbox (id, saga_id, kind) values (noted, holder, 'act');
+    insert into amends.timer as t (saga_id, due_at)
+    select w.saga_id, clock_timestamp()
+    from (
+        select holder as saga_id
+        union
+        (select l.saga_id from amends.lock l where l.name = break_lock.name order by l.saga_id limit 1)
+    ) w
+    on conflict (saga_id) do update set due_at = least(t.due_at, excluded.due_at);
+    return noted;
+end
+$$;
+comment on function amends.break_lock is
+    'Take a lock from the saga that holds it, which goes on without. Returns the id in amends.acts';
+
+-- Starts -----------------------------------------------------------------------------------------
+
+create function amends.start(definition text, input json, key text default null) returns uuid
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    random bytea := uuid_send(gen_random_uuid());
+    millis bigint := floor(extract(epoch from clock_timestamp()) * 1000);
+    id uuid;
+begin
+    if not exists (select from amends.definition d
+                   where d.name = start.definition and d.retired_at is null) then
+        raise exception 'there is no definition % that starts sagas', start.definition
+            using errcode = 'no_data_found',
+                  hint = 'definitions are registered when an orchestrator that knows them starts; see amends.definitions';
+    end if;
+    if start.input is null then
+        raise exception 'a saga needs an input' using errcode = 'invalid_parameter_value';
+    end if;
+    -- UUIDv7 (RFC 9562): milliseconds, version 7, and what is random of a version 4
+    random := set_byte(random, 6, (get_byte(random, 6) & 15) | 112);
+    id := encode(substring(int8send(millis) from 3) || substring(random from 7), 'hex')::uuid;
+    insert into amends.start_request (saga_id, definition, key, input, actor)
+    values (id, start.definition, start.key, start.input, session_user);
+    insert into amends.timer (saga_id, due_at) values (id, clock_timestamp());
+    return id;
+end
+$$;
+comment on function amends.start is
+    'Start a saga when this transaction commits. Returns its id; amends.starts says what became of it';
+
+-- Acts that take effect as they are noted ---------------------------------------------------------
+
+create function amends.record_act(
+    act text, letter bigint, definition text, version integer, outcome json, reason text
+) returns bigint
+    language sql
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    with noted as (
+        insert into amends.act (act, letter_id, definition, version, outcome, reason, actor)
+        values (record_act.act, record_act.letter, record_act.definition, record_act.version,
+                record_act.outcome, record_act.reason, session_user)
+        returning id
+    )
+    insert into amends.act_decision (act_id, accepted)
+    select noted.id, true from noted
+    returning act_id;
+end;
+comment on function amends.record_act is 'Notes an act that is done already';
+
+create function amends.retire(definition text, version integer, reason text) returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform amends.check_reason(retire.reason);
+    update amends.definition d set retired_at = clock_timestamp()
+    where d.name = retire.definition and d.version = retire.version;
+    if not found then
+        raise exception 'there is no definition %@%', retire.definition, retire.version
+            using errcode = 'no_data_found';
+    end if;
+    perform amends.record_act('retire', null, retire.definition, retire.version, null, retire.reason);
+end
+$$;
+comment on function amends.retire is
+    'Let this version start no more sagas; those that it began end under it. Orchestrators follow within seconds';
+
+create function amends.reinstate(definition text, version integer, reason text) returns void
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform amends.check_reason(reinstate.reason);
+    update amends.definition d set retired_at = null
+    where d.name = reinstate.definition and d.version = reinstate.version;
+    if not found then
+        raise exception 'there is no definition %@%', reinstate.definition, reinstate.version
+            using errcode = 'no_data_found';
+    end if;
+    perform amends.record_act('reinstate', null, reinstate.definition, reinstate.version, null, reinstate.reason);
+end
+$$;
+comment on function amends.reinstate is 'Let a retired version start sagas again';
+
+-- A key refuses a second saga for ever, because nobody can say when the last copy of a message has
+-- come. Who can may forget keys of sagas that are gone.
+create function amends.forget_keys(older interval, reason text) returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    forgotten bigint;
+begin
+    perform amends.check_reason(forget_keys.reason);
+    delete from amends.business_key k
+    where k.saga_id < amends.first_id(clock_timestamp() - older)
+      and not exists (select from amends.saga s where s.id = k.saga_id);
+    get diagnostics forgotten = row_count;
+    perform amends.record_act('forget_keys', null, null, null,
+        json_build_object('older', older, 'keys', forgotten), forget_keys.reason);
+    return forgotten;
+end
+$$;
+comment on function amends.forget_keys is
+    'Let business keys of dropped sagas that began longer ago than this start sagas again';
+
+-- Dead letters -----------------------------------------------------------------------------------
+
+create function amends.note_letter_act(dead_letter bigint, act text, reason text) returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found amends.dead_letter;
+    earlier text;
+    noted bigint;
+begin
+    perform amends.check_reason(note_letter_act.reason);
+    -- One act settles a letter: of two that are asked for at once one waits here, and finds the other.
+    select * into found from amends.dead_letter d where d.id = dead_letter for update;
+    if found.id is null then
+        raise exception 'there is no dead letter %', dead_letter using errcode = 'no_data_found';
+    end if;
+    select format('%s had it %s', a.actor,
+                  case a.act when 'replay' then 'replayed' else 'discarded' end) into earlier
+    from amends.act a
+    left join amends.act_decision d on d.act_id = a.id
+    where a.letter_id = dead_letter and d.accepted is not false;
+    if earlier is not null then
+        raise exception 'the dead letter % is settled: %', dead_letter, earlier
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if note_letter_act.act = 'discard' then
+        update amends.dead_letter d set settled_at = clock_timestamp() where d.id = dead_letter;
+        return amends.record_act('discard', dead_letter, null, null, null, note_letter_act.reason);
+    end if;
+    insert into amends.act (act, letter_id, reason, actor)
+    values (note_letter_act.act, dead_letter, note_letter_act.reason, session_user)
+    returning id into noted;
+    insert into amends.replay_request (act_id, letter_id) values (noted, dead_letter);
+    return noted;
+end
+$$;
+comment on function amends.note_letter_act is 'Notes an act on a dead letter that nobody has settled';
+
+create function amends.replay(dead_letter bigint, reason text) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_letter_act(dead_letter, 'replay', reason);
+comment on function amends.replay is
+    'Publish a dead letter once more, on its subject. An orchestrator does it; returns the id in amends.letter_acts';
+
+create function amends.discard(dead_letter bigint, reason text) returns bigint
+    language sql security definer set search_path = pg_catalog, pg_temp
+    return amends.note_letter_act(dead_letter, 'discard', reason);
+comment on function amends.discard is
+    'Throw a dead letter away: it leaves amends.dead_letters for amends.settled_letters';

@@ -1,0 +1,196 @@
+-- What operators may do to many sagas at once, and what helps them to look before.
+
+create function amends.outline(definition text, version integer) returns json
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select d.outline from amends.definition d
+    where d.name = outline.definition and d.version = outline.version;
+end;
+comment on function amends.outline is 'A definition''s plan as data';
+
+create function amends.waits_to_be_repeated(saga uuid, step text) returns boolean
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select exists (
+        select from amends.fact f
+        where f.saga_id = saga and f.kind in ('broke', 'timed_out') and f.next ->> 'due' is not null
+          and f.step = coalesce(waits_to_be_repeated.step, f.step)
+          -- turning back leaves no action waiting
+          and (f.op = 'compensation'
+               or (select s.status from amends.saga s where s.id = saga) = 'running')
+          and not exists (
+              select from amends.fact g
+              where g.saga_id = saga and g.seq > f.seq
+                and (g.kind = 'retry' or (g.step = f.step and g.op = f.op)))
+    );
+end;
+comment on function amends.waits_to_be_repeated is
+    'Whether an operation broke, and now waits to be repeated';
+
+create function amends.error_is_like(saga uuid, step text, pattern text) returns boolean
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select exists (
+        select from (
+            select s.error from amends.saga s where s.id = saga
+            union all
+            (select f.detail from amends.fact f
+             where f.saga_id = saga and f.kind in ('broke', 'timed_out', 'rejected', 'unmappable')
+               and (error_is_like.step is null or f.step = error_is_like.step)
+             order by f.seq desc limit 1)
+        ) e (error)
+        where e.error ->> 'code' like pattern or e.error ->> 'message' like pattern
+    );
+end;
+comment on function amends.error_is_like is
+    'Whether an error, of the saga or the last that a step of it met, is like this pattern of LIKE';
+
+-- Sagas that wait for the decision of another act are left out.
+create function amends.candidates(
+    act text, definition text, step text, error_like text, max integer
+) returns setof uuid
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select o.id
+    from amends.open_sagas o
+    where (candidates.definition is null or o.definition = candidates.definition)
+      and not exists (select from amends.mailbox m where m.saga_id = o.id)
+      and case candidates.act
+          when 'retry' then (o.status = 'stuck' and candidates.step is null)
+              or (o.status in ('running', 'compensating', 'stuck')
+                  and amends.waits_to_be_repeated(o.id, candidates.step))
+              or (o.status = 'stuck' and exists (
+                  select from (select t.step, t.status from amends.steps t
+                               where t.saga_id = o.id offset 0) t
+                  where t.step = candidates.step and t.status = 'stuck'))
+          when 'skip' then exists (
+              select from (select t.step, t.status, t.task from amends.steps t
+                           where t.saga_id = o.id offset 0) t
+              where t.step = candidates.step
+                and ((t.status = 'stuck' and o.status = 'stuck')
+                     or (t.status = 'waiting' and t.task = 'delay')))
+              or amends.waits_to_be_repeated(o.id, candidates.step)
+          when 'resolve' then exists (
+              select from (select t.step, t.status from amends.steps t
+                           where t.saga_id = o.id offset 0) t
+              where t.step = candidates.step
+                and (t.status in ('pending', 'waiting') or (t.status = 'stuck' and o.status = 'stuck')))
+              or amends.waits_to_be_repeated(o.id, candidates.step)
+          when 'cancel' then o.status in ('running', 'paused', 'queued', 'stuck')
+          when 'pause' then o.status in ('running', 'compensating', 'queued')
+          when 'resume' then o.status = 'paused'
+          else false
+      end
+      and (candidates.step is null or candidates.act in ('retry', 'skip', 'resolve') or exists (
+          select from (select t.step, t.status from amends.steps t
+                       where t.saga_id = o.id offset 0) t
+          where t.step = candidates.step
+            and t.status in ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')))
+      and (error_like is null or amends.error_is_like(o.id, candidates.step, error_like))
+    order by o.id
+    limit max;
+end;
+comment on function amends.candidates is
+    'The sagas that amends.retry_all and the like would act on, oldest first: a look before the act';
+
+create function amends.note_acts(
+    act text, definition text, step text, error_like text, max integer, outcome json, reason text
+) returns table (saga uuid, act_id bigint)
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform amends.check_reason(note_acts.reason);
+    if max is null or max not between 1 and 10000 then
+        raise exception 'say for how many sagas at most: 1 to 10000'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if note_acts.act in ('skip', 'resolve') and step is null then
+        raise exception '% needs a step', note_acts.act using errcode = 'invalid_parameter_value';
+    end if;
+    return query
+    with noted as (
+        insert into amends.act as a (saga_id, act, step, outcome, reason, actor, seen)
+        select c.id, note_acts.act,
+               case when note_acts.act in ('skip', 'resolve') then note_acts.step end,
+               note_acts.outcome, note_acts.reason, session_user,
+               coalesce((select max(f.seq) + 1 from amends.fact f where f.saga_id = c.id), 0)
+        from amends.candidates(note_acts.act, definition, note_acts.step, error_like, note_acts.max)
+            as c (id)
+        returning a.saga_id, a.id
+    ), posted as (
+        insert into amends.mailbox (id, saga_id, kind) select n.id, n.saga_id, 'act' from noted n
+    ), free as (
+        -- Waiting for turns that are under way, with so many rows locked, would be a deadlock. What is
+        -- skipped here is woken by the orchestrator: it looks for acts that nobody decides.
+        select t.saga_id from amends.timer t join noted n on n.saga_id = t.saga_id
+        for update of t skip locked
+    ), woken as (
+        update amends.timer t set due_at = clock_timestamp()
+        from free where free.saga_id = t.saga_id
+    )
+    select n.saga_id, n.id from noted n order by n.id;
+end
+$$;
+comment on function amends.note_acts is 'Notes an act on many sagas, and wakes them';
+
+create function amends.retry_all(
+    definition text, step text, error_like text, max integer, reason text
+) returns table (saga uuid, act bigint)
+    language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select * from amends.note_acts('retry', definition, step, error_like, max, null, reason);
+end;
+comment on function amends.retry_all is
+    'amends.retry for sagas that are stuck, or have something that waits to be repeated. A null is any; error_like is a pattern of LIKE on an error''s code or message; at most max, oldest first';
+
+create function amends.skip_all(
+    definition text, step text, error_like text, max integer, reason text
+) returns table (saga uuid, act bigint)
+    language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select * from amends.note_acts('skip', definition, step, error_like, max, null, reason);
+end;
+comment on function amends.skip_all is
+    'amends.skip where this step is stuck, waits to be repeated, or is a delay; like amends.retry_all otherwise';
+
+create function amends.resolve_all(
+    definition text, step text, error_like text, max integer, outcome json, reason text
+) returns table (saga uuid, act bigint)
+    language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select * from amends.note_acts('resolve', definition, step, error_like, max, outcome, reason);
+end;
+comment on function amends.resolve_all is
+    'amends.resolve where this step is stuck, pending, waiting, or waits to be repeated; like amends.retry_all otherwise';
+
+create function amends.cancel_all(
+    definition text, step text, error_like text, max integer, reason text
+) returns table (saga uuid, act bigint)
+    language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select * from amends.note_acts('cancel', definition, step, error_like, max, null, reason);
+end;
+comment on function amends.cancel_all is
+    'amends.cancel for sagas that are not on their way back; like amends.retry_all otherwise';
+
+create function amends.pause_all(
+    definition text, step text, error_like text, max integer, reason text
+) returns table (saga uuid, act bigint)
+    language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select * from amends.note_acts('pause', definition, step, error_like, max, null, reason);
+end;
+comment on function amends.pause_all is
+    'amends.pause for sagas that run or compensate; like amends.retry_all otherwise';
+
+create function amends.resume_all(
+    definition text, step text, error_like text, max integer, reason text
+) returns table (saga uuid, act bigint)
+    language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select * from amends.note_acts('resume', definition, step, error_like, max, null, reason);
+end;
+comment on function amends.resume_all is
+    'amends.resume for sagas that are paused; like amends.retry_all otherwise';

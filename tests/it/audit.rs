@@ -1,0 +1,265 @@
+//! What people did is written down once, and nobody can change it but whoever migrates.
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgPoolOptions};
+use uuid::Uuid;
+
+use crate::support::{self, repository};
+
+const ROLES: [&str; 3] = ["orchestrator", "operator", "viewer"];
+
+/// A saga that runs, two dead letters and a definition, in a database of its own; logins for the roles.
+struct House {
+    postgres: support::Fresh,
+    owner: PgConnection,
+    saga: Uuid,
+}
+
+const FURNITURE: &str = "
+insert into amends.definition (name, version, digest, outline) values ('order', 1, 'x', '{}');
+insert into amends.dead_letter (source, subject, reason, headers, is_text, body)
+select n::text, 'orders.placed', 'not JSON', '{}', true, 'x' from generate_series(1, 2) n;
+insert into amends.business_key (saga_id, digest, key, definition)
+values ('00000000-0000-7000-8000-000000000000', 'x', 'o-0', 'order');
+";
+
+impl House {
+    async fn new() -> Self {
+        let postgres = support::postgres().await;
+        let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
+        amends_orchestrator::migrate(&pool).await.unwrap();
+        let mut owner = PgConnection::connect(&postgres.url).await.unwrap();
+        owner.execute(FURNITURE).await.unwrap();
+        for role in ROLES {
+            let sql = format!("create role {role} login in role amends_{role}");
+            owner.execute(AssertSqlSafe(sql)).await.unwrap();
+        }
+        let saga = sqlx::query_scalar(
+            "insert into amends.saga (id, started_at, version, definition, status, input)
+             values (amends.first_id(clock_timestamp()), now(), 1, 'order', 'running', '{}') returning id",
+        )
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+        Self { postgres, owner, saga }
+    }
+
+    async fn login(&self, role: &str) -> PgConnection {
+        let url = self.postgres.url.replace("amends@", &format!("{role}@"));
+        PgConnection::connect(&url).await.unwrap()
+    }
+
+    async fn number(&mut self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&mut self.owner).await.unwrap()
+    }
+}
+
+async fn denied(connection: &mut PgConnection, sql: &'static str) -> bool {
+    let Err(error) = connection.execute(sql).await else { return false };
+    error.as_database_error().unwrap().code().as_deref() == Some("42501")
+}
+
+/// Each act is in the audit: who, what, to whom, why, and what became of it.
+#[tokio::test]
+async fn every_act_is_in_the_audit() {
+    let mut house = House::new().await;
+    let saga = house.saga;
+    let lock = "insert into amends.lock (name, saga_id, held_since) values ('c-17', $1, now())";
+    sqlx::query(lock).bind(saga).execute(&mut house.owner).await.unwrap();
+    let mut operator = house.login("operator").await;
+    for sql in [
+        "select amends.retire('order', 1, 'the tax changed')",
+        "select amends.reinstate('order', 1, 'it changed back')",
+        "select amends.retire('order', 1, 'for good')",
+        "select amends.forget_keys('1 year', 'no copy can come')",
+        "select amends.discard(1, 'rubbish')",
+        "select amends.replay(2, 'once more')",
+        "select amends.break_lock('c-17', 'a strike')",
+        "select amends.pause(id, 'a look') from amends.sagas",
+        "select amends.retry_all(null, null, null, 10, 'mended')",
+    ] {
+        operator.execute(sql).await.unwrap();
+    }
+    let audit: Vec<(String, String, String, Option<bool>)> = sqlx::query_as(
+        "select act, coalesce(saga_id::text, letter_id::text, definition || '@' || version, outcome ->> 'keys'),
+                reason, accepted
+         from amends.audit where actor = 'operator' order by id",
+    )
+    .fetch_all(&mut operator)
+    .await
+    .unwrap();
+    let id = saga.to_string();
+    let row = |act: &str, about: &str, reason: &str, accepted| {
+        (act.to_owned(), about.to_owned(), reason.to_owned(), accepted)
+    };
+    assert_eq!(
+        audit,
+        [
+            row("retire", "order@1", "the tax changed", Some(true)),
+            row("reinstate", "order@1", "it changed back", Some(true)),
+            row("retire", "order@1", "for good", Some(true)),
+            row("forget_keys", "1", "no copy can come", Some(true)),
+            row("discard", "1", "rubbish", Some(true)),
+            row("replay", "2", "once more", None),
+            row("break_lock", &id, "a strike", None),
+            row("pause", &id, "a look", None),
+        ]
+    );
+    // Acts on sagas alone; and the version says who retired it last.
+    assert_eq!(house.number("select count(*) from amends.acts").await, 2);
+    let last = "select count(*) from amends.definitions
+        where retired_by = 'operator' and retired_reason = 'for good' and retired_at is not null";
+    assert_eq!(house.number(last).await, 1);
+    for sql in
+        ["select amends.forget_keys('1 year', ' ')", "select amends.forget_keys('1 year', null)"]
+    {
+        let error = operator.execute(sql).await.unwrap_err();
+        assert!(error.to_string().contains("an act needs a reason"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_changes_the_audit() {
+    let mut house = House::new().await;
+    house.owner.execute("select amends.pause(id, 'a look') from amends.sagas").await.unwrap();
+    let decide =
+        "insert into amends.act_decision (act_id, accepted) select id, true from amends.act";
+    house.owner.execute(decide).await.unwrap();
+    for role in ROLES {
+        let mut connection = house.login(role).await;
+        for sql in [
+            "update amends.act set reason = 'another'",
+            "delete from amends.act",
+            "truncate amends.act",
+            "update amends.act_decision set accepted = false",
+            "delete from amends.act_decision",
+            "truncate amends.act_decision",
+            "insert into amends.act (act, saga_id, reason, actor, seen)
+             select 'cancel', id, 'x', 'somebody else', 0 from amends.sagas",
+            "alter table amends.act add column more text",
+        ] {
+            assert!(denied(&mut connection, sql).await, "{role}: {sql}");
+        }
+        // Nor by way of a view.
+        for view in ["audit", "acts", "letter_acts"] {
+            for change in ["update {view} set reason = 'another'", "delete from {view}"] {
+                let sql = change.replace("{view}", &format!("amends.{view}"));
+                connection.execute(AssertSqlSafe(sql)).await.unwrap_err();
+            }
+        }
+    }
+    // A decision is another row, and only an orchestrator writes one.
+    for (role, may) in [("orchestrator", true), ("operator", false), ("viewer", false)] {
+        let mut connection = house.login(role).await;
+        let none = "insert into amends.act_decision (act_id, accepted) select 1, true where false";
+        assert_eq!(denied(&mut connection, none).await, !may, "{role}");
+    }
+    let kept =
+        "select count(*) from amends.audit where act = 'pause' and reason = 'a look' and accepted";
+    assert_eq!(house.number(kept).await, 1);
+}
+
+/// Every view is for everybody who may look.
+#[tokio::test]
+async fn every_view_can_be_read() {
+    let mut house = House::new().await;
+    let hidden =
+        "select count(*) from pg_class v, unnest(array['viewer', 'operator', 'orchestrator']) role
+        where v.relkind = 'v' and v.relnamespace = 'amends'::regnamespace
+          and not has_table_privilege(role, v.oid, 'select')";
+    assert_eq!(house.number(hidden).await, 0);
+}
+
+/// A statement of the orchestrator, from its file.
+fn statement(name: &str) -> AssertSqlSafe<String> {
+    let file = repository().join(format!("orchestrator/src/store/sql/{name}.sql"));
+    AssertSqlSafe(std::fs::read_to_string(file).unwrap())
+}
+
+/// Many replies for one saga, and many events for steps of one saga, wake it once: no row is written
+/// twice by one statement, which Postgres refuses.
+#[tokio::test]
+async fn one_statement_wakes_a_saga_once() {
+    const MANY: usize = 2000;
+    let mut house = House::new().await;
+    let saga = house.saga;
+    let sagas = vec![saga; MANY];
+    let ids: Vec<_> = (0..MANY).map(|n| format!("{saga}:shop.work:action:{n}")).collect();
+    sqlx::query(statement("park"))
+        .bind(&sagas)
+        .bind(&ids)
+        .bind(vec![r#"{"outcome":"ok"}"#; MANY])
+        .bind(vec!["shop"; MANY])
+        .execute(&mut house.owner)
+        .await
+        .unwrap();
+    assert_eq!(
+        house.number("select count(*) from amends.mailbox where kind = 'reply'").await,
+        2000
+    );
+    assert_eq!(house.number("select count(*) from amends.timer").await, 1);
+
+    let wait = "insert into amends.wait (saga_id, step, matcher, key)
+        select $1, n::text, 'job/told', 'k' from generate_series(1, 2000) n";
+    sqlx::query(wait).bind(saga).execute(&mut house.owner).await.unwrap();
+    let woken = sqlx::query(statement("wake_waiting"))
+        .bind(["job/told"])
+        .bind(["k"])
+        .fetch_all(&mut house.owner)
+        .await
+        .unwrap();
+    assert_eq!(woken.len(), 1);
+
+    // One that held many locks, behind which the same saga waits.
+    let held = "insert into amends.lock (name, saga_id, held_since)
+        select n::text, '00000000-0000-7000-8000-000000000001', now() from generate_series(1, 2000) n";
+    house.owner.execute(held).await.unwrap();
+    let waits = "insert into amends.lock (name, saga_id) select n::text, $1 from generate_series(1, 2000) n";
+    sqlx::query(waits).bind(saga).execute(&mut house.owner).await.unwrap();
+    let woken = sqlx::query(statement("release"))
+        .bind(["00000000-0000-7000-8000-000000000001".parse::<Uuid>().unwrap()])
+        .fetch_all(&mut house.owner)
+        .await
+        .unwrap();
+    assert_eq!(woken.len(), 1);
+}
+
+/// What retention asks of the saga: whether it must be kept.
+const KEPT: &str = "select count(*) from amends.sagas where amends.is_open(id, id)";
+
+/// Whoever takes an act out of the mailbox decides it: a second replica that read it too adds nothing.
+/// Until then it keeps the saga, whatever becomes of its timer.
+#[tokio::test]
+async fn an_act_is_decided_once() {
+    let mut house = House::new().await;
+    let act: i64 = sqlx::query_scalar("select amends.pause(id, 'a look') from amends.sagas")
+        .fetch_one(&mut house.owner)
+        .await
+        .unwrap();
+    let saga = house.saga;
+    house.owner.execute("delete from amends.timer").await.unwrap();
+    assert_eq!(house.number(KEPT).await, 1);
+    for (accepted, answer) in [(true, None), (false, Some("too late"))] {
+        let sql =
+            std::fs::read_to_string(repository().join("orchestrator/src/store/sql/everything.sql"))
+                .unwrap();
+        // All other arrays are empty.
+        let (mut given, ours) = (vec!["'{}'".to_owned(); 48], 24);
+        given[ours - 1] = format!("'{{{act}}}'");
+        given[ours] = format!("'{{{accepted}}}'");
+        given[ours + 1] =
+            format!("array[{}]::text[]", answer.map_or("null".into(), |a: &str| format!("'{a}'")));
+        house.owner.execute(AssertSqlSafe(format!("prepare everything as {sql}"))).await.unwrap();
+        let run = format!("execute everything({})", given.join(", "));
+        house.owner.execute(AssertSqlSafe(run)).await.unwrap();
+        house.owner.execute("deallocate everything").await.unwrap();
+    }
+    let decided: (bool, Option<String>) =
+        sqlx::query_as("select accepted, answer from amends.acts where saga_id = $1")
+            .bind(saga)
+            .fetch_one(&mut house.owner)
+            .await
+            .unwrap();
+    assert_eq!(decided, (true, None));
+    assert_eq!(house.number("select count(*) from amends.mailbox").await, 0);
+    assert_eq!(house.number(KEPT).await, 0);
+}
