@@ -55,7 +55,7 @@ begin
                 select l.saga_id from amends.lock l where l.name = freed.name order by l.saga_id limit 1
             ) first
         ) w
-        on conflict (saga_id) do update set due_at = least(t.due_at, excluded.due_at)
+        on conflict (saga_id) do update set due_at = least(t.due_at - interval '1 us', excluded.due_at)
         returning t.saga_id;
 end
 $$;

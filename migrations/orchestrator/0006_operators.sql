@@ -121,7 +121,7 @@ begin
         union
         (select l.saga_id from amends.lock l where l.name = break_lock.name order by l.saga_id limit 1)
     ) w
-    on conflict (saga_id) do update set due_at = least(t.due_at, excluded.due_at);
+    on conflict (saga_id) do update set due_at = least(t.due_at - interval '1 us', excluded.due_at);
     return noted;
 end
 $$;

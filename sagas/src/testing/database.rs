@@ -87,10 +87,12 @@ impl Database {
             Timer::Keep => hold!(self.timers.contains_key(&id), Ends, "{id} has no timer to keep"),
             Timer::Set(due) => self.fire_by(id, due),
             Timer::Rearm(due, fired) => {
-                // Deleted meanwhile, by the turn that ended the saga: an update finds nothing.
-                if let Some(at) = self.timers.get_mut(&id) {
-                    let moved = *at != Some(fired.leased_until);
-                    *at = if moved { at.iter().copied().chain(due).min() } else { due };
+                let moved = self.timers.get(&id).map(|at| *at != Some(fired.leased_until));
+                match moved {
+                    Some(true) => self.fire_by(id, due),
+                    Some(false) => drop(self.timers.insert(id, due)),
+                    // Deleted meanwhile, by the turn that ended the saga: an update finds nothing.
+                    None => {}
                 }
             }
             Timer::Delete => drop(self.timers.remove(&id)),

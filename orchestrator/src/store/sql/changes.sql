@@ -8,16 +8,17 @@ with changed as (
         as c (id, status, error, finished_at)
     where s.id = any(array[c.id])
 ), armed as (
-    -- what another turn has set to fire earlier stays
+    -- what another turn has set to fire earlier stays, but is moved by a microsecond: it may be a lease,
+    -- and whoever has that sets the timer later only where nobody moved it
     insert into amends.timer as old (saga_id, due_at)
     select t.saga_id, coalesce(t.due_at, 'infinity')
     from unnest($5::uuid[], $6::timestamptz[]) as t (saga_id, due_at)
-    on conflict (saga_id) do update set due_at = least(old.due_at, excluded.due_at)
+    on conflict (saga_id) do update set due_at = least(old.due_at - interval '1 us', excluded.due_at)
 ), rearmed as (
     -- a timer that fired is set anew, unless another turn moved it since
     update amends.timer t
     set due_at = case when t.due_at = r.leased_until then coalesce(r.due_at, 'infinity')
-                      else least(t.due_at, r.due_at) end
+                      else least(t.due_at - interval '1 us', r.due_at) end
     from unnest($7::uuid[], $8::timestamptz[], $9::timestamptz[]) as r (saga_id, due_at, leased_until)
     where t.saga_id = any(array[r.saga_id])
 ), disarmed as (

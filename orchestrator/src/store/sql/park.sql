@@ -7,4 +7,5 @@ insert into amends.timer as old (saga_id, due_at)
 -- `distinct` beside a clock would tell the rows of one saga apart.
 select p.saga_id, clock_timestamp()
 from (select distinct p.saga_id from unnest($1::uuid[]) as p (saga_id)) p
-on conflict (saga_id) do update set due_at = least(old.due_at, excluded.due_at)
+-- Moved in any case: whoever has the timer under a lease must see that somebody came by.
+on conflict (saga_id) do update set due_at = least(old.due_at - interval '1 us', excluded.due_at)

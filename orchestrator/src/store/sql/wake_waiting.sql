@@ -11,5 +11,6 @@ from (
         offset 0
     ) w
 ) w
-on conflict (saga_id) do update set due_at = least(old.due_at, excluded.due_at)
+-- Moved in any case: whoever has the timer under a lease must see that somebody came by.
+on conflict (saga_id) do update set due_at = least(old.due_at - interval '1 us', excluded.due_at)
 returning old.saga_id
