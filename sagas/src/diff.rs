@@ -4,7 +4,7 @@ mod difference;
 mod moves;
 mod policies;
 
-use crate::{Outline, StepOutline, Task};
+use crate::{Outline, StepOutline};
 pub use difference::{Difference, DifferenceKind};
 use moves::moved;
 
@@ -131,17 +131,6 @@ fn whole(old: &Outline, new: &Outline) -> Vec<Difference> {
         );
     }
     differences
-}
-
-/// What a step is beside a call, in words.
-fn task(task: &Task) -> String {
-    match task {
-        Task::Call => "a call".to_owned(),
-        Task::Event { subject } => format!("a wait for {subject}"),
-        Task::Delay { ms } => format!("a wait of {}", crate::duration::span(*ms)),
-        Task::Until => "a wait until a time".to_owned(),
-        Task::Saga { definition, version, .. } => format!("the saga {definition}@{version}"),
-    }
 }
 
 #[cfg(test)]

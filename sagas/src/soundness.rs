@@ -1,59 +1,16 @@
 //! Whether definitions can do what they promise: the order of their steps, their times, and the
 //! services that they call.
 
+mod finding;
 mod order;
 mod staff;
 mod time;
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::Serialize;
-
-use crate::{Definition, Handler, StepKind, StepOutline};
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Some saga cannot go as its definition says.
-    Error,
-    /// It works, but perhaps not as its author thinks.
-    Warning,
-}
-
-impl Severity {
-    /// The word used in print.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
-    }
-}
-
-/// Something that [`check`] found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// The definition, as `name@version`.
-    pub definition: String,
-    /// The step, if it is about one.
-    pub step: Option<String>,
-    /// What is wrong, in a sentence that says what to do.
-    pub message: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.severity.as_str(), self.definition)?;
-        if let Some(step) = &self.step {
-            write!(f, " {step}")?;
-        }
-        write!(f, ": {}", self.message)
-    }
-}
+use crate::{Definition, Handler, StepKind};
+use finding::Findings;
+pub use finding::{Finding, Severity};
 
 /// Checks definitions, and the nested ones in them, against what the services handle. Errors come
 /// first; sound definitions have no finding.
@@ -124,7 +81,7 @@ impl<'a> Checker<'a> {
     /// `bounded`: an outer saga limits how long this one takes.
     fn visit(&mut self, definition: &'a Definition, bounded: bool) {
         let outline = definition.outline();
-        let mut of = Findings { definition: outline.title(), found: &mut self.findings };
+        let mut of = Findings::of(outline.title(), &mut self.findings);
         let digest = *self.digests.entry(outline.title()).or_insert(definition.digest());
         if digest != definition.digest() {
             of.whole("two different plans have this name and version: give one another");
@@ -140,31 +97,6 @@ impl<'a> Checker<'a> {
                 self.visit(child, turns_back || step.within_ms.is_some());
             }
         }
-    }
-}
-
-/// What was found in one definition.
-struct Findings<'a> {
-    definition: String,
-    found: &'a mut Vec<Finding>,
-}
-
-impl Findings<'_> {
-    fn add(&mut self, severity: Severity, step: Option<&StepOutline>, message: String) {
-        let (definition, step) = (self.definition.clone(), step.map(|step| step.name.clone()));
-        self.found.push(Finding { severity, definition, step, message });
-    }
-
-    fn whole(&mut self, message: impl Into<String>) {
-        self.add(Severity::Error, None, message.into());
-    }
-
-    fn error(&mut self, step: &StepOutline, message: impl Into<String>) {
-        self.add(Severity::Error, Some(step), message.into());
-    }
-
-    fn warning(&mut self, step: &StepOutline, message: impl Into<String>) {
-        self.add(Severity::Warning, Some(step), message.into());
     }
 }
 

@@ -9,7 +9,7 @@ use amends::{
     wire::Reply,
 };
 
-use super::{CommitError, LEASE, Store, uuids};
+use super::{CommitError, Store, timers::LEASE, uuids};
 
 impl Store {
     /// Wakes sagas with an act that was noted and then forgotten by their timer.

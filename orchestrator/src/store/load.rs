@@ -8,7 +8,7 @@ use amends::{
     turn::{KeyHolder, Stored},
 };
 
-use super::{CommitError, LEASE, Store, uuids};
+use super::{CommitError, Store, timers::LEASE, uuids};
 
 impl Store {
     /// Reads sagas with all their facts; what does not exist is absent.

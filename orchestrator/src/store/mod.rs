@@ -26,7 +26,6 @@ pub(crate) use lead::Leading;
 pub(crate) use letters::Replay;
 pub(crate) use periods::in_use;
 pub use schema::{MigrationError, SchemaError, is_not_migrated, migrate};
-use timers::LEASE;
 pub(crate) use waits::{Kept, matcher};
 
 /// The orchestrator's tables.

@@ -1,6 +1,6 @@
 //! What is different in one step.
 
-use super::{Difference, task};
+use super::difference::Difference;
 use crate::{Retry, StepKind, StepOutline, Task, duration::span};
 
 pub(super) fn changed(old: &StepOutline, new: &StepOutline) -> Vec<Difference> {
@@ -93,4 +93,15 @@ pub(super) fn reads(what: &str, old: &[String], new: &[String]) -> String {
         names => names.join(" + "),
     };
     format!("{what} {} → {}", words(old), words(new))
+}
+
+/// What a step is beside a call, in words.
+pub(super) fn task(task: &Task) -> String {
+    match task {
+        Task::Call => "a call".to_owned(),
+        Task::Event { subject } => format!("a wait for {subject}"),
+        Task::Delay { ms } => format!("a wait of {}", span(*ms)),
+        Task::Until => "a wait until a time".to_owned(),
+        Task::Saga { definition, version, .. } => format!("the saga {definition}@{version}"),
+    }
 }

@@ -1,7 +1,7 @@
 //! Compensatable steps, then at most one pivot, then retriable ones. Whoever writes a plan in Rust is
 //! held to it by the types; an outline may come from elsewhere.
 
-use super::Findings;
+use super::finding::Findings;
 use crate::{Outline, StepKind};
 
 pub(super) fn check(outline: &Outline, findings: &mut Findings<'_>) {

@@ -1,6 +1,6 @@
 //! Each step that a service does has a handler there.
 
-use super::Findings;
+use super::finding::Findings;
 use crate::{Handler, Outline, StepKind};
 
 pub(super) fn check(outline: &Outline, handlers: &[Handler], findings: &mut Findings<'_>) {

@@ -1,6 +1,6 @@
 //! Times that cannot be kept.
 
-use super::Findings;
+use super::finding::Findings;
 use crate::{Definition, Retry, StepKind, StepOutline, Task, duration::span};
 
 pub(super) fn check(definition: &Definition, bounded: bool, findings: &mut Findings<'_>) {

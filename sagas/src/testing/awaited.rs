@@ -7,7 +7,7 @@ use super::{
     audit::Watch,
     breach::{Kept, hold},
     fault::Fault,
-    pipe::Message,
+    message::Message,
     saga::Saga,
     sim::Sim,
 };

@@ -87,6 +87,7 @@ mod ends;
 mod fault;
 mod judge;
 mod matrix;
+mod message;
 mod model;
 mod operators;
 mod orchestrators;

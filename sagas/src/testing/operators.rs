@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     breach::{Kept, hold},
-    pipe::Message,
+    message::Message,
     saga::REPLICAS,
     services::{Look, Meddling},
     sim::Sim,

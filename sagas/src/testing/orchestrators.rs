@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     audit::{Decided, Watch},
     breach::{Breach, Guarantee, Kept, hold},
-    pipe::Message as Posted,
+    message::Message as Posted,
     saga::{REPLICAS, Saga},
     schedule::Fate,
     sim::Sim,

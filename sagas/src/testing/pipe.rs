@@ -1,29 +1,16 @@
 //! What is under way: lost, doubled, delayed and reordered, by the plot's and the tape's will.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use super::{schedule::Fate, sim::Sim};
+use super::{
+    message::{Message, Told},
+    schedule::Fate,
+    sim::Sim,
+};
 use crate::{
     AttemptId, Op, SagaId,
-    machine::{Command, OperatorAct, Phase, ReplyEvent, Time},
-    turn::Due,
+    machine::{Phase, Time},
 };
-
-#[derive(Debug, Clone)]
-pub(super) enum Message {
-    Trigger,
-    Command(Command),
-    Reply(AttemptId, ReplyEvent),
-    Act(OperatorAct),
-    /// A service does what it has accepted.
-    Finish(AttemptId, String),
-    /// Somebody publishes an event that steps wait for.
-    Published(usize),
-    /// Whoever held a lock lets it go, and wakes the saga that comes next.
-    LockIsFree,
-    /// A timer that was taken, and waits in a lane.
-    Fired(Due),
-}
 
 impl Sim<'_> {
     /// Into the pipe, as the plot will have it.
@@ -104,24 +91,5 @@ impl Sim<'_> {
     /// At once, before whatever is under way.
     pub(super) fn post_now(&mut self, saga: SagaId, message: Message) {
         self.pipe.push((self.now, saga, message));
-    }
-}
-
-/// A message as the log tells it.
-pub(super) struct Told<'a>(pub(super) &'a Message);
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let short = |id: &AttemptId| format!("{}:{}:{}", id.step, id.op, id.attempt);
-        match self.0 {
-            Message::Trigger => write!(f, "trigger"),
-            Message::Command(command) => write!(f, "command {}", short(&command.id)),
-            Message::Reply(id, event) => write!(f, "reply   {}  {:?}", short(id), event.reply),
-            Message::Act(event) => write!(f, "act     {:?} by {}", event.command, event.by),
-            Message::Finish(id, _) => write!(f, "finish  {}", short(id)),
-            Message::Published(n) => write!(f, "event   {n} is published"),
-            Message::LockIsFree => write!(f, "lock    let go by another saga"),
-            Message::Fired(due) => write!(f, "timer   of {} fired", due.saga),
-        }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     barrier::Verdict,
     breach::{Kept, hold},
     fault::Fault,
-    pipe::Message,
+    message::Message,
     services::{Outcome, Work},
     sim::Sim,
 };

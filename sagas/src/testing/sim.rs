@@ -13,7 +13,7 @@ use super::{
     breach::{Breach, Guarantee, Kept, hold},
     checker::Seen,
     database::{Database, Sagas},
-    pipe::{Message, Told},
+    message::{Message, Told},
     random::Tape,
     schedule::{Fate, Plot},
     services::{Ledger, Services},

@@ -11,8 +11,8 @@ use crate::{
 };
 
 use super::{
-    Change, Due, Inbox, Input, Instance, Item, KeyHolder, Observe, Rearm, Rows, Timer, Verdict,
-    timer,
+    Change, Due, Inbox, InboxQuery, Input, Instance, Item, KeyHolder, Observe, Rearm, Rows, Timer,
+    Verdict, timer,
 };
 
 /// A batch of items that are decided together. See the [module](super) for the order of calls.
@@ -155,6 +155,25 @@ impl<O: Observe> Batch<O> {
     /// Says who holds a business key.
     pub fn put_key(&mut self, definition: String, key: String, holder: KeyHolder) {
         self.keys.insert((definition, key), holder);
+    }
+
+    /// Which inboxes to read, of these sagas, whose timers fired. To be asked once what is
+    /// [`Missing`](super::Missing) was put in.
+    pub fn inbox_query(&self, woken: &[SagaId]) -> InboxQuery {
+        let mut query = InboxQuery::default();
+        for id in woken {
+            match self.instances.get(id) {
+                Some(instance) => query.add(*id, instance),
+                None if self.foreign.contains(id) => {}
+                None => query.missing.push(*id),
+            }
+        }
+        query
+    }
+
+    /// Where what was found for a saga is put.
+    pub fn inbox(&mut self, id: SagaId) -> &mut Inbox {
+        self.inboxes.entry(id).or_default()
     }
 
     /// Who sees the decisions.

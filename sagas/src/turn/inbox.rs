@@ -9,7 +9,7 @@ use crate::{
     machine::{self, Arrival, ChildEnd, Event},
 };
 
-use super::{Batch, Instance, Observe, Start};
+use super::{Instance, Start};
 
 /// What is found for one saga.
 #[derive(Debug, Default)]
@@ -66,26 +66,5 @@ impl InboxQuery {
         }
         let children = machine::open_children(definition, state);
         self.children.extend(children.map(|(step, child)| (child, (id, step))));
-    }
-}
-
-impl<O: Observe> Batch<O> {
-    /// Which inboxes to read, of these sagas, whose timers fired. To be asked once what is
-    /// [`Missing`](super::Missing) was put in.
-    pub fn inbox_query(&self, woken: &[SagaId]) -> InboxQuery {
-        let mut query = InboxQuery::default();
-        for id in woken {
-            match self.instances.get(id) {
-                Some(instance) => query.add(*id, instance),
-                None if self.foreign.contains(id) => {}
-                None => query.missing.push(*id),
-            }
-        }
-        query
-    }
-
-    /// Where what was found for a saga is put.
-    pub fn inbox(&mut self, id: SagaId) -> &mut Inbox {
-        self.inboxes.entry(id).or_default()
     }
 }

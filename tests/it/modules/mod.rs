@@ -13,9 +13,6 @@ use std::path::Path;
 
 use crate::{support::repository, tidy};
 
-/// Packages that still have circles.
-const EXEMPT: [&str; 3] = ["amends", "amends-cli", "amends-orchestrator"];
-
 /// The circles of a crate's files, each with the lines that make it.
 fn circles_below(root: &Path) -> Vec<String> {
     let tree = tree::read(root);
@@ -27,9 +24,6 @@ fn circles_below(root: &Path) -> Vec<String> {
 fn modules_of_a_package_form_no_circle() {
     let mut found = Vec::new();
     for (package, folder, _) in tidy::packages() {
-        if EXEMPT.contains(&package.as_str()) {
-            continue;
-        }
         for root in ["src/lib.rs", "src/main.rs"] {
             let root = repository().join(&folder).join(root);
             if root.exists() {
