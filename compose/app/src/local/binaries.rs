@@ -113,7 +113,7 @@ impl Tool {
                 Some(reason) => Err(LocalError::BadOverride {
                     variable: self.variable,
                     name: self.name,
-                    reason,
+                    reason: Box::new(reason),
                 }),
             };
         }
@@ -160,7 +160,7 @@ impl Tool {
         Err(LocalError::NoBinary {
             name: self.name,
             tried,
-            reason,
+            reason: Box::new(reason),
             wanted,
             variable: self.variable,
         })

@@ -62,7 +62,7 @@ pub enum LocalError {
         name: &'static str,
         /// What is wrong with it.
         #[source]
-        reason: Unfit,
+        reason: Box<Unfit>,
     },
     /// There is no binary of the server, and none could be installed.
     #[error(
@@ -76,7 +76,7 @@ pub enum LocalError {
         tried: String,
         /// Why the installation failed.
         #[source]
-        reason: NotInstalled,
+        reason: Box<NotInstalled>,
         /// Which version it must be.
         wanted: String,
         /// The environment variable that names a binary.
