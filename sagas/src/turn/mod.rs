@@ -1,6 +1,6 @@
 //! A batch of turns, decided without I/O: states, events and the time go in; rows, messages and timers
-//! come out. What drives it (the orchestrator's lanes, the simulated ones of the fault matrix) only reads,
-//! writes and publishes:
+//! come out. What drives it (the orchestrator's lanes, the simulated ones of the fault matrix, scripts of
+//! tests) only reads, writes and publishes:
 //!
 //! ```text
 //! items ─▶ gather ─▶ Missing:    sagas and keys to read   ─▶ put, put_key
