@@ -1,4 +1,4 @@
-//! Events that steps wait for are kept before they are acked, whether a saga asks for them by now or
+//! Events that steps wait for: each is kept before it is acked, whether a saga waits for it by now or
 //! not; then the sagas that do are woken.
 
 use std::{
@@ -55,25 +55,25 @@ impl AwaitedEvents {
     }
 
     async fn settle(&self, deliveries: Vec<Delivery>) {
-        let (mut kept, mut jobs, mut good) = (Kept::default(), Vec::new(), Vec::new());
+        let (mut kept, mut jobs, mut readable) = (Kept::default(), Vec::new(), Vec::new());
         for delivery in deliveries {
             match self.read(&delivery, &mut kept) {
-                Ok(()) => good.push(delivery),
+                Ok(()) => readable.push(delivery),
                 Err(reason) => jobs.push(done(delivery, Some(&reason))),
             }
         }
-        if !good.is_empty() {
-            jobs.extend(self.keep(&kept, good).await);
+        if !readable.is_empty() {
+            jobs.extend(self.keep(&kept, readable).await);
         }
         if !jobs.is_empty() {
             self.publisher.hand_over(jobs).await;
         }
     }
 
-    /// Keeps what is good, for as long as that takes; returns what is to be acked.
+    /// Keeps these events, and tries until Postgres takes them; returns what is to be acked.
     async fn keep(&self, kept: &Kept, deliveries: Vec<Delivery>) -> Vec<Job> {
         let versions = self.registry.versions(&self.definition);
-        let mut retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, "keeper");
+        let mut retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, "awaited events");
         loop {
             match self.store.keep(&self.definition, &versions, &self.subject, kept).await {
                 Ok((woken, known_elsewhere)) => {

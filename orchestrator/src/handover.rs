@@ -1,5 +1,5 @@
-//! What is left to do when a batch is committed: publish, keep dead letters, and then ack what it came
-//! from.
+//! The rest of a committed batch: publish its messages, keep its dead letters, and then ack its
+//! deliveries.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
 /// with them the listeners.
 const TASKS_MAX: usize = 16;
 
-/// What is left to do for one event after its turn is committed.
+/// The rest of one item, once its turn is committed.
 pub(crate) struct Job {
     pub(crate) publish: Vec<Message>,
     pub(crate) bury: Option<Letter>,
@@ -36,7 +36,7 @@ pub(crate) struct Publisher {
     store: Store,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
-    /// Told when something could not be published: a stream may be gone.
+    /// Notified when something could not be published: a stream may be gone.
     failed: Arc<Notify>,
 }
 

@@ -34,7 +34,7 @@ const EVENTS_QUEUE: usize = 1000;
 /// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
 /// taken is left to the next start. Any number of replicas may run against the same servers.
 ///
-/// The pool needs two connections for each lane, and five: with fewer its lanes wait for each other.
+/// The pool needs two connections for each lane, and nine: with fewer its lanes wait for each other.
 ///
 /// Spawn it, and let it end: a dropped future takes its tasks along, and with them statements that
 /// are under way, which a pool of sqlx 0.9 does not survive. A process that ends is no harm.

@@ -163,7 +163,7 @@ pub(crate) struct Policy {
 }
 
 impl<S: Step> Call<S> {
-    /// Run it only if `condition` holds when its turn comes; else it is omitted, and there is nothing
+    /// Run it only if `condition` holds when its turn comes; else it is skipped, and there is nothing
     /// to compensate. What it answers is then `None`.
     pub fn only_if(self, condition: Given<bool>) -> OnlyIf<Self> {
         OnlyIf::new(self, condition)

@@ -121,7 +121,7 @@ impl<'a> Teller<'a, '_> {
             Kind::Unpaused => (OPERATOR, signed(fact, "resumes it")),
             Kind::Unlocked => (OPERATOR, signed(fact, "takes a lock from it")),
             Kind::Expanded => ("for each", elements(fact)),
-            Kind::Omitted => ("omitted", "its condition does not hold".to_owned()),
+            Kind::Omitted => ("skipped", "its condition does not hold".to_owned()),
             Kind::Granted => ("granted", "it has its locks".to_owned()),
             Kind::Deadline if fact.detail.is_none() => ("deadline", "it has passed".to_owned()),
             Kind::Deadline => ("DEADLINE", format!("it has passed: {}", reason(fact))),

@@ -1,4 +1,4 @@
-//! Reading what sagas whose timers fired may have waited for.
+//! Reading the inboxes of sagas whose timers fired.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Reads starts that were asked for in SQL under these ids, and who has their keys.
+    /// Reads starts by SQL that are noted under these ids, and the holders of their keys.
     async fn read_requests(&self, batch: &mut Batch, ids: &[SagaId]) -> Result<(), CommitError> {
         let mut keys = Vec::new();
         for (id, request) in self.store.requests(ids).await? {
@@ -60,8 +60,8 @@ impl Lane {
         Ok(())
     }
 
-    /// What was asked for, or why it cannot be; `None` where another program may know the definition:
-    /// then it is left to the timer.
+    /// The start that a request asks for, or why there is none; `None` where another program may know the
+    /// definition: then it is left to the timer.
     fn requested(&self, request: Request) -> Option<Result<Start, String>> {
         match self.registry.starting(&request.definition) {
             Some(definition) => Some(Start::requested(Arc::clone(definition), request)),

@@ -1,4 +1,4 @@
-//! What operators read and count of a batch.
+//! Log lines and counters of a batch.
 
 use std::sync::Arc;
 
@@ -8,28 +8,28 @@ use amends::{
     turn::{DecidedAct, DecidedStart, Rows},
 };
 
-/// What came for sagas that wait for such a thing, and cannot be used.
+/// Logs what sagas waited for and cannot use.
 pub(super) fn unusable(unusable: &[(SagaId, String)]) {
     for (saga, why) in unusable {
         tracing::warn!(%saga, why, "something that a saga waits for cannot be used");
     }
 }
 
-/// Logs and counts what is recorded; for after the commit, so that nothing is told twice.
+/// Logs and counts the facts; for after the commit, so that none is logged twice.
 pub(super) fn recorded(recorded: &[(SagaId, Arc<Definition>, Record)]) {
     for (saga, definition, record) in recorded {
         fact(*saga, definition.outline(), record);
     }
 }
 
-/// What became of acts and of starts that were asked for in SQL.
+/// Decisions about acts and about starts by SQL.
 pub(super) struct Decided {
     acts: Vec<DecidedAct>,
     starts: Vec<DecidedStart>,
 }
 
 impl Decided {
-    /// What is to be logged once these rows are written.
+    /// The decisions among these rows, to be logged once they are written.
     pub(super) fn of(rows: &Rows) -> Self {
         Self { acts: rows.acts.clone(), starts: rows.starts.clone() }
     }

@@ -1,5 +1,5 @@
-//! What an orchestrator keeps in order beside its sagas: streams and the messages that nobody can
-//! read, tables that grow, dead letters that are to be published once more.
+//! Maintenance, beside the sagas: streams and the messages that the client cannot read, tables that
+//! grow, replays of dead letters.
 
 mod replays;
 mod streams;

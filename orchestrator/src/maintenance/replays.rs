@@ -1,5 +1,5 @@
-//! Dead letters that an operator wants published once more: on their subject, with their headers, as
-//! if their sender had published them now.
+//! Replays of dead letters: each is published once more on its subject, with its headers, as if its
+//! sender had published it now.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{CommitError, Replay, Store};
 
-/// Between two looks at what operators ask for.
+/// Between two looks for replays that operators have noted.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Letters published in one round.
@@ -39,12 +39,12 @@ impl Replays {
                 () = tokio::time::sleep(PERIOD) => {}
                 () = self.stop.cancelled() => return,
             }
-            let trouble = self.round().await.err().map(|e| e.to_string()).unwrap_or_default();
-            // Each trouble is logged once, not every second.
-            if trouble != last && !trouble.is_empty() {
-                tracing::warn!("dead letters are not replayed yet: {trouble}");
+            let error = self.round().await.err().map(|e| e.to_string()).unwrap_or_default();
+            // Each error is logged once, not every second.
+            if error != last && !error.is_empty() {
+                tracing::warn!("dead letters are not replayed yet: {error}");
             }
-            last = trouble;
+            last = error;
         }
     }
 
@@ -56,13 +56,13 @@ impl Replays {
         }
         // Side by side: one whose stream is gone does not hold up the others.
         let ends = join_all(sent.into_iter().map(ended)).await;
-        let mut trouble = Ok(());
+        let mut done = Ok(());
         for (replay, end) in replays.iter().zip(ends) {
             let refusal = match end {
                 End::Stored => None,
                 End::Impossible(why) => Some(why),
                 End::NotYet(source) => {
-                    trouble = Err(ReplayError::NotStored { letter: replay.letter, source });
+                    done = Err(ReplayError::NotStored { letter: replay.letter, source });
                     continue;
                 }
             };
@@ -70,7 +70,7 @@ impl Replays {
             let settled = self.store.replayed(replay.act, refusal.as_deref()).await;
             settled.map_err(ReplayError::Store)?;
         }
-        trouble
+        done
     }
 
     async fn send(&self, replay: &Replay) -> Result<PublishAckFuture, End> {

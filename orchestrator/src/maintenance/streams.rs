@@ -34,16 +34,16 @@ impl Streams {
                 () = async { self.failed.notified().await; tokio::time::sleep(SOON).await } => {}
                 () = self.stop.cancelled() => return,
             }
-            let trouble = self.repair().await;
-            // Each trouble is logged once, not every ten seconds.
-            if trouble != last && !trouble.is_empty() {
-                tracing::warn!("streams and consumers: {trouble}");
+            let error = self.repair().await;
+            // Each error is logged once, not every ten seconds.
+            if error != last && !error.is_empty() {
+                tracing::warn!("streams and consumers: {error}");
             }
-            last = trouble;
+            last = error;
         }
     }
 
-    /// Does every task, whatever became of the one before; what went wrong.
+    /// Does every task, whatever became of the one before; returns the errors.
     async fn repair(&self) -> String {
         let tasks = [
             self.topology.ensure().await.err().map(|error| error.to_string()),

@@ -65,9 +65,9 @@ impl Schedule {
             Ok(()) => drop(self.failing.remove(task)),
             Err(error) if self.failing.insert(task) => {
                 tracing::warn!(
-                    chore = task,
+                    task,
                     ?error,
-                    "a chore failed; it is tried again at its next time"
+                    "a task of maintenance failed; it is tried again at its next time"
                 );
             }
             Err(_) => {}

@@ -71,7 +71,7 @@ pub struct Outcome<O = ()> {
     pub recorded: Vec<(SagaId, Arc<Definition>, Record)>,
     /// What came for sagas that wait for such a thing, and cannot be used, with the reason.
     pub unusable: Vec<(SagaId, String)>,
-    /// Who saw the decisions.
+    /// The observer of the decisions.
     pub observer: O,
 }
 
@@ -84,7 +84,7 @@ impl Batch {
 }
 
 impl<O: Observe> Batch<O> {
-    /// As [`Batch::new`], before somebody's eyes.
+    /// As [`Batch::new`], with an observer of its decisions.
     pub fn observed(now: Time, observer: O) -> Self {
         Self {
             observer,
@@ -107,9 +107,9 @@ impl<O: Observe> Batch<O> {
         }
     }
 
-    /// Takes the instances that are at hand, and says what has to be read. `trust`: instances at hand
-    /// may be used, and a trigger is taken for new until its insert says that it is not; otherwise
-    /// everything is read.
+    /// Takes the instances that are at hand, and returns what has to be read. `trust`: instances at hand
+    /// may be used, and a trigger is taken for new until its insert conflicts; otherwise everything is
+    /// read.
     pub fn gather<'a>(
         &mut self,
         items: impl IntoIterator<Item = &'a Item>,
@@ -146,13 +146,13 @@ impl<O: Observe> Batch<O> {
         self.fresh.insert(id);
     }
 
-    /// Says that a saga cannot be read: it is of a version, or its start of a definition, that this program
-    /// does not know.
+    /// Marks a saga as one that cannot be read: it is of a version, or its start of a definition, that this
+    /// program does not know.
     pub fn put_foreign(&mut self, id: SagaId) {
         self.foreign.insert(id);
     }
 
-    /// Says who holds a business key.
+    /// Puts in the holder of a business key.
     pub fn put_key(&mut self, definition: String, key: String, holder: KeyHolder) {
         self.keys.insert((definition, key), holder);
     }
@@ -176,7 +176,7 @@ impl<O: Observe> Batch<O> {
         self.inboxes.entry(id).or_default()
     }
 
-    /// Who sees the decisions.
+    /// The observer of the decisions.
     pub const fn observer(&self) -> &O {
         &self.observer
     }
@@ -191,7 +191,7 @@ impl<O: Observe> Batch<O> {
         }
     }
 
-    /// What to write, and what stands after it.
+    /// Ends the batch: what to write, and the sagas' states after it.
     #[must_use]
     pub fn finish(mut self) -> Outcome<O> {
         let mut alarms = Vec::new();

@@ -37,10 +37,10 @@ pub struct OpenAct {
     pub exact: bool,
 }
 
-/// Which of the sagas whose timers fired look for what, beside acts.
+/// What to read for which of the sagas whose timers fired, beside acts.
 #[derive(Debug, Default)]
 pub struct InboxQuery {
-    /// There is no such saga: a start may have been asked for under its id.
+    /// There is no such saga: a start by SQL may be noted under its id.
     pub missing: Vec<SagaId>,
     /// Steps of them wait for events.
     pub waiting: Vec<SagaId>,

@@ -1,4 +1,4 @@
-//! What comes in, and what is said of it.
+//! The input of a batch, and the verdict on each item.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ pub struct Due {
     /// The saga.
     pub saga: SagaId,
     /// When it fires again, should whoever took it not come to it. The timer stands there until it is
-    /// set again; another value says that somebody moved it since.
+    /// set again; at another value, somebody has moved it since.
     pub leased_until: Time,
     /// The database's clock.
     pub now: Time,

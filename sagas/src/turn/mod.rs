@@ -1,6 +1,6 @@
 //! A batch of turns, decided without I/O: states, events and the time go in; rows, messages and timers
-//! come out. What drives it (the orchestrator's lanes, the fault matrix, a script of a test) only
-//! reads, writes and publishes:
+//! come out. What drives it (the orchestrator's lanes, the simulated ones of the fault matrix, scripts of
+//! tests) only reads, writes and publishes:
 //!
 //! ```text
 //! items ─▶ gather ─▶ Missing:    sagas and keys to read   ─▶ put, put_key
@@ -23,8 +23,6 @@ mod observe;
 mod rows;
 mod start;
 mod take;
-#[cfg(test)]
-mod tests;
 mod timer;
 mod woken;
 

@@ -1,4 +1,4 @@
-//! Who sees decisions as they are made.
+//! An observer of decisions.
 
 use crate::{
     SagaId,
@@ -7,8 +7,8 @@ use crate::{
 
 use super::Instance;
 
-/// Sees each decision, before it is taken into the batch. Nobody does in production; the fault matrix
-/// judges them.
+/// Is shown each decision before it is taken into the batch. There is none in production; that of the
+/// fault matrix judges them.
 pub trait Observe {
     /// A saga begins with this turn.
     fn started(&mut self, _saga: SagaId, _turn: &Turn) {}

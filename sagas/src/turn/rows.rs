@@ -1,4 +1,4 @@
-//! What a batch writes.
+//! The rows that a batch writes.
 
 use crate::{
     Json, Record, SagaId,
@@ -136,8 +136,8 @@ impl Rows {
         self.sagas.iter().map(|(_, change)| change.facts.len()).sum()
     }
 
-    // The parts of one transaction may be one statement, and do not see each other: of a step only the
-    // last word is written.
+    // The parts of one transaction may be one statement, and do not see each other: of a step's waits
+    // only the last change is written.
 
     pub(super) fn wait(&mut self, saga: SagaId, definition: &str, wait: Wait) {
         self.waits_over.retain(|(id, step)| (*id, step) != (saga, &wait.step));

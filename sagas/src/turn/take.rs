@@ -21,9 +21,9 @@ impl<O: Observe> Batch<O> {
                     return Verdict::Publish(Vec::new());
                 };
                 // Which of the changes this event caused may be forgotten by now: the saga has gone
-                // on. All are told again; JetStream and consumers drop what they have.
-                let told = instance.changes.iter().map(|change| instance.announce(change));
-                Verdict::Publish(told.chain(instance.commands(&sends)).collect())
+                // on. All are published again; JetStream and consumers drop what they have.
+                let changes = instance.changes.iter().map(|change| instance.announce(change));
+                Verdict::Publish(changes.chain(instance.commands(&sends)).collect())
             }
             Decision::Unexpected(_) if !self.fresh.contains(&id) => Verdict::Recheck,
             Decision::Unexpected(why) => Verdict::Bury(why.to_string()),
@@ -44,7 +44,7 @@ impl<O: Observe> Batch<O> {
         let Some(instance) = self.instances.get_mut(&id) else { return Vec::new() };
         let definition = Arc::clone(&instance.definition);
         let change = self.changes.entry(id).or_default();
-        let (mut sends, told) = (Vec::new(), instance.changes.len());
+        let (mut sends, published) = (Vec::new(), instance.changes.len());
         for fact in turn.facts {
             instance.changes.extend(StatusChange::of(&fact));
             if let Some(status) = fact.next.status {
@@ -58,8 +58,8 @@ impl<O: Observe> Batch<O> {
         }
         let before = std::mem::replace(&mut instance.state, turn.next);
         self.due_before.entry(id).or_insert_with(|| before.due());
-        let told = instance.changes[told..].iter().map(|change| instance.announce(change));
-        let mut publish: Vec<_> = told.chain(instance.commands(&sends)).collect();
+        let changes = instance.changes[published..].iter().map(|change| instance.announce(change));
+        let mut publish: Vec<_> = changes.chain(instance.commands(&sends)).collect();
         let order = |send| machine::child(&definition, &instance.state, send);
         let orders: Vec<_> = sends.iter().filter_map(|s| Some((s.step, order(s)?))).collect();
         self.bind(id, &definition, &before);
@@ -88,7 +88,7 @@ impl<O: Observe> Batch<O> {
         }
     }
 
-    /// What a nested saga is asked for.
+    /// Starts a nested saga, or has it undone.
     fn order(&mut self, outer: SagaId, step: usize, order: ChildOrder) -> Vec<Message> {
         match order {
             ChildOrder::Start { definition, id, input } => {

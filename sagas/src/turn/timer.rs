@@ -9,11 +9,11 @@ use super::{Due, Instance, Rearm, Timer};
 /// A timer this close to its time may have been taken by another replica's clock.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// When the news of a change of status that a timer caused is repeated, in case its first publication
-/// was lost in a crash.
-const NEWS_AGAIN: Duration = Duration::from_secs(10);
+/// When the status event of a change that a timer caused is published again, in case its first
+/// publication was lost in a crash.
+const STATUS_EVENT_AGAIN: Duration = Duration::from_secs(10);
 
-/// What happened to a saga's timer in a batch.
+/// What is known of a saga's timer at the end of a batch.
 pub(super) struct Situation {
     pub(super) now: Time,
     /// The timer fired.
@@ -31,8 +31,8 @@ pub(super) fn after(instance: &Instance, situation: &Situation) -> Timer {
     let due = if inbox { Some(now) } else { instance.state.due() };
     let ended = instance.state.status.ended() && !inbox;
     if let Some(fired) = fired {
-        let news = instance.changes.last().is_some_and(|c| c.seq + 1 == instance.state.seq);
-        let again = news.then(|| now + NEWS_AGAIN);
+        let changed = instance.changes.last().is_some_and(|c| c.seq + 1 == instance.state.seq);
+        let again = changed.then(|| now + STATUS_EVENT_AGAIN);
         return match due.into_iter().chain(again).min() {
             None if ended => Timer::Delete,
             due => Timer::Rearm(due, fired),

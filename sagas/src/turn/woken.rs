@@ -31,20 +31,28 @@ impl<O: Observe> Batch<O> {
         let ends = inbox.ends.into_iter().map(Event::Child);
         let arrivals = inbox.arrivals.into_iter().map(Event::Arrived);
         for event in granted.into_iter().chain(ends).chain(arrivals) {
-            match self.happens(due, &event, now) {
+            match self.decide_event(due, &event, now) {
                 Ok(more) => publish.extend(more),
                 Err(why) => self.unusable.push((id, why)),
             }
         }
-        match self.happens(due, &Event::Wake, now) {
+        match self.decide_event(due, &Event::Wake, now) {
             Ok(more) if !more.is_empty() || self.fired.contains_key(&id) => publish.extend(more),
             _ => publish.extend(self.idle(due)),
         }
         publish
     }
 
-    /// Something happens to a saga whose timer fired; why it cannot, if it cannot.
-    fn happens(&mut self, due: &Due, event: &Event, now: Time) -> Result<Vec<Message>, String> {
+    /// Decides an event for a saga whose timer fired.
+    ///
+    /// # Errors
+    /// Why the event cannot be used.
+    fn decide_event(
+        &mut self,
+        due: &Due,
+        event: &Event,
+        now: Time,
+    ) -> Result<Vec<Message>, String> {
         match self.ask(due.saga, event, now) {
             Some(Decision::Turn(turn)) => {
                 self.fired.insert(due.saga, *due);
@@ -56,7 +64,7 @@ impl<O: Observe> Batch<O> {
         }
     }
 
-    /// Decides what an operator, the outer saga or another replica asks for.
+    /// Decides an item of the mailbox: of an operator, the outer saga or another replica.
     fn act(&mut self, due: &Due, act: OpenAct, now: Time) -> Vec<Message> {
         let answer = act.event.and_then(|event| {
             self.as_seen(due.saga, &event, act.exact)?;
@@ -64,7 +72,7 @@ impl<O: Observe> Batch<O> {
             if matches!(event, Event::Undo(_)) {
                 self.wakes.extend(self.instances.get(&due.saga).and_then(|saga| saga.parent));
             }
-            self.happens(due, &event, now)
+            self.decide_event(due, &event, now)
         });
         let (publish, refusal) = match answer {
             Ok(publish) => (publish, None),
@@ -90,8 +98,8 @@ impl<O: Observe> Batch<O> {
     fn idle(&mut self, due: &Due) -> Option<Message> {
         self.idle.insert(due.saga, *due);
         let instance = self.instances.get(&due.saga)?;
-        // A change that a timer caused has no message that would be delivered again: its news is
-        // repeated by the timer.
+        // A change that a timer caused has no message that would be delivered again: the timer has its
+        // status event published again.
         let last = instance.changes.last().filter(|c| c.seq + 1 == instance.state.seq)?;
         Some(instance.announce(last))
     }

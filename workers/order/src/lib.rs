@@ -1,7 +1,7 @@
 //! The worked example's services. Each has a schema of its own with an append-only `ledger`, and may
 //! have a database of its own.
 //!
-//! | service | steps | says no |
+//! | service | steps | rejects with |
 //! |---|---|---|
 //! | [`inventory`] | `reserve` | `out_of_stock`, `unknown_sku` |
 //! | [`payment`] | `authorize`, `capture` | `card_declined` for the card `tok_declined`; `tok_flaky` works at the third attempt |

@@ -2,7 +2,7 @@
 //! and may have a database of its own. A saga may have several effects of one kind, such as bookings;
 //! the ledgers tell them apart by their effect ids.
 //!
-//! | service | steps | says no |
+//! | service | steps | rejects with |
 //! |---|---|---|
 //! | [`hotel`] | `book` | `full` (the `attic` has three rooms), `unknown_hotel` |
 //! | [`car`] | `reserve` | `all_out` (there are five of the class `cabrio`), `unknown_class` |

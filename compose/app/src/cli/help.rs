@@ -11,7 +11,7 @@ pub const GROUPS: [Group<'static>; 5] = [
     ("Before a deploy", &["check", "graph", "plan"]),
     ("Look", &["list", "show", "top"]),
     ("Act", &["start", "retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
-    ("Keep house", &["letters", "locks", "break-lock", "definitions", "retire", "reinstate"]),
+    ("Maintain", &["letters", "locks", "break-lock", "definitions", "retire", "reinstate"]),
 ];
 
 /// The same command line, its `--help` with commands in these groups.
