@@ -6,10 +6,10 @@ use amends::{
 };
 
 use super::{Incoming, settle::Lane, settle::Work};
-use crate::store::CommitError;
+use crate::store::StoreError;
 
 impl Lane {
-    pub(super) async fn load(&mut self, batch: &mut Batch, work: &Work) -> Result<(), CommitError> {
+    pub(super) async fn load(&mut self, batch: &mut Batch, work: &Work) -> Result<(), StoreError> {
         let items = work.items.iter().filter_map(|item| match &item.incoming {
             Incoming::Turn(item) => Some(item),
             Incoming::Dead(..) | Incoming::Leave(_) => None,

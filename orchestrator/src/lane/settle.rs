@@ -13,7 +13,7 @@ use crate::{
     handover::{Job, Publisher},
     health::Health,
     registry::Registry,
-    store::{CommitError, Held, Store},
+    store::{Held, Store, StoreError},
     time::{Alarm, Now},
 };
 
@@ -114,21 +114,21 @@ impl Lane {
                         left.push(again);
                     }
                 }
-                Err(CommitError::Conflict) if work.cached => {
+                Err(StoreError::Conflict(_)) if work.cached => {
                     left.push(Work { cached: false, ..work })
                 }
-                Err(CommitError::Conflict) if work.items.len() > 1 => left.extend(halves(work)),
-                Err(CommitError::Conflict) if work.conflicts < CONFLICTS_MAX => {
+                Err(StoreError::Conflict(_)) if work.items.len() > 1 => left.extend(halves(work)),
+                Err(StoreError::Conflict(_)) if work.conflicts < CONFLICTS_MAX => {
                     left.push(Work { conflicts: work.conflicts + 1, ..work });
                 }
-                Err(CommitError::Conflict) => {
+                Err(StoreError::Conflict(_)) => {
                     tracing::warn!(
                         "an event lost against other turns again and again; it will be delivered again"
                     );
                 }
-                Err(CommitError::Poison(_)) if work.items.len() > 1 => left.extend(halves(work)),
-                Err(CommitError::Poison(reason)) => self.poison(work, &reason).await,
-                Err(CommitError::Unavailable(error)) => {
+                Err(StoreError::Poison(_)) if work.items.len() > 1 => left.extend(halves(work)),
+                Err(StoreError::Poison(error)) => self.poison(work, &error).await,
+                Err(StoreError::Unavailable(error)) => {
                     self.unavailable(&mut retries, &error).await;
                     // Postgres may be there, and the batch too much for it.
                     if retries.failures().is_multiple_of(WHOLE_MAX) && work.items.len() > 1 {
@@ -159,7 +159,7 @@ impl Lane {
 
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
-    async fn attempt(&mut self, work: &Work) -> Result<Vec<Verdict>, CommitError> {
+    async fn attempt(&mut self, work: &Work) -> Result<Vec<Verdict>, StoreError> {
         let mut batch = Batch::new(self.now.get());
         self.load(&mut batch, work).await?;
         let verdicts: Vec<_> = work.items.iter().map(|item| decide(&mut batch, item)).collect();
@@ -168,7 +168,7 @@ impl Lane {
         Ok(verdicts)
     }
 
-    async fn commit(&mut self, outcome: Outcome) -> Result<(), CommitError> {
+    async fn commit(&mut self, outcome: Outcome) -> Result<(), StoreError> {
         let Outcome { rows, rearm, alarms, instances, recorded, unusable, .. } = outcome;
         log::unusable(&unusable);
         let decided = log::Decided::of(&rows);
@@ -219,8 +219,8 @@ impl Lane {
         (!again.is_empty()).then_some(Work { items: again, cached: false, conflicts: 0 })
     }
 
-    async fn poison(&self, work: Work, reason: &str) {
-        let reason = format!("Postgres refuses what follows from it: {reason}");
+    async fn poison(&self, work: Work, error: &sqlx::Error) {
+        let reason = format!("Postgres refuses what follows from it: {error}");
         for item in work.items {
             if item.delivery.is_none() {
                 tracing::error!(saga = %item.saga(), reason, "a saga cannot go on");

@@ -9,14 +9,14 @@ use amends::{
     wire::Reply,
 };
 
-use super::{Store, CommitError, timers::LEASE, uuids};
+use super::{Store, StoreError, timers::LEASE, uuids};
 
 impl Store {
     /// Wakes sagas with an act that was noted and then forgotten by their timer.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn wake_acts(&self) -> Result<(), CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn wake_acts(&self) -> Result<(), StoreError> {
         // A lease that was just taken is a little longer than one that runs.
         let lease = LEASE.as_secs_f64() + 1.0;
         sqlx::query_file!("src/store/sql/wake_acts.sql", lease).execute(&self.pool).await?;
@@ -26,11 +26,11 @@ impl Store {
     /// The open acts on these sagas, oldest first.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub(crate) async fn open_acts(
         &self,
         ids: &[SagaId],
-    ) -> Result<HashMap<SagaId, Vec<OpenAct>>, CommitError> {
+    ) -> Result<HashMap<SagaId, Vec<OpenAct>>, StoreError> {
         let mut acts: HashMap<_, Vec<_>> = HashMap::new();
         if ids.is_empty() {
             return Ok(acts);

@@ -8,14 +8,14 @@ use amends::{
     turn::{KeyHolder, Stored, UnreadableFact},
 };
 
-use super::{Store, CommitError, timers::LEASE, uuids};
+use super::{Store, StoreError, timers::LEASE, uuids};
 
 impl Store {
     /// Reads sagas with all their facts; what does not exist is absent.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn load(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Stored>, CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn load(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Stored>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
@@ -65,11 +65,11 @@ impl Store {
     /// Finds the sagas that hold these business keys: (definition, key).
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub(crate) async fn holders(
         &self,
         keys: &[(String, String)],
-    ) -> Result<HashMap<(String, String), KeyHolder>, CommitError> {
+    ) -> Result<HashMap<(String, String), KeyHolder>, StoreError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }

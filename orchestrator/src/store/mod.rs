@@ -4,7 +4,8 @@
 //! transaction to the next borrower): callers run in tasks of their own that are never aborted.
 
 mod acts;
-mod batch;
+mod columns;
+mod commit;
 mod definitions;
 mod error;
 mod held;
@@ -20,7 +21,7 @@ use amends::SagaId;
 use sqlx::{PgPool, types::Uuid};
 
 pub use definitions::RegisterError;
-pub(crate) use error::CommitError;
+pub(crate) use error::StoreError;
 pub(crate) use held::Held;
 pub(crate) use lead::Leading;
 pub(crate) use letters::Replay;
