@@ -119,7 +119,7 @@ fn parameters(excerpt: &str) -> impl Iterator<Item = usize> {
 
 /// Two sagas in a database of their own. The timer of one is looked at, the other has a lock.
 struct House {
-    _postgres: support::Fresh,
+    postgres: support::Fresh,
     connection: PgConnection,
     saga: Uuid,
     other: Uuid,
@@ -146,7 +146,7 @@ impl House {
             sagas.push(id);
         }
         let (other, saga) = (sagas[0], sagas[1]);
-        Self { _postgres: postgres, connection, saga, other }
+        Self { postgres, connection, saga, other }
     }
 
     /// Only a timer, which is due.
@@ -172,7 +172,8 @@ impl House {
         claimed.get("leased_until")
     }
 
-    /// A commit in which nothing but these arrays is given.
+    /// A commit in which nothing but these arrays is given, by the names of the statement's parts: so
+    /// that no parameter's number stands here.
     async fn commit(&mut self, statement: &str, part: Part, arrays: &[String]) {
         let text = text(statement);
         let (_, part) = text.split_once(&format!("{part} as (")).unwrap();
@@ -296,7 +297,7 @@ impl House {
     }
 
     /// What was put into the mailbox so far has lain there for a while.
-    async fn forget(&mut self) {
+    async fn age_mail(&mut self) {
         let old = "update amends.mailbox set at = at - interval '1 minute'";
         self.connection.execute(old).await.unwrap();
     }
@@ -312,34 +313,50 @@ impl House {
 async fn whoever_sets_a_timer_under_a_lease_is_heard() {
     let mut house = House::new().await;
     let mut lost = Vec::new();
-    for (setter, holder, lease) in cases() {
-        for which in ["now", "at the lease's end", "an hour later"] {
-            house.reset().await;
-            let ran_out = house.claim(RAN_OUT_BEFORE).await;
-            let lease_ends = house.claim(lease).await;
-            let due = match which {
-                "now" => house.now().await,
-                "at the lease's end" => lease_ends,
-                _ => lease_ends + HOUR,
-            };
-            let due = house.set(setter, due, ran_out).await;
-            house.finish(holder, due.max(lease_ends) + HOUR, lease_ends).await;
-            let stands = house.due().await;
-            if stands.is_none_or(|stands| stands > due.max(lease_ends)) {
-                lost.push(format!(
-                    "{setter:?}, {which} ({due}), under a lease until {lease_ends}, whose holder \
-                     {holder:?}: {stands:?}"
-                ));
-            }
+    for (setter, asked, holder, lease) in cases() {
+        house.reset().await;
+        let ran_out = house.claim(RAN_OUT_BEFORE).await;
+        let lease_ends = house.claim(lease).await;
+        let due = match asked {
+            Asked::Now => house.now().await,
+            Asked::AtTheLeasesEnd => lease_ends,
+            Asked::AnHourLater => lease_ends + HOUR,
+        };
+        let due = house.set(setter, due, ran_out).await;
+        house.finish(holder, due.max(lease_ends) + HOUR, lease_ends).await;
+        let stands = house.due().await;
+        if stands.is_none_or(|stands| stands > due.max(lease_ends)) {
+            lost.push(format!(
+                "{setter:?}, {asked:?} ({due}), under a lease until {lease_ends}, whose holder \
+                 {holder:?}: {stands:?}"
+            ));
         }
     }
     assert!(lost.is_empty(), "{} wakes are lost:\n{}", lost.len(), lost.join("\n"));
 }
 
-fn cases() -> impl Iterator<Item = (Setter, Holder, f64)> {
-    let holders = |setter| HOLDERS.map(|holder| (setter, holder));
-    let leases = |(setter, holder)| LEASES.map(|lease| (setter, holder, lease));
-    SETTERS.into_iter().flat_map(holders).flat_map(leases)
+/// For when a setter sets the timer.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Now,
+    AtTheLeasesEnd,
+    AnHourLater,
+}
+
+fn cases() -> Vec<(Setter, Asked, Holder, f64)> {
+    let mut cases = Vec::new();
+    for setter in SETTERS {
+        let asked: &[Asked] = match setter {
+            Setter::Commit(..) => &[Asked::Now, Asked::AtTheLeasesEnd, Asked::AnHourLater],
+            Setter::Wake(_) => &[Asked::Now],
+        };
+        for &asked in asked {
+            for holder in HOLDERS {
+                cases.extend(LEASES.map(|lease| (setter, asked, holder, lease)));
+            }
+        }
+    }
+    cases
 }
 
 /// An act that could not wake its saga is found by the orchestrator, once whoever has the timer has set
@@ -350,7 +367,7 @@ async fn acts_that_nobody_decides_wake_their_saga() {
     for holder in HOLDERS {
         house.reset().await;
         // Taken by a statement that has not ended while many acts are noted: those pass it by.
-        let mut replica = PgConnection::connect(&house._postgres.url).await.unwrap();
+        let mut replica = PgConnection::connect(&house.postgres.url).await.unwrap();
         let mut claiming = replica.begin().await.unwrap();
         let lease_ends: Time = sqlx::query(sql("claim_timers"))
             .bind(10_i64)
@@ -362,7 +379,7 @@ async fn acts_that_nobody_decides_wake_their_saga() {
             .get("leased_until");
         house.wake(Wake::ActOnMany).await;
         claiming.commit().await.unwrap();
-        house.forget().await;
+        house.age_mail().await;
 
         house.wake_acts().await;
         assert_eq!(house.due().await, Some(lease_ends), "{holder:?}");
