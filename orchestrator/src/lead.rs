@@ -31,7 +31,7 @@ impl Candidate {
     pub(crate) async fn run(self) {
         let mut leading = None;
         while !self.stop.is_cancelled() {
-            leading = self.look(leading).await;
+            leading = self.stand(leading).await;
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
                 () = self.stop.cancelled() => {}
@@ -41,7 +41,7 @@ impl Candidate {
 
     /// Keeps the place or tries to take it; leaves it while there is no connection to NATS, to whoever
     /// has one. Who cannot ask goes on as before.
-    async fn look(&self, leading: Option<Leading>) -> Option<Leading> {
+    async fn stand(&self, leading: Option<Leading>) -> Option<Leading> {
         if !matches!(self.nats.connection_state(), State::Connected) {
             return None;
         }

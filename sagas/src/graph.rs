@@ -14,16 +14,16 @@ const UNDO: &str = "undo";
 /// What stands behind the pivot, on an arrow.
 const NO_WAY_BACK: &str = "no way back";
 
-/// How a box looks.
+/// The style of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum Style {
     Compensatable,
     Pivot,
     Retriable,
     Wait,
 }
 
-impl Look {
+impl Style {
     fn of(step: &StepOutline) -> Self {
         match step.kind {
             _ if !step.task.has_effect() => Self::Wait,

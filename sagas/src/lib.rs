@@ -139,7 +139,7 @@ pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
 pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};
 pub use outline::{ELEMENTS_MAX, Outline, StepKind, StepOutline, Task};
 pub use plan::{
-    AfterPivot, Await, BeforePivot, Decides, Delay, Finished, Group, Nested, Part, Place, Plan,
+    AfterPivot, Await, BeforePivot, Decides, Delay, Finished, Group, Nested, Part, Plan, Position,
     Saga, StandsIn, Trigger,
 };
 pub use record::{NextRecord, Record, RecordError, SendRecord, fold};

@@ -15,6 +15,6 @@ pub use part::{Decides, Part};
 pub(crate) use phase::EitherPhase;
 pub use phase::{AfterPivot, BeforePivot, StandsIn};
 pub use saga::{Nested, Saga, Trigger};
-pub use steps::Place;
+pub use steps::Position;
 pub use wait::{Await, Delay};
 pub use writing::{Finished, Plan};

@@ -40,13 +40,13 @@ pub struct PlannedUndo {
     /// The operation that is undone.
     pub operation: String,
     /// What is known of the action.
-    pub action: Known,
+    pub action: ActionOutcome,
 }
 
 /// What is known of an action that is to be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Known {
+pub enum ActionOutcome {
     /// It was done.
     Done,
     /// Nobody knows whether it took effect, so it is undone.
@@ -56,8 +56,8 @@ pub enum Known {
     InFlight,
 }
 
-impl Known {
-    const fn words(self) -> &'static str {
+impl ActionOutcome {
+    const fn describe(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Unknown => "unknown: may have taken effect",
@@ -99,10 +99,10 @@ fn rounds(outline: &Outline, state: &State) -> Vec<Vec<PlannedUndo>> {
 fn undo(outline: &Outline, state: &State, at: usize) -> Option<PlannedUndo> {
     let action = match state.steps[at].action.phase {
         _ if !backward::undoable(outline, state, at) => return None,
-        Phase::Done => Known::Done,
+        Phase::Done => ActionOutcome::Done,
         // Turning back leaves nothing waiting to be repeated, or for a late answer.
-        Phase::Unknown | Phase::Backoff | Phase::Pending => Known::Unknown,
-        Phase::InFlight => Known::InFlight,
+        Phase::Unknown | Phase::Backoff | Phase::Pending => ActionOutcome::Unknown,
+        Phase::InFlight => ActionOutcome::InFlight,
         _ => return None,
     };
     let plan = outline.steps.get(state.steps[at].plan)?;
@@ -143,7 +143,7 @@ impl fmt::Display for CancelPlan {
         for (n, round) in self.rounds.iter().enumerate() {
             for (m, undo) in round.iter().enumerate() {
                 let number = if m == 0 { format!("{}.", n + 1) } else { String::new() };
-                writeln!(f, "{number:>4} {:width$}  {}", undo.step, undo.action.words())?;
+                writeln!(f, "{number:>4} {:width$}  {}", undo.step, undo.action.describe())?;
             }
         }
         Ok(())

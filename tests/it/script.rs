@@ -1,23 +1,29 @@
 //! A saga told step by step: what the orchestrator asks for, what the services answer, and that
 //! nothing else happens. Every event is also delivered twice; the second must be known.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use amends::{
-    Definition, Json, NextRecord, Op, Record, Saga, SagaId, StepOutline,
+    Admitted, Definition, Json, NextRecord, Op, Record, Saga, SagaId, StepOutline, fold,
     machine::{
-        Arrival, ChildEnd, ChildOrder, Command, Decision, Event, Kind, OperatorAct,
-        OperatorCommand, ReplyEvent, State, Status, Time, Turn, Wait, child, command, decide,
-        start, waits,
+        Arrival, ChildEnd, Command, Decision, Event, Kind, OperatorAct, OperatorCommand,
+        ReplyEvent, State, Status, Time, Wait, child_id, waits,
     },
     transcript::Transcript,
+    turn::{
+        Batch, Due, Input, Instance, Item, Message, Observe, OpenAct, Outcome, Rows, Start, Verdict,
+    },
     wire::Reply,
 };
 
-/// A saga, and what it has asked for and nobody has looked at yet.
+/// How long an orchestrator has for a timer that it took.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// A saga, and what it has asked for and nobody has looked at yet. Each event is decided by the turn that
+/// the orchestrator runs.
 pub(crate) struct Script {
-    definition: Definition,
-    state: State,
+    definition: Arc<Definition>,
+    instance: Instance,
     records: Vec<Record>,
     now: Time,
     asked: VecDeque<Command>,
@@ -28,65 +34,137 @@ pub(crate) struct Script {
     input: Json,
 }
 
+/// The first decision of a batch.
+#[derive(Default)]
+struct First(Option<Decision>);
+
+impl Observe for First {
+    fn decided(&mut self, _: &Instance, _: &Event, _: Time, decision: &Decision) {
+        self.0.get_or_insert_with(|| decision.clone());
+    }
+}
+
+/// What came of one event.
+struct Decided {
+    decision: Decision,
+    publish: Vec<Message>,
+    outcome: Outcome<First>,
+}
+
+fn start(definition: &Arc<Definition>, input: &Json) -> Start {
+    let Admitted { key, locks } = definition.admit(input).unwrap();
+    Start { definition: Arc::clone(definition), key, locks, input: input.clone(), trace: None }
+}
+
 fn json(text: &str) -> Json {
     Json::parse(text.as_bytes()).unwrap()
 }
 
 impl Script {
     pub(crate) fn given<S: Saga>(input: &str) -> Self {
-        let definition = Definition::of::<S>().unwrap();
+        let definition = Arc::new(Definition::of::<S>().unwrap());
         let input = json(input);
-        definition.admit(&input).unwrap();
         let now = Time::from_timestamp(1_700_000_000, 0).unwrap();
         let id = SagaId::from_message("order", "AMENDS_EVENTS", 1, now);
-        let turn = start(&definition, id, input.clone(), now);
-        let state = State::new(definition.outline(), id, input.clone());
+        let mut batch = Batch::observed(now, First::default());
+        let start = Input::Start(Box::new(start(&definition, &input)));
+        let verdict = batch.decide(&Item { saga: id, input: start });
+        let Verdict::Publish(publish) = verdict else { panic!("it does not start: {verdict:?}") };
+        let outcome = batch.finish();
+        let instance = outcome.instances[&id].clone();
         let (records, asked, nested) = (Vec::new(), VecDeque::new(), VecDeque::new());
-        let mut script = Self { definition, state, records, now, asked, nested, arrived: 0, input };
-        script.take(turn);
+        let mut script =
+            Self { definition, instance, records, now, asked, nested, arrived: 0, input };
+        script.take(publish, outcome);
         script
     }
 
-    fn take(&mut self, turn: Turn) {
-        for fact in &turn.facts {
-            self.records.push(Record::of(self.definition.outline(), &turn.next, fact));
-            for send in &fact.next.sends {
-                self.asked.extend(command(&self.definition, &turn.next, send));
-                let order = child(&self.definition, &turn.next, send);
-                self.nested.extend(order.map(|order| {
-                    let op = match order {
-                        ChildOrder::Start { .. } => Op::Action,
-                        ChildOrder::Undo { .. } => Op::Compensation,
-                    };
-                    (turn.next.name(self.definition.outline(), send.step), op)
-                }));
+    const fn state(&self) -> &State {
+        &self.instance.state
+    }
+
+    /// Decides an event as an orchestrator does that has the saga at hand.
+    fn run(&self, event: &Event) -> Decided {
+        let (id, now) = (self.state().id, self.now);
+        let mut batch = Batch::observed(now, First::default());
+        batch.put(id, self.instance.clone());
+        let input = match event {
+            Event::Reply(reply) => Input::Reply(reply.clone()),
+            Event::StartedAgain => Input::Start(Box::new(start(&self.definition, &self.input))),
+            _ => Input::Timer(Due { saga: id, leased_until: now + LEASE, now }),
+        };
+        let inbox = batch.inbox(id);
+        match event.clone() {
+            Event::Arrived(arrival) => inbox.arrivals.push(arrival),
+            Event::Child(end) => inbox.ends.push(end),
+            Event::Granted => inbox.granted = true,
+            act @ (Event::Act(_) | Event::Undo(_)) => {
+                inbox.acts.push(OpenAct { id: 1, event: Ok(act), exact: false });
             }
+            Event::Reply(_) | Event::StartedAgain | Event::Wake => {}
         }
-        self.state = turn.next;
-        assert_eq!(self.stored(), self.state, "the fold of the stored facts is the state");
+        let verdict = batch.decide(&Item { saga: id, input });
+        let outcome = batch.finish();
+        let decision = outcome.observer.0.clone().expect("the machine is asked");
+        let publish = match verdict {
+            Verdict::Publish(publish) => publish,
+            Verdict::Bury(_) => Vec::new(),
+            other => panic!("{event:?} is {other:?}"),
+        };
+        Decided { decision, publish, outcome }
+    }
+
+    /// Takes what followed from an event: what is written, and what is published.
+    fn take(&mut self, publish: Vec<Message>, mut outcome: Outcome<First>) {
+        let id = self.state().id;
+        self.instance = outcome.instances.remove(&id).expect("it is kept at hand");
+        let commands = publish.into_iter().filter_map(|message| match message {
+            // Not those of nested sagas.
+            Message::Command(command, _) => (command.id.saga == id).then_some(command),
+            Message::Status(..) => None,
+        });
+        self.asked.extend(commands);
+        self.nested(&outcome.rows);
+        let mut changes = outcome.rows.sagas;
+        changes.retain(|(saga, _)| *saga == id);
+        self.records.extend(changes.into_iter().flat_map(|(_, change)| change.facts));
+        assert_eq!(self.stored(), *self.state(), "the fold of the stored facts is the state");
+    }
+
+    /// Nested sagas that begin, or are to be undone.
+    fn nested(&mut self, rows: &Rows) {
+        let id = self.state().id;
+        for (_, change) in &rows.sagas {
+            let parent = change.start.as_ref().and_then(|new| new.parent.clone());
+            let step = parent.filter(|(outer, _)| *outer == id).map(|(_, step)| step);
+            self.nested.extend(step.map(|step| (step, Op::Action)));
+        }
+        for (child, _) in &rows.undo {
+            let state = &self.instance.state;
+            let is_child = |at: &usize| child_id(&self.definition, state, *at) == Some(*child);
+            let at = (0..state.steps.len()).find(is_child).expect("a nested saga is a step");
+            self.nested.push_back((state.name(self.definition.outline(), at), Op::Compensation));
+        }
     }
 
     /// The state as a store would give it back.
     fn stored(&self) -> State {
-        let outline = self.definition.outline();
-        let mut state = State::new(outline, self.state.id, self.input.clone());
-        for record in &self.records {
+        let records = self.records.iter().map(|record| {
             let detail = record.detail.as_ref();
             let next = record.next.clone().into_text(record.at, detail);
             let next = NextRecord::from_text(next.as_deref(), record.at, detail).unwrap();
-            let record = Record { next, ..record.clone() };
-            let fact = record.into_fact(outline, &state).unwrap();
-            state.apply(outline, &fact);
-        }
-        state
+            Record { next, ..record.clone() }
+        });
+        let (outline, id) = (self.definition.outline(), self.state().id);
+        fold(outline, id, self.input.clone(), records, |_| {}).unwrap()
     }
 
     fn position(&self, step: &str) -> usize {
-        self.state.position(self.definition.outline(), step).expect("the saga has this step")
+        self.state().position(self.definition.outline(), step).expect("the saga has this step")
     }
 
     fn plan(&self, at: usize) -> &StepOutline {
-        &self.definition.outline().steps[self.state.steps[at].plan]
+        &self.definition.outline().steps[self.state().steps[at].plan]
     }
 
     /// The next command is the action of `step`.
@@ -132,7 +210,7 @@ impl Script {
 
     #[track_caller]
     pub(crate) fn is(self, status: Status) -> Self {
-        assert_eq!(self.state.status, status, "the status\n{self}");
+        assert_eq!(self.state().status, status, "the status\n{self}");
         self.nothing_else()
     }
 
@@ -187,7 +265,7 @@ impl Script {
 
     #[track_caller]
     fn answers(self, step: &str, op: Op, reply: Reply) -> Self {
-        let attempt = self.state.steps[self.position(step)].op(op).attempt;
+        let attempt = self.state().steps[self.position(step)].op(op).attempt;
         self.replies(step, op, attempt, reply)
     }
 
@@ -196,10 +274,7 @@ impl Script {
     pub(crate) fn replies(mut self, step: &str, op: Op, attempt: u32, reply: Reply) -> Self {
         self.now += Duration::from_millis(12);
         let event = self.event(step, op, attempt, reply);
-        match decide(&self.definition, &self.state, &event, self.now) {
-            Decision::Turn(turn) => self.take(*turn),
-            other => panic!("{event:?} is {other:?}\n{self}"),
-        }
+        self.moves(&event);
         self.known(&event);
         self
     }
@@ -207,9 +282,12 @@ impl Script {
     /// The event once more is known, and sends again what it has sent.
     #[track_caller]
     fn known(&self, event: &Event) {
-        let Decision::Known(again) = self.decide(event) else {
+        let Decided { decision: Decision::Known(again), publish, outcome } = self.run(event) else {
             panic!("{event:?} is new twice\n{self}");
         };
+        assert!(outcome.rows.is_empty(), "{event:?} writes twice: {:?}", outcome.rows);
+        let published = publish.iter().filter(|message| matches!(message, Message::Command(..)));
+        assert_eq!(published.count(), again.len(), "what {event:?} publishes again\n{self}");
         let sent = self.records.last().unwrap().next.sends.iter();
         let sent = sent.map(|s| (self.position(&s.step), s.op, s.attempt));
         // Waits and nested sagas are not sent to anybody.
@@ -272,7 +350,7 @@ impl Script {
     #[track_caller]
     pub(crate) fn arrives(mut self, step: &str, key: &str, body: &str) -> Self {
         let wait = Wait { step: step.to_owned(), key: key.to_owned() };
-        let all = waits(&self.definition, &self.state);
+        let all = waits(&self.definition, self.state());
         assert!(all.contains(&wait), "it waits for {all:?}\n{self}");
         self.arrived += 1;
         let arrival = Arrival { step: step.into(), event: self.arrived, body: json(body) };
@@ -283,10 +361,7 @@ impl Script {
     #[track_caller]
     fn happens(mut self, event: Event) -> Self {
         self.now += Duration::from_millis(12);
-        match self.decide(&event) {
-            Decision::Turn(turn) => self.take(*turn),
-            other => panic!("{event:?} is {other:?}\n{self}"),
-        }
+        self.moves(&event);
         assert_eq!(self.decide(&event), Decision::Known(Vec::new()), "{event:?} twice\n{self}");
         self
     }
@@ -295,11 +370,8 @@ impl Script {
     #[track_caller]
     pub(crate) fn operator(mut self, act: OperatorCommand, reason: &str) -> Self {
         self.now += Duration::from_millis(200);
-        let event = Self::act(act, reason, self.state.seq);
-        match self.decide(&event) {
-            Decision::Turn(turn) => self.take(*turn),
-            other => panic!("{event:?} is {other:?}\n{self}"),
-        }
+        let event = Self::act(act, reason, self.state().seq);
+        self.moves(&event);
         assert!(matches!(self.decide(&event), Decision::Refused(_)), "{event:?} twice\n{self}");
         self
     }
@@ -307,7 +379,7 @@ impl Script {
     /// An operator who has just looked may not do this, and reads why.
     #[track_caller]
     pub(crate) fn refuses(self, act: OperatorCommand, why: &str) -> Self {
-        let seen = self.state.seq;
+        let seen = self.state().seq;
         self.refuses_who_saw(seen, act, why)
     }
 
@@ -325,31 +397,40 @@ impl Script {
 
     /// How many facts there are.
     pub(crate) const fn seen(&self) -> u32 {
-        self.state.seq
+        self.state().seq
     }
 
     /// The clock has nothing to wake it for, and waking it does nothing.
     #[track_caller]
     pub(crate) fn sleeps(self) -> Self {
-        assert_eq!(self.state.due(), None, "when it wakes up\n{self}");
+        assert_eq!(self.state().due(), None, "when it wakes up\n{self}");
         let decision = self.decide(&Event::Wake);
         assert_eq!(decision, Decision::Known(Vec::new()), "waking up\n{self}");
         self
     }
 
     pub(crate) fn decide(&self, event: &Event) -> Decision {
-        decide(&self.definition, &self.state, event, self.now)
+        let Decided { decision, outcome, .. } = self.run(event);
+        if let (Decision::Refused(why), [act]) = (&decision, &*outcome.rows.acts) {
+            assert_eq!(act.refusal.as_ref(), Some(why), "what becomes of the act");
+        }
+        decision
+    }
+
+    /// The event moves the saga.
+    #[track_caller]
+    fn moves(&mut self, event: &Event) {
+        let Decided { decision, publish, outcome } = self.run(event);
+        assert!(matches!(decision, Decision::Turn(_)), "{event:?} is {decision:?}\n{self}");
+        self.take(publish, outcome);
     }
 
     /// Nobody answers until the clock wakes the saga.
     #[track_caller]
     pub(crate) fn waits(mut self) -> Self {
-        let Some(due) = self.state.due() else { panic!("it waits for nothing\n{self}") };
+        let Some(due) = self.state().due() else { panic!("it waits for nothing\n{self}") };
         self.now = self.now.max(due);
-        match self.decide(&Event::Wake) {
-            Decision::Turn(turn) => self.take(*turn),
-            other => panic!("waking up is {other:?}\n{self}"),
-        }
+        self.moves(&Event::Wake);
         self
     }
 
@@ -368,11 +449,11 @@ impl std::fmt::Display for Script {
         let outline = self.definition.outline();
         let key = self.definition.admit(&self.input).unwrap().key;
         Transcript {
-            id: self.state.id,
+            id: self.state().id,
             definition: &outline.name,
             version: outline.version,
             key: key.as_deref(),
-            status: self.state.status,
+            status: self.state().status,
             input: &self.input,
             facts: &self.records,
             outline: Some(outline),

@@ -8,7 +8,7 @@ pub(super) fn changed(old: &StepOutline, new: &StepOutline) -> Vec<Difference> {
     let mut note = |change: Option<String>| {
         differences.extend(change.map(|change| Difference::changed(&new.name, change)));
     };
-    note(words("kind", old.kind.as_str(), new.kind.as_str()));
+    note(differs("kind", old.kind.as_str(), new.kind.as_str()));
     note((old.needs != new.needs).then(|| reads("input from", &old.needs, &new.needs)));
     note(condition(old, new));
     note((old.within_ms != new.within_ms).then(|| times("within", old.within_ms, new.within_ms)));
@@ -17,12 +17,12 @@ pub(super) fn changed(old: &StepOutline, new: &StepOutline) -> Vec<Difference> {
         if new.kind == StepKind::Compensatable {
             note(retry("compensation", old.compensation_retry, new.compensation_retry));
         }
-        note(words(
+        note(differs(
             "attempt timeout",
             &span(old.attempt_timeout_ms),
             &span(new.attempt_timeout_ms),
         ));
-        note(words("at once", &at_once(old), &at_once(new)));
+        note(differs("at once", &at_once(old), &at_once(new)));
     }
     differences.splice(0..0, identity(old, new));
     differences
@@ -61,12 +61,12 @@ fn identity(old: &StepOutline, new: &StepOutline) -> Vec<Difference> {
     differences
 }
 
-fn words(what: &str, old: &str, new: &str) -> Option<String> {
+fn differs(what: &str, old: &str, new: &str) -> Option<String> {
     (old != new).then(|| format!("{what}: {old} → {new}"))
 }
 
 fn retry(what: &str, old: Retry, new: Retry) -> Option<String> {
-    words(what, &old.to_string(), &new.to_string())
+    differs(what, &old.to_string(), &new.to_string())
 }
 
 fn condition(old: &StepOutline, new: &StepOutline) -> Option<String> {
@@ -83,16 +83,16 @@ fn at_once(step: &StepOutline) -> String {
 }
 
 pub(super) fn times(what: &str, old: Option<u64>, new: Option<u64>) -> String {
-    let words = |time: Option<u64>| time.map_or_else(|| "none".to_owned(), span);
-    format!("{what}: {} → {}", words(old), words(new))
+    let text = |time: Option<u64>| time.map_or_else(|| "none".to_owned(), span);
+    format!("{what}: {} → {}", text(old), text(new))
 }
 
 pub(super) fn reads(what: &str, old: &[String], new: &[String]) -> String {
-    let words = |names: &[String]| match names {
+    let text = |names: &[String]| match names {
         [] => "nothing".to_owned(),
         names => names.join(" + "),
     };
-    format!("{what} {} → {}", words(old), words(new))
+    format!("{what} {} → {}", text(old), text(new))
 }
 
 /// What a step is beside a call, in words.

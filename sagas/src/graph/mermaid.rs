@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::{Look, NO_WAY_BACK, UNDO, decides, is_undone, lines, opening, turns_back};
+use super::{NO_WAY_BACK, Style, UNDO, decides, is_undone, lines, opening, turns_back};
 use crate::{Outline, StepOutline, Task};
 
 /// Colours that can be read on light and on dark paper.
-const COLOURS: [(Look, &str); 4] = [
-    (Look::Compensatable, "fill:#dbe8ff,stroke:#3b6fd4,color:#111"),
-    (Look::Pivot, "fill:#ffe2b0,stroke:#c77700,color:#111,stroke-width:3px"),
-    (Look::Retriable, "fill:#d5f2de,stroke:#2e8b57,color:#111"),
-    (Look::Wait, "fill:#ececf0,stroke:#77808c,color:#111"),
+const COLOURS: [(Style, &str); 4] = [
+    (Style::Compensatable, "fill:#dbe8ff,stroke:#3b6fd4,color:#111"),
+    (Style::Pivot, "fill:#ffe2b0,stroke:#c77700,color:#111,stroke-width:3px"),
+    (Style::Retriable, "fill:#d5f2de,stroke:#2e8b57,color:#111"),
+    (Style::Wait, "fill:#ececf0,stroke:#77808c,color:#111"),
 ];
 
 /// The plan as a Mermaid flowchart: from the trigger down to the end; dashed the way back.
@@ -80,7 +80,7 @@ fn step(text: &mut String, at: usize, step: &StepOutline) {
     let mut words = vec![step.name.clone()];
     words.extend(lines(step));
     node(text, &format!("s{at}"), shape, &words);
-    line(text, &format!("class s{at} {}", Look::of(step).class()));
+    line(text, &format!("class s{at} {}", Style::of(step).class()));
 }
 
 fn node(text: &mut String, id: &str, (open, close): (&str, &str), words: &[String]) {

@@ -5,7 +5,7 @@ mod layout;
 
 use std::fmt::Write as _;
 
-use super::{Look, NO_WAY_BACK, UNDO, decides, is_undone, turns_back};
+use super::{NO_WAY_BACK, Style, UNDO, decides, is_undone, turns_back};
 use crate::{Outline, Task};
 use layout::{Block, DETAIL, Frame, Layout, NAME};
 
@@ -63,7 +63,7 @@ pub fn svg(outline: &Outline) -> String {
     }
     for block in [&layout.start, &layout.completed].into_iter().chain(&layout.compensated) {
         rect(&mut text, block.frame, "end", block.frame.height / 2);
-        words(&mut text, block);
+        lines_of(&mut text, block);
     }
     arrows(&mut text, outline, &layout);
     text.push_str("</svg>\n");
@@ -72,13 +72,13 @@ pub fn svg(outline: &Outline) -> String {
 
 fn step(text: &mut String, block: &Block<'_>) {
     let Some(step) = block.step else { return };
-    let look = Look::of(step);
+    let look = Style::of(step);
     let mut class = look.class().to_owned();
     if step.condition.is_some() {
         class.push_str(" perhaps");
     }
     let Frame { x, y, width, height } = block.frame;
-    let round = if look == Look::Wait { height / 2 } else { 6 };
+    let round = if look == Style::Wait { height / 2 } else { 6 };
     if step.each.is_some() {
         // A second sheet below the first: there are many of it.
         rect(text, Frame { x: x + 5, y: y + 5, width, height }, &class, round);
@@ -88,10 +88,10 @@ fn step(text: &mut String, block: &Block<'_>) {
         let inner = Frame { x: x + 4, y: y + 4, width: width - 8, height: height - 8 };
         rect(text, inner, &format!("{class} inner"), 4);
     }
-    words(text, block);
+    lines_of(text, block);
 }
 
-fn words(text: &mut String, block: &Block<'_>) {
+fn lines_of(text: &mut String, block: &Block<'_>) {
     let middle = block.frame.x + block.frame.width / 2;
     let mut y = block.frame.y + (block.frame.height - block.text_height) / 2;
     for (n, words) in block.lines.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use super::{
     Part,
-    steps::{Place, PlanSteps},
+    steps::{PlanSteps, Position},
 };
 use crate::Given;
 
@@ -23,7 +23,7 @@ macro_rules! group {
             fn add(self, steps: &mut PlanSteps) -> Self::Outputs {
                 let stage = steps.next_stage();
                 let ($($name,)+) = self;
-                ($($name.write(steps, Place { stage, condition: None }),)+)
+                ($($name.write(steps, Position { stage, condition: None }),)+)
             }
         }
     };

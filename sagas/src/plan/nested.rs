@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     BeforePivot, Decides, Nested, Part, Saga,
-    steps::{Place, PlanSteps, Written},
+    steps::{PlanSteps, Position, Written},
 };
 use crate::{
     Definition, Given,
@@ -19,7 +19,7 @@ where
     S::Input: Serialize,
     S::Output: DeserializeOwned,
 {
-    fn add(self, steps: &mut PlanSteps, kind: StepKind, place: Place) -> Given<S::Output> {
+    fn add(self, steps: &mut PlanSteps, kind: StepKind, place: Position) -> Given<S::Output> {
         let child = Definition::of::<S>();
         let name = self.name.unwrap_or_else(|| S::NAME.to_owned());
         let output = Given::output_of(steps.outlines.len(), &name);
@@ -43,7 +43,7 @@ where
 {
     type Value = S::Output;
 
-    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<S::Output> {
+    fn write(self, steps: &mut PlanSteps, place: Position) -> Given<S::Output> {
         self.add(steps, StepKind::Compensatable, place)
     }
 }
@@ -55,7 +55,7 @@ where
 {
     type Value = S::Output;
 
-    fn decide(self, steps: &mut PlanSteps, place: Place) -> Given<S::Output> {
+    fn decide(self, steps: &mut PlanSteps, place: Position) -> Given<S::Output> {
         self.add(steps, StepKind::Pivot, place)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     StandsIn,
-    steps::{Place, PlanSteps},
+    steps::{PlanSteps, Position},
 };
 use crate::{Call, Each, Given, OnlyIf, Step, outline::StepKind};
 
@@ -13,7 +13,7 @@ pub trait Part<Phase>: Sized {
     /// What it answers.
     type Value: 'static;
     #[doc(hidden)]
-    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<Self::Value>;
+    fn write(self, steps: &mut PlanSteps, place: Position) -> Given<Self::Value>;
 }
 
 /// A part that can be the pivot, for [`Plan::pivot`](crate::Plan::pivot): a call or a nested
@@ -22,13 +22,13 @@ pub trait Decides: Sized {
     /// What it answers.
     type Value: 'static;
     #[doc(hidden)]
-    fn decide(self, steps: &mut PlanSteps, place: Place) -> Given<Self::Value>;
+    fn decide(self, steps: &mut PlanSteps, place: Position) -> Given<Self::Value>;
 }
 
 impl<Phase, S: StandsIn<Phase>> Part<Phase> for Call<S> {
     type Value = S::Output;
 
-    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<S::Output> {
+    fn write(self, steps: &mut PlanSteps, place: Position) -> Given<S::Output> {
         steps.call(self, S::KIND, place)
     }
 }
@@ -36,7 +36,7 @@ impl<Phase, S: StandsIn<Phase>> Part<Phase> for Call<S> {
 impl<Phase, S: StandsIn<Phase>> Part<Phase> for Each<S> {
     type Value = Vec<S::Output>;
 
-    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<Vec<S::Output>> {
+    fn write(self, steps: &mut PlanSteps, place: Position) -> Given<Vec<S::Output>> {
         steps.list(self, S::KIND, place)
     }
 }
@@ -44,7 +44,7 @@ impl<Phase, S: StandsIn<Phase>> Part<Phase> for Each<S> {
 impl<S: Step> Decides for Call<S> {
     type Value = S::Output;
 
-    fn decide(self, steps: &mut PlanSteps, place: Place) -> Given<S::Output> {
+    fn decide(self, steps: &mut PlanSteps, place: Position) -> Given<S::Output> {
         steps.call(self, StepKind::Pivot, place)
     }
 }
@@ -52,9 +52,9 @@ impl<S: Step> Decides for Call<S> {
 impl<Phase, P: Part<Phase>> Part<Phase> for OnlyIf<P> {
     type Value = Option<P::Value>;
 
-    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<Self::Value> {
+    fn write(self, steps: &mut PlanSteps, place: Position) -> Given<Self::Value> {
         let step = steps.outlines.len();
-        let place = Place { condition: Some(self.condition), ..place };
+        let place = Position { condition: Some(self.condition), ..place };
         self.part.write(steps, place).unless_omitted(step)
     }
 }

@@ -24,7 +24,7 @@ pub struct PlanSteps {
 
 /// Where a part stands.
 #[doc(hidden)]
-pub struct Place {
+pub struct Position {
     pub(super) stage: u32,
     pub(super) condition: Option<Given<bool>>,
 }
@@ -56,7 +56,7 @@ impl PlanSteps {
         &mut self,
         call: Call<S>,
         kind: StepKind,
-        place: Place,
+        place: Position,
     ) -> Given<S::Output> {
         let name = call.name.unwrap_or_else(|| S::NAME.to_owned());
         let output = Given::output_of(self.outlines.len(), &name);
@@ -70,7 +70,7 @@ impl PlanSteps {
         &mut self,
         list: Each<S>,
         kind: StepKind,
-        place: Place,
+        place: Position,
     ) -> Given<Vec<S::Output>> {
         let name = list.name.unwrap_or_else(|| S::NAME.to_owned());
         let output = Given::output_of(self.outlines.len(), &name);
@@ -90,7 +90,7 @@ impl PlanSteps {
         needs: Vec<String>,
         input: Input,
         policy: Policy,
-        place: Place,
+        place: Position,
     ) {
         let Policy { retry, compensation_retry, attempt_timeout, within } = policy;
         let code =
@@ -107,7 +107,7 @@ impl PlanSteps {
     }
 
     /// Writes a step down, with the default policies of its kind.
-    pub(super) fn push(&mut self, written: Written, place: Place) {
+    pub(super) fn push(&mut self, written: Written, place: Position) {
         let Written { name, kind, task, needs, within, mut code } = written;
         let retry = if kind == StepKind::Compensatable { Retry::ACTION } else { Retry::PERSISTENT };
         let condition = place.condition.as_ref().map(|condition| self.needs(condition));

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     EitherPhase, Part,
-    steps::{Place, PlanSteps, Written},
+    steps::{PlanSteps, Position, Written},
 };
 use crate::{
     Given, Json, JsonError, OnlyIf,
@@ -83,7 +83,7 @@ impl<E: DeserializeOwned + 'static> Await<E> {
 impl<Phase: EitherPhase, E: DeserializeOwned + 'static> Part<Phase> for Await<E> {
     type Value = E;
 
-    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<E> {
+    fn write(self, steps: &mut PlanSteps, place: Position) -> Given<E> {
         let name = self.name.unwrap_or_else(|| self.subject.to_lowercase());
         let output = Given::output_of(steps.outlines.len(), &name);
         let needs =
@@ -140,7 +140,7 @@ impl Delay {
 impl<Phase: EitherPhase> Part<Phase> for Delay {
     type Value = ();
 
-    fn write(self, steps: &mut PlanSteps, place: Place) -> Given<()> {
+    fn write(self, steps: &mut PlanSteps, place: Position) -> Given<()> {
         let Self { name, task, until } = self;
         let output = Given::output_of(steps.outlines.len(), &name);
         let needs = until.as_ref().map_or_else(Vec::new, |until| steps.needs(until));

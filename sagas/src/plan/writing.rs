@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use serde::Serialize;
 
-use super::{AfterPivot, BeforePivot, Decides, Group, Part, Place, steps::PlanSteps};
+use super::{AfterPivot, BeforePivot, Decides, Group, Part, Position, steps::PlanSteps};
 use crate::{Given, given::Eval};
 
 /// A plan being written.
@@ -31,7 +31,7 @@ impl Plan<BeforePivot> {
     /// then compensated), and needs no compensation. When nobody knows its outcome it is repeated, and
     /// at last the saga is stuck.
     pub fn pivot<P: Decides>(mut self, part: P) -> (Plan<AfterPivot>, Given<P::Value>) {
-        let place = Place { stage: self.steps.next_stage(), condition: None };
+        let place = Position { stage: self.steps.next_stage(), condition: None };
         let output = part.decide(&mut self.steps, place);
         (Plan { steps: self.steps, phase: PhantomData }, output)
     }
@@ -40,7 +40,7 @@ impl Plan<BeforePivot> {
 impl<Phase> Plan<Phase> {
     /// The next step; it begins when all before it are done.
     pub fn step<P: Part<Phase>>(&mut self, part: P) -> Given<P::Value> {
-        let place = Place { stage: self.steps.next_stage(), condition: None };
+        let place = Position { stage: self.steps.next_stage(), condition: None };
         part.write(&mut self.steps, place)
     }
 
