@@ -46,8 +46,9 @@ begin
             facts, exactly is not null)
     returning id into noted;
     insert into amends.mailbox (id, saga_id, kind) values (noted, saga, 'act');
-    insert into amends.timer (saga_id, due_at) values (saga, clock_timestamp())
-    on conflict (saga_id) do update set due_at = excluded.due_at;
+    -- Moved in any case: whoever has the timer under a lease must see that somebody came by.
+    insert into amends.timer as t (saga_id, due_at) values (saga, clock_timestamp())
+    on conflict (saga_id) do update set due_at = least(t.due_at - interval '1 us', excluded.due_at);
     return noted;
 end
 $$;

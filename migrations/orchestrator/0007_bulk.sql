@@ -127,7 +127,7 @@ begin
         select t.saga_id from amends.timer t join noted n on n.saga_id = t.saga_id
         for update of t skip locked
     ), woken as (
-        update amends.timer t set due_at = clock_timestamp()
+        update amends.timer t set due_at = least(t.due_at - interval '1 us', clock_timestamp())
         from free where free.saga_id = t.saga_id
     )
     select n.saga_id, n.id from noted n order by n.id;

@@ -18,7 +18,7 @@ use crate::{
     handover::{Job, Publisher},
     health::Health,
     registry::{Awaiting, Registry},
-    store::{CommitError, Kept, Store, matcher},
+    store::{Kept, Store, StoreError, matcher},
     time::Alarm,
 };
 
@@ -88,7 +88,8 @@ impl AwaitedEvents {
                     }
                     return deliveries.into_iter().map(|delivery| done(delivery, None)).collect();
                 }
-                Err(CommitError::Poison(reason)) => {
+                Err(StoreError::Poison(error)) => {
+                    let reason = error.to_string();
                     let bury = |delivery| done(delivery, Some(&reason));
                     return deliveries.into_iter().map(bury).collect();
                 }

@@ -10,7 +10,7 @@ use crate::{
     health::Health,
     lane::{Item, Lanes},
     registry::Registry,
-    store::{CommitError, Store},
+    store::{Store, StoreError},
     time::{Alarm, CLOCK_PERIOD, Now},
 };
 
@@ -70,7 +70,7 @@ impl Clock {
     }
 
     /// Takes what is due; returns how long to sleep.
-    async fn tick(&self) -> Result<Duration, CommitError> {
+    async fn tick(&self) -> Result<Duration, StoreError> {
         let leads = *self.leads.borrow();
         let late = if leads { Duration::ZERO } else { LATE };
         let due = self.store.claim(CLAIM_MAX, late, &self.registry.foreign()).await?;

@@ -142,12 +142,12 @@ struct Parts {
 impl Parts {
     /// The way to the lanes; they end when nobody has it any more.
     fn start_lanes(&self, count: usize, tasks: &mut Tasks) -> Lanes {
-        let (lanes, outlets) = Lanes::new(count);
-        for inbox in outlets.lanes {
-            tasks.deciding.spawn(self.lane().run(inbox));
+        let (lanes, queues) = Lanes::new(count);
+        for queue in queues.messages {
+            tasks.deciding.spawn(self.lane().run(queue));
         }
-        let (timers, successors) = outlets.timers;
-        tasks.deciding.spawn(self.lane().before(successors).run(timers));
+        let (timers, messages) = queues.timers;
+        tasks.deciding.spawn(self.lane().handing_over_to(messages).run(timers));
         lanes
     }
 

@@ -22,3 +22,4 @@ mod schema;
 mod script;
 mod support;
 mod tidy;
+mod timers;

@@ -8,7 +8,7 @@ use amends::{
 };
 
 use super::settle::Lane;
-use crate::store::CommitError;
+use crate::store::StoreError;
 
 impl Lane {
     /// Reads the inboxes of sagas whose timers fired. Whoever brings something commits it first and
@@ -17,7 +17,7 @@ impl Lane {
         &self,
         batch: &mut Batch,
         woken: &[SagaId],
-    ) -> Result<(), CommitError> {
+    ) -> Result<(), StoreError> {
         for (id, acts) in self.store.open_acts(woken).await? {
             batch.inbox(id).acts = acts;
         }
@@ -42,7 +42,7 @@ impl Lane {
     }
 
     /// Reads starts by SQL that are noted under these ids, and the holders of their keys.
-    async fn read_requests(&self, batch: &mut Batch, ids: &[SagaId]) -> Result<(), CommitError> {
+    async fn read_requests(&self, batch: &mut Batch, ids: &[SagaId]) -> Result<(), StoreError> {
         let mut keys = Vec::new();
         for (id, request) in self.store.requests(ids).await? {
             let Some(start) = self.requested(request) else {

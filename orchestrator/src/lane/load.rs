@@ -5,17 +5,21 @@ use amends::{
     turn::{Batch, Instance, Missing, Stored},
 };
 
-use super::{Incoming, settle::Lane, settle::Work};
-use crate::store::CommitError;
+use super::{Incoming, settle::Chunk, settle::Lane};
+use crate::store::StoreError;
 
 impl Lane {
-    pub(super) async fn load(&mut self, batch: &mut Batch, work: &Work) -> Result<(), CommitError> {
-        let items = work.items.iter().filter_map(|item| match &item.incoming {
+    pub(super) async fn load(
+        &mut self,
+        batch: &mut Batch,
+        chunk: &Chunk,
+    ) -> Result<(), StoreError> {
+        let items = chunk.items.iter().filter_map(|item| match &item.incoming {
             Incoming::Turn(item) => Some(item),
             Incoming::Dead(..) | Incoming::Leave(_) => None,
         });
         let cache = &mut self.cache;
-        let Missing { sagas, keys, woken } = batch.gather(items, work.cached, |id| cache.take(id));
+        let Missing { sagas, keys, woken } = batch.gather(items, chunk.cached, |id| cache.take(id));
         for (id, stored) in self.store.load(&sagas).await? {
             self.put(batch, id, stored);
         }

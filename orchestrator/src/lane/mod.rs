@@ -66,65 +66,66 @@ impl Item {
 /// but for the states that it hands over to them.
 #[derive(Clone)]
 pub(crate) struct Lanes {
-    lanes: Successors,
-    timers: mpsc::Sender<Waiting>,
+    messages: MessageLanes,
+    timers: mpsc::Sender<LaneInput>,
 }
 
-/// What waits before a lane.
+/// What a lane takes from its queue.
 #[expect(clippy::large_enum_variant, reason = "nearly all are items")]
-pub(crate) enum Waiting {
+pub(crate) enum LaneInput {
     Item(Item),
     /// The state of one of its sagas after a turn in another lane.
     State(SagaId, Box<Instance>),
 }
 
-/// Where each lane of messages takes what waits.
+/// The way to the lanes of messages.
 #[derive(Clone)]
-pub(crate) struct Successors {
-    inboxes: Arc<[mpsc::Sender<Waiting>]>,
+pub(crate) struct MessageLanes {
+    queues: Arc<[mpsc::Sender<LaneInput>]>,
 }
 
-impl Successors {
-    fn of(&self, saga: SagaId) -> Option<&mpsc::Sender<Waiting>> {
+impl MessageLanes {
+    /// The queue of a saga's lane.
+    fn of(&self, saga: SagaId) -> Option<&mpsc::Sender<LaneInput>> {
         // The last bytes of the id are a hash already.
         let hash = saga.0.as_u128() as usize;
-        self.inboxes.get(hash % self.inboxes.len())
+        self.queues.get(hash % self.queues.len())
     }
 
     /// Hands a state to the lane that gets the saga's next message; without room that reads it.
     fn hand_over(&self, saga: SagaId, instance: Instance) {
-        if let Some(inbox) = self.of(saga) {
-            inbox.try_send(Waiting::State(saga, Box::new(instance))).ok();
+        if let Some(queue) = self.of(saga) {
+            queue.try_send(LaneInput::State(saga, Box::new(instance))).ok();
         }
     }
 }
 
-/// Where the lanes take what waits.
-pub(crate) struct Outlets {
-    pub(crate) lanes: Vec<mpsc::Receiver<Waiting>>,
-    /// The lane of timers, and whom it hands states to.
-    pub(crate) timers: (mpsc::Receiver<Waiting>, Successors),
+/// The ends of the queues that the lanes take from.
+pub(crate) struct Queues {
+    pub(crate) messages: Vec<mpsc::Receiver<LaneInput>>,
+    /// Of the lane of timers, with those that it hands states over to.
+    pub(crate) timers: (mpsc::Receiver<LaneInput>, MessageLanes),
 }
 
 impl Lanes {
     /// `count` lanes and one for timers, and where each takes its items from.
-    pub(crate) fn new(count: usize) -> (Self, Outlets) {
-        let (inboxes, outlets): (Vec<_>, _) =
+    pub(crate) fn new(count: usize) -> (Self, Queues) {
+        let (senders, receivers): (Vec<_>, _) =
             (0..count.max(1)).map(|_| mpsc::channel(QUEUE_MAX)).unzip();
-        let (timers, timers_out) = mpsc::channel(TIMERS_MAX);
-        let lanes = Successors { inboxes: inboxes.into() };
-        let outlets = Outlets { lanes: outlets, timers: (timers_out, lanes.clone()) };
-        (Self { lanes, timers }, outlets)
+        let (timers, fired) = mpsc::channel(TIMERS_MAX);
+        let messages = MessageLanes { queues: senders.into() };
+        let queues = Queues { messages: receivers, timers: (fired, messages.clone()) };
+        (Self { messages, timers }, queues)
     }
 
     /// Hands an item to its lane; waits while that lane is full.
     pub(crate) async fn send(&self, item: Item) {
-        let inbox = match item.incoming {
+        let queue = match item.incoming {
             Incoming::Turn(turn::Item { input: Input::Timer(_), .. }) => Some(&self.timers),
-            _ => self.lanes.of(item.saga()),
+            _ => self.messages.of(item.saga()),
         };
-        if let Some(inbox) = inbox
-            && inbox.send(Waiting::Item(item)).await.is_err()
+        if let Some(queue) = queue
+            && queue.send(LaneInput::Item(item)).await.is_err()
         {
             tracing::debug!("a lane has ended; the message will be delivered again");
         }

@@ -8,12 +8,12 @@ use amends::{
 };
 use tokio::sync::mpsc;
 
-use super::{BATCH_MAX, Incoming, Item, Successors, Waiting, cache::Cache, log};
+use super::{BATCH_MAX, Incoming, Item, LaneInput, MessageLanes, cache::Cache, log};
 use crate::{
     handover::{Job, Publisher},
     health::Health,
     registry::Registry,
-    store::{CommitError, Held, Store},
+    store::{Held, Store, StoreError},
     time::{Alarm, Now},
 };
 
@@ -35,11 +35,11 @@ pub(crate) struct Lane {
     now: Arc<Now>,
     health: Arc<Health>,
     pub(super) cache: Cache,
-    successors: Option<Successors>,
+    hands_over_to: Option<MessageLanes>,
 }
 
-/// Items that are decided together.
-pub(super) struct Work {
+/// Items that are decided together: what waited, or a part of it.
+pub(super) struct Chunk {
     pub(super) items: Vec<Item>,
     /// Whether cached states may be used.
     pub(super) cached: bool,
@@ -55,31 +55,30 @@ impl Lane {
         now: Arc<Now>,
         health: Arc<Health>,
     ) -> Self {
-        let (held, successors) = (store.hold(), None);
         Self {
+            held: store.hold(),
             store,
-            held,
             registry,
             publisher,
             alarm,
             now,
             health,
             cache: Cache::new(),
-            successors,
+            hands_over_to: None,
         }
     }
 
     /// Hands states over in place of keeping them.
-    pub(crate) fn before(self, successors: Successors) -> Self {
-        Self { successors: Some(successors), ..self }
+    pub(crate) fn handing_over_to(self, lanes: MessageLanes) -> Self {
+        Self { hands_over_to: Some(lanes), ..self }
     }
 
     /// Runs until all senders are gone. A batch is whatever waits: alone when idle, larger under
     /// load, because a commit under way gathers the next.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Waiting>) {
-        let mut waiting = Vec::with_capacity(BATCH_MAX);
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<LaneInput>) {
+        let mut inputs = Vec::with_capacity(BATCH_MAX);
         loop {
-            let more = inbox.recv_many(&mut waiting, BATCH_MAX);
+            let more = queue.recv_many(&mut inputs, BATCH_MAX);
             match tokio::time::timeout(IDLE, more).await {
                 Ok(0) => return,
                 Ok(_) => {}
@@ -88,53 +87,53 @@ impl Lane {
                     continue;
                 }
             }
-            let mut items = Vec::with_capacity(waiting.len());
-            for waiting in waiting.drain(..) {
-                match waiting {
-                    Waiting::Item(item) => items.push(item),
-                    Waiting::State(id, instance) => self.cache.keep_newer(id, *instance),
+            let mut items = Vec::with_capacity(inputs.len());
+            for input in inputs.drain(..) {
+                match input {
+                    LaneInput::Item(item) => items.push(item),
+                    LaneInput::State(id, instance) => self.cache.keep_newer(id, *instance),
                 }
             }
             if !items.is_empty() {
-                self.settle(Work { items, cached: true, conflicts: 0 }).await;
+                self.settle(Chunk { items, cached: true, conflicts: 0 }).await;
             }
         }
     }
 
     /// Decides and commits a batch, in parts where the whole cannot be: one bad event must not fail
     /// its neighbours.
-    async fn settle(&mut self, work: Work) {
-        let mut left = vec![work];
+    async fn settle(&mut self, chunk: Chunk) {
+        let mut left = vec![chunk];
         let mut retries = RetryLoop::new(Duration::from_millis(50), Duration::from_secs(2), "lane");
-        while let Some(work) = left.pop() {
-            match self.attempt(&work).await {
+        while let Some(chunk) = left.pop() {
+            match self.attempt(&chunk).await {
                 Ok(verdicts) => {
                     retries.succeeded();
-                    if let Some(again) = self.hand_over(work.items, verdicts).await {
+                    if let Some(again) = self.hand_over(chunk.items, verdicts).await {
                         left.push(again);
                     }
                 }
-                Err(CommitError::Conflict) if work.cached => {
-                    left.push(Work { cached: false, ..work })
+                Err(StoreError::Conflict(_)) if chunk.cached => {
+                    left.push(Chunk { cached: false, ..chunk })
                 }
-                Err(CommitError::Conflict) if work.items.len() > 1 => left.extend(halves(work)),
-                Err(CommitError::Conflict) if work.conflicts < CONFLICTS_MAX => {
-                    left.push(Work { conflicts: work.conflicts + 1, ..work });
+                Err(StoreError::Conflict(_)) if chunk.items.len() > 1 => left.extend(halves(chunk)),
+                Err(StoreError::Conflict(_)) if chunk.conflicts < CONFLICTS_MAX => {
+                    left.push(Chunk { conflicts: chunk.conflicts + 1, ..chunk });
                 }
-                Err(CommitError::Conflict) => {
+                Err(StoreError::Conflict(_)) => {
                     tracing::warn!(
                         "an event lost against other turns again and again; it will be delivered again"
                     );
                 }
-                Err(CommitError::Poison(_)) if work.items.len() > 1 => left.extend(halves(work)),
-                Err(CommitError::Poison(reason)) => self.poison(work, &reason).await,
-                Err(CommitError::Unavailable(error)) => {
+                Err(StoreError::Poison(_)) if chunk.items.len() > 1 => left.extend(halves(chunk)),
+                Err(StoreError::Poison(error)) => self.poison(chunk, &error).await,
+                Err(StoreError::Unavailable(error)) => {
                     self.unavailable(&mut retries, &error).await;
                     // Postgres may be there, and the batch too much for it.
-                    if retries.failures().is_multiple_of(WHOLE_MAX) && work.items.len() > 1 {
-                        left.extend(halves(Work { cached: false, ..work }));
+                    if retries.failures().is_multiple_of(WHOLE_MAX) && chunk.items.len() > 1 {
+                        left.extend(halves(Chunk { cached: false, ..chunk }));
                     } else {
-                        left.push(Work { cached: false, ..work });
+                        left.push(Chunk { cached: false, ..chunk });
                     }
                 }
             }
@@ -159,16 +158,16 @@ impl Lane {
 
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
-    async fn attempt(&mut self, work: &Work) -> Result<Vec<Verdict>, CommitError> {
+    async fn attempt(&mut self, chunk: &Chunk) -> Result<Vec<Verdict>, StoreError> {
         let mut batch = Batch::new(self.now.get());
-        self.load(&mut batch, work).await?;
-        let verdicts: Vec<_> = work.items.iter().map(|item| decide(&mut batch, item)).collect();
+        self.load(&mut batch, chunk).await?;
+        let verdicts: Vec<_> = chunk.items.iter().map(|item| decide(&mut batch, item)).collect();
         let outcome = batch.finish();
         self.commit(outcome).await?;
         Ok(verdicts)
     }
 
-    async fn commit(&mut self, outcome: Outcome) -> Result<(), CommitError> {
+    async fn commit(&mut self, outcome: Outcome) -> Result<(), StoreError> {
         let Outcome { rows, rearm, alarms, instances, recorded, unusable, .. } = outcome;
         log::unusable(&unusable);
         let decided = log::Decided::of(&rows);
@@ -190,16 +189,16 @@ impl Lane {
             self.alarm.set((due - now).to_std().unwrap_or(Duration::ZERO));
         }
         for (id, instance) in instances {
-            match &self.successors {
+            match &self.hands_over_to {
                 None => self.cache.keep(id, instance),
-                Some(successors) => successors.hand_over(id, instance),
+                Some(lanes) => lanes.hand_over(id, instance),
             }
         }
         Ok(())
     }
 
     /// Gives what was decided to the publisher; returns what must be decided again.
-    async fn hand_over(&self, items: Vec<Item>, verdicts: Vec<Verdict>) -> Option<Work> {
+    async fn hand_over(&self, items: Vec<Item>, verdicts: Vec<Verdict>) -> Option<Chunk> {
         let (mut jobs, mut again, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         for (item, verdict) in items.into_iter().zip(verdicts) {
             match verdict {
@@ -216,12 +215,12 @@ impl Lane {
         if !jobs.is_empty() {
             self.publisher.hand_over(jobs).await;
         }
-        (!again.is_empty()).then_some(Work { items: again, cached: false, conflicts: 0 })
+        (!again.is_empty()).then_some(Chunk { items: again, cached: false, conflicts: 0 })
     }
 
-    async fn poison(&self, work: Work, reason: &str) {
-        let reason = format!("Postgres refuses what follows from it: {reason}");
-        for item in work.items {
+    async fn poison(&self, chunk: Chunk, error: &sqlx::Error) {
+        let reason = format!("Postgres refuses what follows from it: {error}");
+        for item in chunk.items {
             if item.delivery.is_none() {
                 tracing::error!(saga = %item.saga(), reason, "a saga cannot go on");
             }
@@ -243,9 +242,9 @@ fn buried(item: Item, reason: &str) -> Job {
     Job { publish: Vec::new(), bury, ack: item.delivery }
 }
 
-fn halves(mut work: Work) -> [Work; 2] {
-    let back = work.items.split_off(work.items.len() / 2);
-    let Work { items, cached, conflicts } = work;
+fn halves(mut chunk: Chunk) -> [Chunk; 2] {
+    let back = chunk.items.split_off(chunk.items.len() / 2);
+    let Chunk { items, cached, conflicts } = chunk;
     // The first half is popped first: the order of events is kept.
-    [Work { items: back, cached, conflicts }, Work { items, cached, conflicts }]
+    [Chunk { items: back, cached, conflicts }, Chunk { items, cached, conflicts }]
 }

@@ -15,7 +15,7 @@ use async_nats::{
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{CommitError, Replay, Store};
+use crate::store::{Replay, Store, StoreError};
 
 /// Between two looks for replays that operators have noted.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ impl Replays {
 #[derive(Debug, thiserror::Error)]
 enum ReplayError {
     #[error("{0:?}")]
-    Store(CommitError),
+    Store(StoreError),
     #[error("letter {letter}: {source}")]
     NotStored { letter: i64, source: PublishError },
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     registry::Registry,
-    store::{CommitError, Store, in_use},
+    store::{Store, StoreError, in_use},
 };
 
 /// Between two looks at which versions are retired, and for acts that nobody answered.
@@ -60,7 +60,7 @@ impl Schedule {
     }
 
     /// Logs what failed, once for as long as it fails.
-    fn log(&mut self, task: &'static str, done: Result<(), CommitError>) {
+    fn log(&mut self, task: &'static str, done: Result<(), StoreError>) {
         match done {
             Ok(()) => drop(self.failing.remove(task)),
             Err(error) if self.failing.insert(task) => {
@@ -110,14 +110,14 @@ impl Tables {
         }
     }
 
-    async fn versions_and_acts(&self) -> Result<(), CommitError> {
+    async fn versions_and_acts(&self) -> Result<(), StoreError> {
         self.registry.retire(self.store.retired().await?);
         self.store.wake_acts().await
     }
 
     /// Makes and drops partitions; returns whether there is more to do. One that is in use is left for
     /// the next time.
-    async fn partitions(&self) -> Result<bool, CommitError> {
+    async fn partitions(&self) -> Result<bool, StoreError> {
         let made = self.store.make_periods(self.retain).await.map(|()| false);
         let dropped = match self.retain {
             Some(retain) => self.store.drop_periods(retain).await,

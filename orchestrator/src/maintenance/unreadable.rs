@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::{
     bus::{RawMessage, Topology, TopologyError, delete, message_source},
     letter::Letter,
-    store::{CommitError, Store},
+    store::{Store, StoreError},
 };
 
 /// Messages looked at in one round: more than a client has in hand at once.
@@ -20,7 +20,7 @@ pub(super) enum RemoveError {
     #[error(transparent)]
     Stream(#[from] TopologyError),
     #[error("dead letters cannot be kept: {0:?}")]
-    Store(CommitError),
+    Store(StoreError),
 }
 
 /// Looks for unreadable messages where deliveries are repeated, and buries them. One consumer that

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use amends::{
     AttemptId, Json, SagaId,
     machine::{Event, OperatorAct, OperatorCommand, ReplyEvent},
-    turn::OpenAct,
+    turn::{OpenAct, UnreadableAct},
     wire::Reply,
 };
 
-use super::{CommitError, Store, timers::LEASE, uuids};
+use super::{Store, StoreError, timers::LEASE, uuids};
 
 impl Store {
     /// Wakes sagas with an act that was noted and then forgotten by their timer.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn wake_acts(&self) -> Result<(), CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn wake_acts(&self) -> Result<(), StoreError> {
         // A lease that was just taken is a little longer than one that runs.
         let lease = LEASE.as_secs_f64() + 1.0;
         sqlx::query_file!("src/store/sql/wake_acts.sql", lease).execute(&self.pool).await?;
@@ -26,11 +26,11 @@ impl Store {
     /// The open acts on these sagas, oldest first.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub(crate) async fn open_acts(
         &self,
         ids: &[SagaId],
-    ) -> Result<HashMap<SagaId, Vec<OpenAct>>, CommitError> {
+    ) -> Result<HashMap<SagaId, Vec<OpenAct>>, StoreError> {
         let mut acts: HashMap<_, Vec<_>> = HashMap::new();
         if ids.is_empty() {
             return Ok(acts);
@@ -64,10 +64,10 @@ fn parked(
     id: Option<String>,
     body: Option<String>,
     service: Option<String>,
-) -> Result<ReplyEvent, String> {
-    let service = service.ok_or("a parked reply needs its service")?;
-    let id: AttemptId = id.unwrap_or_default().parse().map_err(|e| format!("{e}"))?;
-    let reply = Reply::parse(body.unwrap_or_default().as_bytes()).map_err(|e| e.to_string())?;
+) -> Result<ReplyEvent, UnreadableAct> {
+    let service = service.ok_or(UnreadableAct::NoService)?;
+    let id: AttemptId = id.unwrap_or_default().parse()?;
+    let reply = Reply::parse(body.unwrap_or_default().as_bytes())?;
     let AttemptId { step, op, attempt, .. } = id;
     Ok(ReplyEvent { step, op, attempt, service, reply })
 }
@@ -76,21 +76,21 @@ fn read(
     act: &str,
     step: Option<String>,
     outcome: Option<String>,
-) -> Result<OperatorCommand, String> {
-    let named = step.ok_or_else(|| "the act needs a step".to_owned());
+) -> Result<OperatorCommand, UnreadableAct> {
+    let named = step.ok_or(UnreadableAct::NoStep);
     Ok(match act {
         "retry" => OperatorCommand::Retry,
         "skip" => OperatorCommand::Skip { step: named? },
         "resolve" => {
-            let outcome = outcome.ok_or("a step is resolved with an outcome")?;
-            let json = Json::parse(outcome.as_bytes()).map_err(|e| e.to_string())?;
-            let outcome = Reply::parse(json.as_str().as_bytes()).map_err(|e| e.to_string())?;
+            let outcome = outcome.ok_or(UnreadableAct::NoOutcome)?;
+            let json = Json::parse(outcome.as_bytes())?;
+            let outcome = Reply::parse(json.as_str().as_bytes())?;
             OperatorCommand::Resolve { step: named?, outcome }
         }
         "cancel" => OperatorCommand::Cancel,
         "pause" => OperatorCommand::Pause,
         "resume" => OperatorCommand::Resume,
         "break_lock" => OperatorCommand::Unlock,
-        other => return Err(format!("this version does not know the act `{other}`")),
+        other => return Err(UnreadableAct::Unknown(other.to_owned())),
     })
 }

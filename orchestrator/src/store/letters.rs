@@ -3,7 +3,7 @@
 use amends::machine::Time;
 use bytes::Bytes;
 
-use super::{CommitError, Store};
+use super::{Store, StoreError};
 use crate::letter::Letter;
 
 /// A dead letter that an operator wants published once more.
@@ -25,8 +25,8 @@ impl Store {
     /// that are new.
     ///
     /// # Errors
-    /// [`CommitError`].
-    pub(crate) async fn bury(&self, letters: &[Letter]) -> Result<Vec<String>, CommitError> {
+    /// [`StoreError`].
+    pub(crate) async fn bury(&self, letters: &[Letter]) -> Result<Vec<String>, StoreError> {
         let column = |f: fn(&Letter) -> String| letters.iter().map(f).collect::<Vec<_>>();
         let is_text: Vec<_> = letters
             .iter()
@@ -50,8 +50,8 @@ impl Store {
     /// Dead letters that wait to be published once more, in the order they were asked for.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn replays(&self, limit: i64) -> Result<Vec<Replay>, CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn replays(&self, limit: i64) -> Result<Vec<Replay>, StoreError> {
         let rows = sqlx::query_file!("src/store/sql/load_replays.sql", limit)
             .fetch_all(&self.pool)
             .await?;
@@ -69,12 +69,8 @@ impl Store {
     /// Settles a letter that was published once more; one that cannot be stays open, with the reason.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn replayed(
-        &self,
-        act: i64,
-        refusal: Option<&str>,
-    ) -> Result<(), CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn replayed(&self, act: i64, refusal: Option<&str>) -> Result<(), StoreError> {
         sqlx::query_file!("src/store/sql/replayed.sql", act, refusal).execute(&self.pool).await?;
         Ok(())
     }

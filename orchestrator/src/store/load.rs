@@ -5,20 +5,17 @@ use std::collections::HashMap;
 use amends::{
     Json, NextRecord, Record, SagaId,
     machine::Time,
-    turn::{KeyHolder, Stored},
+    turn::{KeyHolder, Stored, UnreadableFact},
 };
 
-use super::{CommitError, Store, timers::LEASE, uuids};
+use super::{Store, StoreError, timers::LEASE, uuids};
 
 impl Store {
     /// Reads sagas with all their facts; what does not exist is absent.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn load(
-        &self,
-        ids: &[SagaId],
-    ) -> Result<HashMap<SagaId, Stored>, CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn load(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Stored>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
@@ -68,11 +65,11 @@ impl Store {
     /// Finds the sagas that hold these business keys: (definition, key).
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub(crate) async fn holders(
         &self,
         keys: &[(String, String)],
-    ) -> Result<HashMap<(String, String), KeyHolder>, CommitError> {
+    ) -> Result<HashMap<(String, String), KeyHolder>, StoreError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
@@ -102,19 +99,18 @@ struct FactRow {
 }
 
 impl FactRow {
-    fn read(self) -> Result<Record, String> {
-        let wrong = |e: String| format!("a stored fact is not readable: {e}");
+    fn read(self) -> Result<Record, UnreadableFact> {
         let detail = self.detail.map(|d| Json::trusted(&d));
         let next = NextRecord::from_text(self.next.as_deref(), self.at, detail.as_ref());
         Ok(Record {
             seq: unsigned(self.seq),
             at: self.at,
-            kind: self.kind.parse().map_err(|e| wrong(format!("{e}")))?,
+            kind: self.kind.parse().map_err(UnreadableFact::Kind)?,
             step: self.step,
-            op: self.op.map(|op| op.parse()).transpose().map_err(|e| wrong(format!("{e}")))?,
+            op: self.op.map(|op| op.parse()).transpose().map_err(UnreadableFact::Op)?,
             attempt: unsigned(self.attempt),
             detail,
-            next: next.map_err(|e| wrong(e.to_string()))?,
+            next: next.map_err(UnreadableFact::Next)?,
         })
     }
 }

@@ -2,9 +2,15 @@
 //! autocommitted round trip over arrays, at READ COMMITTED; the primary key of `amends.fact` is the
 //! version check. No future of this module may be cancelled half-way (sqlx 0.9 then hands an open
 //! transaction to the next borrower): callers run in tasks of their own that are never aborted.
+//!
+//! `commit` writes what a batch decided, as `columns` of arrays, on a connection that a lane has
+//! (`held`). `load`, `acts` and `waits` read what a batch needs; `timers` takes timers and sets them
+//! again. The rest is upkeep: `definitions`, `letters`, `lead`, `periods`, `schema`. `error` says what a
+//! failed statement means for whoever ran it.
 
 mod acts;
-mod batch;
+mod columns;
+mod commit;
 mod definitions;
 mod error;
 mod held;
@@ -20,7 +26,7 @@ use amends::SagaId;
 use sqlx::{PgPool, types::Uuid};
 
 pub use definitions::RegisterError;
-pub(crate) use error::CommitError;
+pub(crate) use error::StoreError;
 pub(crate) use held::Held;
 pub(crate) use lead::Leading;
 pub(crate) use letters::Replay;

@@ -8,7 +8,7 @@ use amends::{
     turn::{Due, Rearm},
 };
 
-use super::{CommitError, Store};
+use super::{Store, StoreError};
 
 /// How long a replica that took timers has, before they fire again for another.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -19,13 +19,13 @@ impl Store {
     /// replicas that know them.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub(crate) async fn claim(
         &self,
         limit: i64,
         late: Duration,
         but: &[(String, u32)],
-    ) -> Result<Vec<Due>, CommitError> {
+    ) -> Result<Vec<Due>, StoreError> {
         let (lease, late) = (LEASE.as_secs_f64(), late.as_secs_f64());
         macro_rules! claim {
             ($file:literal, $($more:expr),*) => {
@@ -51,8 +51,8 @@ impl Store {
     /// How long until the next timer is due (`None` when there is none), and the database's clock.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn next_timer(&self) -> Result<(Option<Duration>, Time), CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn next_timer(&self) -> Result<(Option<Duration>, Time), StoreError> {
         let row = sqlx::query_file!("src/store/sql/next_timer.sql").fetch_one(&self.pool).await?;
         let wait = |s: f64| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX);
         Ok((row.seconds.map(wait), row.now))
@@ -61,8 +61,8 @@ impl Store {
     /// Sets leased timers again, unless another turn moved them meanwhile.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn rearm(&self, rearm: &[Rearm]) -> Result<(), CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn rearm(&self, rearm: &[Rearm]) -> Result<(), StoreError> {
         let (mut sagas, mut due_at, mut leases) = (vec![], vec![], vec![]);
         let (mut deleted, mut deleted_leases) = (vec![], vec![]);
         for rearm in rearm {

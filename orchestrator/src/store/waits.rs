@@ -9,7 +9,7 @@ use amends::{
 };
 use sqlx::types::Uuid;
 
-use super::{CommitError, Store, uuids};
+use super::{Store, StoreError, uuids};
 
 /// Events read for one step at once; the step takes one, so this is for several steps that wait for
 /// the same.
@@ -48,11 +48,11 @@ impl Store {
     /// The kept events that steps of these sagas wait for, oldest first.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub(crate) async fn arrivals(
         &self,
         ids: &[SagaId],
-    ) -> Result<HashMap<SagaId, Vec<Arrival>>, CommitError> {
+    ) -> Result<HashMap<SagaId, Vec<Arrival>>, StoreError> {
         let mut arrivals: HashMap<_, Vec<_>> = HashMap::new();
         if ids.is_empty() {
             return Ok(arrivals);
@@ -71,8 +71,8 @@ impl Store {
     /// Those of these sagas that have ended, and how.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn ends(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Ended>, CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn ends(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Ended>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
@@ -90,11 +90,11 @@ impl Store {
     /// Starts that were asked for under these ids.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub(crate) async fn requests(
         &self,
         ids: &[SagaId],
-    ) -> Result<HashMap<SagaId, Request>, CommitError> {
+    ) -> Result<HashMap<SagaId, Request>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
@@ -112,8 +112,8 @@ impl Store {
     /// of theirs.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn acquire(&self, ids: &[SagaId]) -> Result<Vec<SagaId>, CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn acquire(&self, ids: &[SagaId]) -> Result<Vec<SagaId>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -126,8 +126,8 @@ impl Store {
     /// Takes their locks from sagas that have ended; returns how many sagas were woken by it.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn release(&self, ids: &[SagaId]) -> Result<usize, CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn release(&self, ids: &[SagaId]) -> Result<usize, StoreError> {
         if ids.is_empty() {
             return Ok(0);
         }
@@ -140,14 +140,14 @@ impl Store {
     /// Keeps replies for a replica that knows their sagas' version.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub(crate) async fn park(
         &self,
         sagas: &[Uuid],
         ids: &[String],
         bodies: &[String],
         services: &[String],
-    ) -> Result<(), CommitError> {
+    ) -> Result<(), StoreError> {
         sqlx::query_file!("src/store/sql/park.sql", sagas, ids, bodies, services)
             .execute(&self.pool)
             .await?;
@@ -159,14 +159,14 @@ impl Store {
     /// may wait for them too, so that another must read them as well.
     ///
     /// # Errors
-    /// [`CommitError`].
+    /// [`StoreError`].
     pub(crate) async fn keep(
         &self,
         definition: &str,
         versions: &[i32],
         subject: &str,
         kept: &Kept,
-    ) -> Result<(usize, bool), CommitError> {
+    ) -> Result<(usize, bool), StoreError> {
         let row = sqlx::query_file!(
             "src/store/sql/keep.sql",
             definition,
@@ -190,8 +190,8 @@ impl Store {
     /// Forgets kept events that no saga can ask for any more.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn forget_events(&self) -> Result<u64, CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn forget_events(&self) -> Result<u64, StoreError> {
         let done = sqlx::query_file!("src/store/sql/forget_events.sql").execute(&self.pool).await?;
         Ok(done.rows_affected())
     }
@@ -199,8 +199,8 @@ impl Store {
     /// The versions that start no more sagas.
     ///
     /// # Errors
-    /// [`CommitError::Unavailable`].
-    pub(crate) async fn retired(&self) -> Result<Vec<(String, u32)>, CommitError> {
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn retired(&self) -> Result<Vec<(String, u32)>, StoreError> {
         let rows = sqlx::query_file!("src/store/sql/retired.sql").fetch_all(&self.pool).await?;
         let version = |v: i32| u32::try_from(v).unwrap_or(0);
         Ok(rows.into_iter().map(|row| (row.name, version(row.version))).collect())

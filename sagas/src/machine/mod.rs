@@ -37,7 +37,7 @@ pub use decide::{decide, start};
 pub use event::{
     Arrival, ChildEnd, Decision, Event, OperatorAct, OperatorCommand, ReplyEvent, Turn, Unexpected,
 };
-pub use fact::{Fact, Failure, Kind, Next, Send, Status, Time};
+pub use fact::{Fact, Failure, Kind, Next, Send, Status, Time, UnknownWord};
 pub use nested::{ChildOrder, child, child_id, open_children};
 pub use state::{OpState, Phase, State, StepState};
 pub use waits::{Wait, waits};

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    SagaId,
+    IdError, JsonError, SagaId,
     machine::{self, Arrival, ChildEnd, Event},
 };
 
@@ -32,9 +32,32 @@ pub struct OpenAct {
     /// Its number.
     pub id: i64,
     /// What it asks for, or why that cannot be read.
-    pub event: Result<Event, String>,
+    pub event: Result<Event, UnreadableAct>,
     /// Whether it is only for the saga as the operator saw it.
     pub exact: bool,
+}
+
+/// Why what waits in a mailbox cannot be read. Who asked for it is answered with this text.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableAct {
+    /// A newer version knows it.
+    #[error("this version does not know the act `{0}`")]
+    Unknown(String),
+    /// It is for a step, and names none.
+    #[error("the act needs a step")]
+    NoStep,
+    /// It says how a step ended, and has no outcome.
+    #[error("a step is resolved with an outcome")]
+    NoOutcome,
+    /// A reply of nobody.
+    #[error("a parked reply needs its service")]
+    NoService,
+    /// A reply to no attempt.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The body of a reply, or an outcome, which has the same form.
+    #[error(transparent)]
+    Body(#[from] JsonError),
 }
 
 /// What to read for which of the sagas whose timers fired, beside acts.

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use crate::{
-    Definition, Json, Record, RecordError, SagaId, StatusChange, TraceParent, fold,
-    machine::{self, Send, State, Time},
+    Definition, IdError, Json, Record, RecordError, SagaId, StatusChange, TraceParent, fold,
+    machine::{self, Send, State, Time, UnknownWord},
     status_event,
 };
 
 use super::Message;
 
 /// A saga as it is stored.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Stored {
     /// Its definition's name.
     pub definition: String,
@@ -28,15 +28,29 @@ pub struct Stored {
     /// The saga that it is a step of.
     pub parent: Option<SagaId>,
     /// Its facts in their order, or why one cannot be read: a newer version may have written it.
-    pub facts: Result<Vec<Record>, String>,
+    pub facts: Result<Vec<Record>, UnreadableFact>,
+}
+
+/// What of a fact's row is not of this version.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableFact {
+    /// What happened.
+    #[error("a stored fact is not readable: {0}")]
+    Kind(#[source] UnknownWord),
+    /// To which half of a step.
+    #[error("a stored fact is not readable: {0}")]
+    Op(#[source] IdError),
+    /// What followed.
+    #[error("a stored fact is not readable: {0}")]
+    Next(#[source] serde_json::Error),
 }
 
 /// Why a stored saga cannot be read by this program.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     /// A fact's columns are not of this version.
-    #[error("{0}")]
-    Fact(String),
+    #[error(transparent)]
+    Fact(#[from] UnreadableFact),
     /// A fact is of another plan.
     #[error(transparent)]
     Plan(#[from] RecordError),
@@ -69,8 +83,7 @@ impl Instance {
     pub fn of(definition: Arc<Definition>, id: SagaId, stored: Stored) -> Result<Self, Unreadable> {
         let Stored { key, trace, input, timer_at, parent, facts, .. } = stored;
         let mut changes = Vec::new();
-        let facts = facts.map_err(Unreadable::Fact)?;
-        let state = fold(definition.outline(), id, input, facts, |fact| {
+        let state = fold(definition.outline(), id, input, facts?, |fact| {
             changes.extend(StatusChange::of(fact));
         })?;
         let trace = trace.and_then(|trace| trace.parse().ok());

@@ -27,8 +27,8 @@ mod timer;
 mod woken;
 
 pub use batch::{Batch, Missing, Outcome};
-pub use inbox::{Inbox, InboxQuery, OpenAct};
-pub use instance::{Instance, Stored, Unreadable};
+pub use inbox::{Inbox, InboxQuery, OpenAct, UnreadableAct};
+pub use instance::{Instance, Stored, Unreadable, UnreadableFact};
 pub use item::{Due, Input, Item, KeyHolder, Message, Request, Start, Verdict};
 pub use observe::Observe;
 pub use rows::{Change, DecidedAct, DecidedStart, NewSaga, NewWait, Rearm, Rows, Timer};

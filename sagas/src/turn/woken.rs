@@ -66,7 +66,7 @@ impl<O: Observe> Batch<O> {
 
     /// Decides an item of the mailbox: of an operator, the outer saga or another replica.
     fn act(&mut self, due: &Due, act: OpenAct, now: Time) -> Vec<Message> {
-        let answer = act.event.and_then(|event| {
+        let answer = act.event.map_err(|why| why.to_string()).and_then(|event| {
             self.as_seen(due.saga, &event, act.exact)?;
             // The outer saga asked for an end that may be there already: it must look again.
             if matches!(event, Event::Undo(_)) {

@@ -2,8 +2,7 @@
 //! nothing.
 
 use amends::{
-    Json, SagaId,
-    machine::State,
+    Json, SagaId, fold,
     preview::{self, CancelPlan},
     transcript::printable,
 };
@@ -95,10 +94,8 @@ pub(crate) async fn apply(
 /// The plan for a saga as it is now, folded from its facts.
 async fn plan(pool: &PgPool, row: &SagaRow) -> Result<CancelPlan, Failed> {
     let outline = saga::outline(pool, &row.definition, row.version).await?;
-    let mut state = State::new(&outline, SagaId(row.id), Json::trusted(&row.input));
-    for record in saga::records(pool, row.id).await? {
-        let fact = record.into_fact(&outline, &state).during("the history cannot be read")?;
-        state.apply(&outline, &fact);
-    }
+    let records = saga::records(pool, row.id).await?;
+    let state = fold(&outline, SagaId(row.id), Json::trusted(&row.input), records, |_| {})
+        .during("the history cannot be read")?;
     Ok(preview::cancel(&outline, &state))
 }
