@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    Retry,
+    Retry, Task,
     sample::{compensatable, outline, pivot, retriable, trip},
 };
 
