@@ -302,8 +302,8 @@ impl Checker {
             Op::Compensation => (&book.undo, plan.compensation_retry),
         };
         let tries = fact.attempt.saturating_sub(effort.before);
-        let (first, cap) = retry.first_and_cap_ms();
-        let full = (1..tries.min(40)).fold(first.min(cap), |ms, _| (ms * 2).min(cap)).max(1);
+        let (first, cap) = (retry.first_ms.min(retry.cap_ms), retry.cap_ms);
+        let full = (1..tries.min(40)).fold(first, |ms, _| (ms * 2).min(cap)).max(1);
         let delay = u64::try_from((due - fact.at).num_milliseconds()).unwrap_or(0);
         let fits = (full - full / 2..=full).contains(&delay);
         let name = || self.name(at);

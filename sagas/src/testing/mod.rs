@@ -1,5 +1,12 @@
 //! The fault matrix: a saga and a model of its services, on a virtual clock and without servers,
-//! under everything that can go wrong. One call in a `#[test]`:
+//! under everything that can go wrong. The feature `testing` switches it on, for tests alone:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! amends = { version = "0.1", features = ["testing"] }
+//! ```
+//!
+//! One call in a `#[test]`:
 //!
 //! ```
 //! # use std::convert::Infallible;
