@@ -306,7 +306,7 @@ impl Sim<'_> {
             hold!(false, Committed, "{} is not committed", command.id);
             return Ok(());
         };
-        let asked = saga.checker.books[step].effort(op).asked;
+        let asked = saga.checker.accounts[step].attempts(op).asked;
         hold!(asked >= command.id.attempt, Committed, "{} is not committed", command.id);
         // Of two turns in one batch the second may have sent another attempt, and know more.
         let sent = state.steps.get(step).map(|step| (step.op(op).phase, step.op(op).attempt));

@@ -13,9 +13,9 @@ use super::{
     breach::{Breach, Guarantee, Kept, hold},
     checker::Seen,
     database::{Database, Sagas},
-    message::{Message, Told},
-    random::Tape,
-    schedule::{Fate, Plot},
+    message::{LogLine, Message},
+    random::AccidentSource,
+    schedule::{Fate, FaultSchedule},
     services::{Ledger, Services},
 };
 use crate::{
@@ -46,10 +46,10 @@ pub(crate) struct Setting<'a> {
     pub(crate) input: Json,
     pub(crate) events: Vec<External>,
     pub(crate) services: &'a mut dyn Services,
-    pub(crate) plot: Plot,
-    pub(crate) tape: Tape,
+    pub(crate) schedule: FaultSchedule,
+    pub(crate) random: AccidentSource,
     /// Operators act at random.
-    pub(crate) meddle: bool,
+    pub(crate) random_acts: bool,
     /// In the end operators have all services repaired, and get stuck sagas going.
     pub(crate) heal: bool,
     /// Keep a log of what happened.
@@ -58,8 +58,8 @@ pub(crate) struct Setting<'a> {
 
 pub(crate) struct Sim<'a> {
     pub(super) now: Time,
-    pub(super) random: Tape,
-    pub(super) schedule: Plot,
+    pub(super) random: AccidentSource,
+    pub(super) schedule: FaultSchedule,
     pub(super) services: &'a mut dyn Services,
     pub(super) barrier: Barrier,
     pub(super) ledger: Ledger,
@@ -76,7 +76,7 @@ pub(crate) struct Sim<'a> {
     pub(super) held: Vec<(Fate, SagaId, AttemptId, Message)>,
     /// Commits, publications and acks so far.
     pub(super) writes: u32,
-    pub(super) meddle: bool,
+    pub(super) random_acts: bool,
     pub(super) heal: bool,
     log: Option<Vec<String>>,
 }
@@ -94,12 +94,21 @@ pub(crate) struct End {
 
 impl<'a> Sim<'a> {
     pub(crate) fn new(setting: Setting<'a>) -> Self {
-        let Setting { definition, input, events, services, plot, tape, meddle, heal, log } =
-            setting;
+        let Setting {
+            definition,
+            input,
+            events,
+            services,
+            schedule,
+            random,
+            random_acts,
+            heal,
+            log,
+        } = setting;
         Self {
             now: Time::from_timestamp_millis(EPOCH_MS).unwrap_or_default(),
-            random: tape,
-            schedule: plot,
+            random,
+            schedule,
             services,
             barrier: Barrier::default(),
             ledger: Ledger::default(),
@@ -113,7 +122,7 @@ impl<'a> Sim<'a> {
             pipe: Vec::new(),
             held: Vec::new(),
             writes: 0,
-            meddle,
+            random_acts,
             heal,
             log: log.then(Vec::new),
         }
@@ -123,7 +132,7 @@ impl<'a> Sim<'a> {
     pub(crate) fn run(&mut self) -> Kept<End> {
         let run = AssertUnwindSafe(|| self.run_on());
         catch_unwind(run).unwrap_or_else(|panic| {
-            Err(Breach::new(Guarantee::Panic, super::threads::words(&*panic)))
+            Err(Breach::new(Guarantee::Panic, super::threads::panic_message(&*panic)))
         })
     }
 
@@ -179,8 +188,8 @@ impl<'a> Sim<'a> {
             self.database.wake(id, self.now);
             self.fire(id)?;
         }
-        if !self.sagas.is_empty() && self.meddle && self.random.chance(8) {
-            self.meddles();
+        if !self.sagas.is_empty() && self.random_acts && self.random.chance(8) {
+            self.act_at_random();
         }
         let next = (0..self.pipe.len()).min_by_key(|n| self.pipe[*n].0);
         let timer = self.database.next_timer();
@@ -207,7 +216,7 @@ impl<'a> Sim<'a> {
     }
 
     pub(super) fn deliver(&mut self, saga: SagaId, message: Message) -> Kept {
-        self.note(|| format!("{}", Told(&message)));
+        self.note(|| format!("{}", LogLine(&message)));
         match message {
             Message::Trigger | Message::Reply(..) => self.deliver_together(saga, message)?,
             Message::Act(act) => {
@@ -238,7 +247,7 @@ impl<'a> Sim<'a> {
             let Some(n) = self.pipe.iter().position(waits) else { break };
             let (at, id, message) = self.pipe.swap_remove(n);
             self.now = self.now.max(at);
-            self.note(|| format!("   with {}", Told(&message)));
+            self.note(|| format!("   with {}", LogLine(&message)));
             messages.push((id, message));
         }
         let items = messages.iter().filter_map(|(id, message)| self.item(*id, message)).collect();

@@ -1,4 +1,4 @@
-//! What random runs have found, told shortly.
+//! What random runs have found, as short as it can be.
 
 use std::{convert::Infallible, time::Duration};
 

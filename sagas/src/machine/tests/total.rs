@@ -11,7 +11,7 @@ use crate::{
         Arrival, ChildEnd, Decision, Event, OpState, OperatorAct, OperatorCommand, Phase,
         ReplyEvent, State, Status, StepState, Time, child, command, decide, waits,
     },
-    testing::Dice,
+    testing::SplitMix64,
     wire::Reply,
 };
 
@@ -175,7 +175,8 @@ fn cases() -> Config {
 }
 
 fn drawn() -> impl Strategy<Value = Arc<Drawn>> {
-    any::<u64>().prop_map(|seed| plan(&mut Dice::new(seed), Taste { rich: true, patient: false }))
+    any::<u64>()
+        .prop_map(|seed| plan(&mut SplitMix64::new(seed), Taste { rich: true, patient: false }))
 }
 
 proptest! {
