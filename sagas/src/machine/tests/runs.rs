@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Seeded runs of the whole suite; `AMENDS_SEEDS` asks for more or fewer.
-const SEEDS: u64 = 100_000;
+pub(crate) const SEEDS: u64 = 100_000;
 
 /// Accidents of one run, at most.
 const ACCIDENTS_MAX: usize = 400;
