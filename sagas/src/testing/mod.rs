@@ -99,6 +99,7 @@ mod message;
 mod model;
 mod operators;
 mod orchestrators;
+mod outbox;
 mod pipe;
 mod random;
 mod report;
