@@ -15,6 +15,7 @@ use super::{
     database::{Database, Sagas},
     message::{LogLine, Message},
     random::AccidentSource,
+    saga::Saga,
     schedule::{Fate, FaultSchedule},
     services::{Ledger, Services},
 };
@@ -29,6 +30,9 @@ const STEPS_MAX: usize = 20_000;
 
 /// Messages in one batch.
 const BATCH_MAX: usize = 4;
+
+/// How late a timer fires.
+const TIMER_LATE_MS: [u64; 6] = [0, 0, 0, 20, 5_000, 100_000];
 
 /// When every run begins.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -128,7 +132,7 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// Until nothing will ever happen again. What panics is the machine, or a user's model.
+    /// Runs until nothing will ever happen again. What panics is the machine, or a user's model.
     pub(crate) fn run(&mut self) -> Kept<End> {
         let run = AssertUnwindSafe(|| self.run_on());
         catch_unwind(run).unwrap_or_else(|panic| {
@@ -150,25 +154,20 @@ impl<'a> Sim<'a> {
         self.end()
     }
 
-    /// The saga that the stored trigger starts, at each of its deliveries.
+    /// The id of the saga that the stored trigger starts: the same at each of its deliveries.
     fn message_id(&self) -> SagaId {
         let stored_at = Time::from_timestamp_millis(EPOCH_MS).unwrap_or_default();
         SagaId::from_message(&self.trigger.0.outline().name, "AMENDS_EVENTS", 1, stored_at)
     }
 
-    fn end(&mut self) -> Kept<End> {
+    fn end(&self) -> Kept<End> {
         let roots = self.sagas.values().filter(|saga| saga.outer.is_none()).count();
         hold!(roots > 0, Acked, "the trigger was acked, and no saga began");
         hold!(roots == 1, Once, "one trigger began {roots} sagas");
         let stuck = self.sagas.values().any(|saga| saga.store.state().status == Status::Stuck);
         let (mut seen, mut asked) = (Seen::new(), BTreeSet::new());
         for (id, saga) in &self.sagas {
-            let read = saga.store.read()?;
-            hold!(read == *saga.store.state(), Fold, "the fold of the facts is the state");
-            saga.checker.end(*id, &self.ledger, stuck)?;
-            let rests = !saga.store.state().status.ended() || !self.database.has_timer(*id);
-            hold!(rests, Ends, "{id} has ended, and still has a timer");
-            self.nested_end(*id, saga)?;
+            self.saga_end(*id, saga, stuck)?;
             asked.extend(saga.checker.asked());
             for (what, times) in &saga.checker.seen {
                 *seen.entry(*what).or_default() += times;
@@ -181,15 +180,22 @@ impl<'a> Sim<'a> {
         Ok(End { status, seen, writes: self.writes, happened, asked })
     }
 
+    /// What must hold of a saga when nothing will ever happen again. `stuck`: one of the run's sagas is,
+    /// and others may wait for it.
+    fn saga_end(&self, id: SagaId, saga: &Saga, stuck: bool) -> Kept {
+        let read = saga.store.read()?;
+        hold!(read == *saga.store.state(), Fold, "the fold of the facts is the state");
+        saga.checker.end(id, &self.ledger, stuck)?;
+        let rests = !saga.store.state().status.ended() || !self.database.has_timer(id);
+        hold!(rests, Ends, "{id} has ended, and still has a timer");
+        self.nested_end(id, saga)
+    }
+
+    /// What happens next: the earliest message or timer, and perhaps something unforeseen before it. False
+    /// when nothing is left.
     fn step(&mut self) -> Kept<bool> {
-        if !self.sagas.is_empty() && self.random.chance(30) {
-            self.foreign()?;
-            let id = self.some_saga();
-            self.database.wake(id, self.now);
-            self.fire(id)?;
-        }
-        if !self.sagas.is_empty() && self.random_acts && self.random.chance(8) {
-            self.act_at_random();
+        if !self.sagas.is_empty() {
+            self.unforeseen()?;
         }
         let next = (0..self.pipe.len()).min_by_key(|n| self.pipe[*n].0);
         let timer = self.database.next_timer();
@@ -201,13 +207,27 @@ impl<'a> Sim<'a> {
                 self.deliver(id, message)?;
             }
             (_, Some((at, id))) => {
-                let late = [0, 0, 0, 20, 5_000, 100_000][self.random.pick(6)];
+                let late = TIMER_LATE_MS[self.random.pick(TIMER_LATE_MS.len())];
                 self.now = self.now.max(at + Duration::from_millis(late));
                 self.fire(id)?;
             }
             (Some(_), None) => {}
         }
         Ok(true)
+    }
+
+    /// A reply out of nowhere, a timer that fires too early, an operator.
+    fn unforeseen(&mut self) -> Kept {
+        if self.random.chance(30) {
+            self.foreign()?;
+            let id = self.some_saga();
+            self.database.wake(id, self.now);
+            self.fire(id)?;
+        }
+        if self.random_acts && self.random.chance(8) {
+            self.act_at_random();
+        }
+        Ok(())
     }
 
     fn some_saga(&mut self) -> SagaId {
