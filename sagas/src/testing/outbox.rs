@@ -72,7 +72,7 @@ impl Sim<'_> {
         let (watched, mut from) = (outcome.observer.0, 0);
         for (n, (verdict, until)) in verdicts.into_iter().enumerate() {
             let decided = &watched[std::mem::replace(&mut from, until)..until];
-            let Some(publish) = self.to_publish(items[n], verdict)? else { continue };
+            let Some(publish) = self.messages_of(items[n], verdict)? else { continue };
             if self.publish(&publish, &at_hand)?.is_err() {
                 return Ok(Err(Crashed));
             }
@@ -87,7 +87,7 @@ impl Sim<'_> {
 
     /// What an item's verdict has published; none when it is decided again. Here nothing is buried, parked
     /// or left: all versions are known, and no reply is made up.
-    fn to_publish(&mut self, item: &Item, verdict: Verdict) -> Kept<Option<Vec<Message>>> {
+    fn messages_of(&mut self, item: &Item, verdict: Verdict) -> Kept<Option<Vec<Message>>> {
         match verdict {
             Verdict::Publish(publish) => return Ok(Some(publish)),
             Verdict::Recheck => self.saga(item.saga)?.checker.saw("outdated"),
