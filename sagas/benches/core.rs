@@ -202,7 +202,7 @@ fn long_history(definition: &Definition, job: &Json) -> (State, u32) {
         let broke = Reply::Retry { message: "broke".into(), after: None };
         state = turn(definition, &state, &answer("bench.work-1", attempt, broke), at).next;
         at += Duration::from_secs(1);
-        state = turn(definition, &state, &Event::Wake, at).next;
+        state = turn(definition, &state, &Event::TimerFired, at).next;
     }
     (state, 1001)
 }

@@ -93,6 +93,7 @@
 //! | what an act would do | [`preview`] |
 //! | what a worker sees | [`wire`] |
 //! | what people read | [`transcript`] |
+//! | how a saga is tested against every fault; feature `testing` | [`testing`] |
 //! | whether a plan is sound, how it differs, how it looks | [`check`], [`diff()`], [`svg`] |
 
 mod cloudevent;
@@ -118,6 +119,8 @@ mod sample;
 mod soundness;
 mod status_event;
 mod step;
+// Documentation shows it always; its examples run where it is switched on.
+#[cfg(any(test, feature = "testing", all(doc, not(doctest))))]
 pub mod testing;
 mod trace;
 pub mod transcript;

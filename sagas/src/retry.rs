@@ -21,8 +21,8 @@ use crate::duration::span;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    first_ms: u64,
-    cap_ms: u64,
+    pub(crate) first_ms: u64,
+    pub(crate) cap_ms: u64,
     limit: u32,
 }
 
@@ -77,11 +77,6 @@ impl Retry {
             (1..=doubling).map(|attempt| self.full_ms(attempt)).fold(0, u64::saturating_add);
         let rest = u64::from(delays - doubling).saturating_mul(self.cap_ms);
         Duration::from_millis(growing.saturating_add(rest))
-    }
-
-    /// The first delay, and the longest.
-    pub(crate) const fn first_and_cap_ms(&self) -> (u64, u64) {
-        (self.first_ms, self.cap_ms)
     }
 
     /// The delay after attempt `attempt` (from 1) broke. Total: every input has an answer.

@@ -132,7 +132,7 @@ impl Walker {
         self.now += Duration::from_millis(10);
         let events = self.events(definition, chance);
         let Some(event) = events.get(chance.below(events.len().max(1))) else { return };
-        if *event == Event::Wake {
+        if *event == Event::TimerFired {
             self.now = self.state.due().map_or(self.now, |due| due.max(self.now));
         }
         if let Decision::Turn(turn) = decide(definition, &self.state, event, self.now) {
@@ -148,7 +148,7 @@ impl Walker {
             events.push(Event::Granted);
         }
         if self.state.due().is_some() {
-            events.push(Event::Wake);
+            events.push(Event::TimerFired);
         }
         for wait in waits(definition, &self.state) {
             let body = self.state.input.clone();

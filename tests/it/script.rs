@@ -11,7 +11,8 @@ use amends::{
     },
     transcript::Transcript,
     turn::{
-        Batch, Due, Input, Instance, Item, Message, Observe, OpenAct, Outcome, Rows, Start, Verdict,
+        Batch, Disposition, Due, Input, Instance, Item, Message, Observe, OpenAct, Outcome, Rows,
+        Start,
     },
     wire::Reply,
 };
@@ -68,8 +69,10 @@ impl Script {
         let id = SagaId::from_message("order", "AMENDS_EVENTS", 1, now);
         let mut batch = Batch::observed(now, First::default());
         let start = Input::Start(Box::new(start(&definition, &input)));
-        let verdict = batch.decide(&Item { saga: id, input: start });
-        let Verdict::Publish(publish) = verdict else { panic!("it does not start: {verdict:?}") };
+        let disposition = batch.decide(&Item { saga: id, input: start });
+        let Disposition::Publish(publish) = disposition else {
+            panic!("it does not start: {disposition:?}")
+        };
         let outcome = batch.finish();
         let instance = outcome.instances[&id].clone();
         let (records, asked, nested) = (Vec::new(), VecDeque::new(), VecDeque::new());
@@ -101,14 +104,14 @@ impl Script {
             act @ (Event::Act(_) | Event::Undo(_)) => {
                 inbox.acts.push(OpenAct { id: 1, event: Ok(act), exact: false });
             }
-            Event::Reply(_) | Event::StartedAgain | Event::Wake => {}
+            Event::Reply(_) | Event::StartedAgain | Event::TimerFired => {}
         }
-        let verdict = batch.decide(&Item { saga: id, input });
+        let disposition = batch.decide(&Item { saga: id, input });
         let outcome = batch.finish();
         let decision = outcome.observer.0.clone().expect("the machine is asked");
-        let publish = match verdict {
-            Verdict::Publish(publish) => publish,
-            Verdict::Bury(_) => Vec::new(),
+        let publish = match disposition {
+            Disposition::Publish(publish) => publish,
+            Disposition::Bury(_) => Vec::new(),
             other => panic!("{event:?} is {other:?}"),
         };
         Decided { decision, publish, outcome }
@@ -404,7 +407,7 @@ impl Script {
     #[track_caller]
     pub(crate) fn sleeps(self) -> Self {
         assert_eq!(self.state().due(), None, "when it wakes up\n{self}");
-        let decision = self.decide(&Event::Wake);
+        let decision = self.decide(&Event::TimerFired);
         assert_eq!(decision, Decision::Known(Vec::new()), "waking up\n{self}");
         self
     }
@@ -430,7 +433,7 @@ impl Script {
     pub(crate) fn waits(mut self) -> Self {
         let Some(due) = self.state().due() else { panic!("it waits for nothing\n{self}") };
         self.now = self.now.max(due);
-        self.moves(&Event::Wake);
+        self.moves(&Event::TimerFired);
         self
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use amends::{
     RetryLoop,
-    turn::{Batch, Outcome, Verdict},
+    turn::{Batch, Disposition, Outcome},
 };
 use tokio::sync::mpsc;
 
@@ -107,9 +107,9 @@ impl Lane {
         let mut retries = RetryLoop::new(Duration::from_millis(50), Duration::from_secs(2), "lane");
         while let Some(chunk) = left.pop() {
             match self.attempt(&chunk).await {
-                Ok(verdicts) => {
+                Ok(dispositions) => {
                     retries.succeeded();
-                    if let Some(again) = self.hand_over(chunk.items, verdicts).await {
+                    if let Some(again) = self.hand_over(chunk.items, dispositions).await {
                         left.push(again);
                     }
                 }
@@ -158,13 +158,14 @@ impl Lane {
 
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
-    async fn attempt(&mut self, chunk: &Chunk) -> Result<Vec<Verdict>, StoreError> {
+    async fn attempt(&mut self, chunk: &Chunk) -> Result<Vec<Disposition>, StoreError> {
         let mut batch = Batch::new(self.now.get());
         self.load(&mut batch, chunk).await?;
-        let verdicts: Vec<_> = chunk.items.iter().map(|item| decide(&mut batch, item)).collect();
+        let dispositions: Vec<_> =
+            chunk.items.iter().map(|item| decide(&mut batch, item)).collect();
         let outcome = batch.finish();
         self.commit(outcome).await?;
-        Ok(verdicts)
+        Ok(dispositions)
     }
 
     async fn commit(&mut self, outcome: Outcome) -> Result<(), StoreError> {
@@ -198,17 +199,17 @@ impl Lane {
     }
 
     /// Gives what was decided to the publisher; returns what must be decided again.
-    async fn hand_over(&self, items: Vec<Item>, verdicts: Vec<Verdict>) -> Option<Chunk> {
+    async fn hand_over(&self, items: Vec<Item>, dispositions: Vec<Disposition>) -> Option<Chunk> {
         let (mut jobs, mut again, mut parked) = (Vec::new(), Vec::new(), Vec::new());
-        for (item, verdict) in items.into_iter().zip(verdicts) {
-            match verdict {
-                Verdict::Publish(publish) => {
+        for (item, disposition) in items.into_iter().zip(dispositions) {
+            match disposition {
+                Disposition::Publish(publish) => {
                     jobs.push(Job { publish, bury: None, ack: item.delivery });
                 }
-                Verdict::Bury(reason) => jobs.push(buried(item, &reason)),
-                Verdict::Recheck => again.push(item),
-                Verdict::Park => parked.push(item),
-                Verdict::Leave => {}
+                Disposition::Bury(reason) => jobs.push(buried(item, &reason)),
+                Disposition::Recheck => again.push(item),
+                Disposition::Park => parked.push(item),
+                Disposition::Leave => {}
             }
         }
         jobs.extend(self.park(parked).await);
@@ -229,11 +230,11 @@ impl Lane {
     }
 }
 
-fn decide(batch: &mut Batch, item: &Item) -> Verdict {
+fn decide(batch: &mut Batch, item: &Item) -> Disposition {
     match &item.incoming {
         Incoming::Turn(item) => batch.decide(item),
-        Incoming::Dead(_, reason) => Verdict::Bury(reason.clone()),
-        Incoming::Leave(_) => Verdict::Leave,
+        Incoming::Dead(_, reason) => Disposition::Bury(reason.clone()),
+        Incoming::Leave(_) => Disposition::Leave,
     }
 }
 

@@ -9,7 +9,7 @@ pub enum Event {
     /// A worker answered.
     Reply(ReplyEvent),
     /// It is time to look at what is due.
-    Wake,
+    TimerFired,
     /// An operator acts.
     Act(OperatorAct),
     /// An event came, or had come, that a step waits for.

@@ -200,14 +200,14 @@ fn walk(definition: &Definition, most: usize) {
             now += std::time::Duration::from_millis(dice.roll(8000));
             let waiting = open(outline, &state);
             let event = match dice.roll(8) {
-                0 => Event::Wake,
+                0 => Event::TimerFired,
                 1 => act(
                     [OperatorCommand::Pause, OperatorCommand::Resume, OperatorCommand::Retry]
                         [dice.roll(3) as usize]
                         .clone(),
                     &state,
                 ),
-                _ if waiting.is_empty() => Event::Wake,
+                _ if waiting.is_empty() => Event::TimerFired,
                 _ => {
                     let next = waiting[dice.roll(waiting.len() as u64) as usize];
                     let reply = answer(&mut dice);

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     AttemptId, Definition, Json, Op, SagaId,
     machine::{
-        Decision, Event, OperatorCommand, Phase, ReplyEvent, State, Time, Turn, decide, waits,
+        Decision, Event, OperatorAct, OperatorCommand, Phase, ReplyEvent, State, Time, Turn,
+        decide, waits,
     },
     turn::{Instance, Observe},
     wire::Reply,
@@ -59,6 +60,23 @@ impl Observe for Watch {
             decision: decision.clone(),
         });
     }
+}
+
+/// Of two operators who saw the same facts, the second is refused, whatever they want.
+fn no_second_act(first: &OperatorAct, decide: impl Fn(&Event) -> Decision) -> Kept {
+    for command in [
+        first.command.clone(),
+        OperatorCommand::Retry,
+        OperatorCommand::Cancel,
+        OperatorCommand::Pause,
+        OperatorCommand::Resume,
+    ] {
+        let second = Event::Act(OperatorAct { command, by: "second".into(), ..first.clone() });
+        let again = decide(&second);
+        let refused = matches!(again, Decision::Refused(_));
+        hold!(refused, Operators, "two acts on {first:?}: {again:?}");
+    }
+    Ok(())
 }
 
 impl Sim<'_> {
@@ -117,35 +135,23 @@ impl Sim<'_> {
     /// The same event once more is known; an act from what was seen before it is refused.
     fn says_nothing_new(&self, id: SagaId, event: &Event, turn: &Turn, now: Time) -> Kept {
         let Some(saga) = self.sagas.get(&id) else { return Ok(()) };
+        let again = |event: &Event| decide(&saga.definition, &turn.next, event, now);
         match event {
-            Event::Act(act) => {
-                for next in [
-                    act.command.clone(),
-                    OperatorCommand::Retry,
-                    OperatorCommand::Cancel,
-                    OperatorCommand::Pause,
-                    OperatorCommand::Resume,
-                ] {
-                    let mut second = act.clone();
-                    (second.command, second.by) = (next, "second".into());
-                    let again = decide(&saga.definition, &turn.next, &Event::Act(second), now);
-                    let refused = matches!(again, Decision::Refused(_));
-                    hold!(refused, Operators, "two acts on {event:?}: {again:?}");
-                }
-            }
+            Event::Act(act) => no_second_act(act, again),
             Event::Reply(_) | Event::Arrived(_) | Event::Child(_) | Event::Granted => {
                 if let Event::Reply(reply) = event {
                     let first = turn.facts.first().map_or(0, |fact| fact.attempt);
                     let same = first == reply.attempt;
                     hold!(same, Patience, "attempt {first} is settled by {reply:?}");
                 }
-                let again = decide(&saga.definition, &turn.next, event, now);
+                let again = again(event);
                 let known = matches!(again, Decision::Known(_));
                 hold!(known, Again, "{event:?} was new twice: {again:?}");
+                Ok(())
             }
-            _ => {}
+            // No message brings these again, or they never give a turn.
+            Event::TimerFired | Event::Undo(_) | Event::StartedAgain => Ok(()),
         }
-        Ok(())
     }
 
     /// What came again is acked: what it sent at first, and is still in flight, is published by now.
@@ -214,31 +220,37 @@ impl Sim<'_> {
     }
 
     /// Replies that cannot belong to a saga change nothing.
-    pub(super) fn foreign(&mut self) -> Kept {
+    pub(super) fn foreign(&self) -> Kept {
         for saga in self.sagas.values() {
-            let state = saga.store.state();
-            let outline = saga.definition.outline();
-            for (at, step) in state.steps.iter().enumerate() {
-                let (plan, name) = (&outline.steps[step.plan], state.name(outline, at));
-                for op in [Op::Action, Op::Compensation] {
-                    let next = step.op(op).attempt + 1;
-                    let other = if plan.service == "nobody" { "somebody" } else { "nobody" };
-                    let replies = [
-                        (name.as_str(), plan.service.as_str(), next),
-                        (name.as_str(), other, 1),
-                        ("no-such-step", plan.service.as_str(), 1),
-                    ];
-                    for (step, service, attempt) in replies {
-                        let (step, service) = (step.into(), service.to_owned());
-                        let reply = Reply::Ok(Json::null());
-                        let event = Event::Reply(ReplyEvent { step, op, attempt, service, reply });
-                        let decision = decide(&saga.definition, state, &event, self.now);
-                        let refused = matches!(decision, Decision::Unexpected(_));
-                        hold!(refused, Wire, "{event:?} was taken: {decision:?}");
-                    }
-                }
+            for event in replies_of_nobody(&saga.definition, saga.store.state()) {
+                let event = Event::Reply(event);
+                let decision = decide(&saga.definition, saga.store.state(), &event, self.now);
+                let refused = matches!(decision, Decision::Unexpected(_));
+                hold!(refused, Wire, "{event:?} was taken: {decision:?}");
             }
         }
         Ok(())
     }
+}
+
+/// Of each operation: an attempt that was never sent, another service, a step that is not there.
+fn replies_of_nobody(definition: &Definition, state: &State) -> Vec<ReplyEvent> {
+    let (outline, mut replies) = (definition.outline(), Vec::new());
+    for (at, step) in state.steps.iter().enumerate() {
+        let (owner, name) = (&outline.steps[step.plan].service, state.name(outline, at));
+        for op in [Op::Action, Op::Compensation] {
+            let never_sent = step.op(op).attempt + 1;
+            let other = if owner == "nobody" { "somebody" } else { "nobody" };
+            for (step, service, attempt) in [
+                (name.as_str(), owner.as_str(), never_sent),
+                (name.as_str(), other, 1),
+                ("no-such-step", owner.as_str(), 1),
+            ] {
+                let (step, service) = (step.into(), service.to_owned());
+                let reply = Reply::Ok(Json::null());
+                replies.push(ReplyEvent { step, op, attempt, service, reply });
+            }
+        }
+    }
+    replies
 }

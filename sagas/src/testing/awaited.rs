@@ -1,7 +1,7 @@
 //! What moves a saga beside replies and time: events that it waits for, its locks, the sagas that are its
 //! steps. The database keeps all of this, and the saga's timer has it read.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
     audit::Watch,
@@ -23,16 +23,8 @@ const LATER_MS: [u64; 6] = [500, 0, 20, 5_000, 50_000, 1_000_000];
 impl Sim<'_> {
     /// Somebody will publish the events, in their time.
     pub(super) fn publish_events(&mut self, saga: SagaId) {
-        let definition = Arc::clone(&self.trigger.0);
         for n in 0..self.externals.len() {
-            let subject = &self.externals[n].subject;
-            let waits = |task: &Task| matches!(task, Task::Event { subject: s } if s == subject);
-            let steps = &definition.outline().steps;
-            let step = steps.iter().find(|step| waits(&step.task));
-            let fault = step.and_then(|step| {
-                let step = step.name.as_str().into();
-                self.schedule.event(&AttemptId { saga, step, op: Op::Action, attempt: 1 })
-            });
+            let fault = self.event_fault(saga, n);
             let ms = LATER_MS[self.random.pick(LATER_MS.len())];
             let twice = fault == Some(Fault::Duplicate) || self.random.chance(12);
             match fault {
@@ -44,6 +36,15 @@ impl Sim<'_> {
                 self.post_in(Duration::from_millis(ms + 1), saga, Message::Published(n));
             }
         }
+    }
+
+    /// What is planned for an event, by the step that waits for it.
+    fn event_fault(&mut self, saga: SagaId, n: usize) -> Option<Fault> {
+        let subject = &self.externals[n].subject;
+        let waits = |task: &Task| matches!(task, Task::Event { subject: s } if s == subject);
+        let mut steps = self.trigger.0.outline().steps.iter();
+        let step = steps.find(|step| waits(&step.task))?.name.as_str().into();
+        self.schedule.event(&AttemptId { saga, step, op: Op::Action, attempt: 1 })
     }
 
     /// An event is kept, and wakes the sagas that wait for it.

@@ -1,4 +1,4 @@
-//! What is promised of every run, and how a broken promise is told.
+//! What is promised of every run, and how a broken promise is reported.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(crate) enum Guarantee {
     Again,
     Patience,
     Plan,
-    Told,
+    Reason,
     Wire,
     Operators,
     Panic,
@@ -38,7 +38,7 @@ impl Guarantee {
             Self::Again => "the same event once more changes nothing",
             Self::Patience => "attempts are repeated as their policy says",
             Self::Plan => "steps run in the order of the plan",
-            Self::Told => "a change of status says why",
+            Self::Reason => "a change of status says why",
             Self::Wire => "commands and replies carry what belongs to them",
             Self::Operators => "operators' acts are done or refused, once",
             Self::Panic => "nothing panics",

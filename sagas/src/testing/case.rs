@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{fault::Planned, random::Dice};
+use super::{fault::Planned, random::SplitMix64};
 
 /// Accidents of a mixture, at most.
 const ACCIDENTS_MAX: usize = 400;
@@ -18,7 +18,7 @@ pub(crate) enum Case {
 
 impl Case {
     pub(crate) fn seed(seed: u64) -> Self {
-        let accidents = Dice::new(!seed).pick(ACCIDENTS_MAX + 1);
+        let accidents = SplitMix64::new(!seed).pick(ACCIDENTS_MAX + 1);
         Self::Seed(seed, u32::try_from(accidents).unwrap_or(0))
     }
 

@@ -1,11 +1,11 @@
-//! What must hold of every turn, judged from the facts alone: the checker keeps books of its own,
-//! and never asks the machine's state what is allowed.
+//! What must hold of every turn, judged from the facts alone: the checker keeps an account of its
+//! own of each step, and never asks the machine's state what is allowed.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
+    account::{Stand, StepAccount},
     breach::{Kept, hold},
-    effort::{Book, Stand},
 };
 use crate::{
     Definition, Json, Op, Outline, StepKind, StepOutline, Task,
@@ -17,7 +17,7 @@ pub(crate) type Seen = BTreeMap<&'static str, usize>;
 
 pub(crate) struct Checker {
     pub(super) definition: Arc<Definition>,
-    pub(crate) books: Vec<Book>,
+    pub(crate) accounts: Vec<StepAccount>,
     pub(super) turned: bool,
     pub(super) paused: bool,
     pub(super) queued: bool,
@@ -37,9 +37,9 @@ pub(crate) struct Checker {
 impl Checker {
     pub(crate) fn new(definition: Arc<Definition>) -> Self {
         let outline = definition.outline();
-        let book = |plan| Book { plan, ..Book::default() };
+        let account = |plan| StepAccount { plan, ..StepAccount::default() };
         Self {
-            books: (0..outline.steps.len()).map(book).collect(),
+            accounts: (0..outline.steps.len()).map(account).collect(),
             turned: false,
             paused: false,
             queued: outline.locks > 0,
@@ -60,21 +60,21 @@ impl Checker {
 
     /// The outline of the step, or of the list that it is an element of.
     pub(super) fn plan(&self, at: usize) -> &StepOutline {
-        &self.definition.outline().steps[self.books[at].plan]
+        &self.definition.outline().steps[self.accounts[at].plan]
     }
 
     pub(super) fn name(&self, at: usize) -> String {
         let list = &self.plan(at).name;
-        self.books[at].element.map_or_else(|| list.clone(), |n| format!("{list}.{n}"))
+        self.accounts[at].element.map_or_else(|| list.clone(), |n| format!("{list}.{n}"))
     }
 
     pub(super) fn position(&self, name: &str) -> Option<usize> {
-        (0..self.books.len()).find(|at| self.name(*at) == name)
+        (0..self.accounts.len()).find(|at| self.name(*at) == name)
     }
 
     /// The steps that were asked for; a list when one of its elements was.
     pub(super) fn asked(&self) -> impl Iterator<Item = String> + '_ {
-        let asked = (0..self.books.len()).filter(|at| self.books[*at].action.asked > 0);
+        let asked = (0..self.accounts.len()).filter(|at| self.accounts[*at].action.asked > 0);
         asked.map(|at| self.plan(at).name.clone())
     }
 
@@ -115,7 +115,7 @@ impl Checker {
             hold!(resolved.is_none(), Operators, "an operator's word is lost");
             return self.saga_happened(fact);
         };
-        hold!(at < self.books.len(), Fold, "there is no step {at}: {fact:?}");
+        hold!(at < self.accounts.len(), Fold, "there is no step {at}: {fact:?}");
         if fact.kind == Kind::Resolved {
             self.resolving = Some((at, op));
         }
@@ -130,9 +130,9 @@ impl Checker {
             hold!(!self.taken.contains(&event), Again, "the event {event} is taken twice");
             self.taken.push(event);
         }
-        let plan = self.books[at].plan;
+        let plan = self.accounts[at].plan;
         let definition = Arc::clone(&self.definition);
-        self.books[at].take(fact, op, &definition.outline().steps[plan]);
+        self.accounts[at].take(fact, op, &definition.outline().steps[plan]);
         if fact.kind == Kind::Expanded { self.expanded(fact, at) } else { Ok(()) }
     }
 
@@ -166,9 +166,10 @@ impl Checker {
 
     /// Whether the pivot is done, or being decided.
     pub(super) fn decided(&self) -> bool {
-        (0..self.books.len()).any(|at| {
-            let book = &self.books[at];
-            self.plan(at).kind != StepKind::Compensatable && (book.action.asked > 0 || book.done)
+        (0..self.accounts.len()).any(|at| {
+            let account = &self.accounts[at];
+            self.plan(at).kind != StepKind::Compensatable
+                && (account.action.asked > 0 || account.done)
         })
     }
 
@@ -177,8 +178,13 @@ impl Checker {
         let inputs = fact.detail.as_ref().and_then(|inputs| inputs.read::<Vec<Json>>().ok());
         hold!(inputs.is_some(), Fold, "a list without inputs: {fact:?}");
         for (n, input) in inputs.unwrap_or_default().into_iter().enumerate() {
-            let (plan, element) = (self.books[at].plan, u32::try_from(n).ok());
-            self.books.push(Book { plan, element, input: Some(input), ..Book::default() });
+            let (plan, element) = (self.accounts[at].plan, u32::try_from(n).ok());
+            self.accounts.push(StepAccount {
+                plan,
+                element,
+                input: Some(input),
+                ..StepAccount::default()
+            });
             self.saw("element");
         }
         Ok(())
@@ -198,7 +204,7 @@ impl Checker {
             (Task::Saga { .. }, Kind::Rejected) => Some("child turned back"),
             (Task::Saga { .. }, Kind::TimedOut) => Some("child too slow"),
             (_, Kind::Late) if kind != StepKind::Compensatable => Some("late, not compensatable"),
-            (_, Kind::Late) if self.books[at].undo_skipped => Some("late, undoing skipped"),
+            (_, Kind::Late) if self.accounts[at].undo_skipped => Some("late, undoing skipped"),
             _ if lost && kind == StepKind::Compensatable => Some("unknown"),
             _ => None,
         };
@@ -207,18 +213,18 @@ impl Checker {
 
     /// Whether this may be said of a step after what was said of it before.
     fn allowed(&self, fact: &Fact, at: usize, op: Op, resolved: bool) -> Kept {
-        let (book, name) = (&self.books[at], self.name(at));
-        let again = book.done && op == Op::Action;
+        let (account, name) = (&self.accounts[at], self.name(at));
+        let again = account.done && op == Op::Action;
         hold!(!again, Once, "{name} is done, and {:?} after it", fact.kind);
-        let skipped = if op == Op::Action { book.skipped } else { book.undo_skipped };
+        let skipped = if op == Op::Action { account.skipped } else { account.undo_skipped };
         hold!(!skipped, Operators, "{name} is skipped, and {:?} after it", fact.kind);
-        let undone = book.undone && op == Op::Compensation;
+        let undone = account.undone && op == Op::Compensation;
         hold!(!undone, Once, "{name} is undone, and {:?} after it", fact.kind);
-        let closed = book.omitted || book.spread;
+        let closed = account.omitted || account.spread;
         hold!(!closed, Plan, "{name} is left out or a list, and {:?} after it", fact.kind);
         let settles = matches!(fact.kind, Kind::Done | Kind::Rejected);
         hold!(
-            op == Op::Action || !settles || fact.attempt >= book.undo_from || resolved,
+            op == Op::Action || !settles || fact.attempt >= account.undo_from || resolved,
             Unknown,
             "{name}: attempt {} at undoing may have run before the late success",
             fact.attempt
@@ -237,15 +243,20 @@ impl Checker {
         hold!(!self.turned, Plan, "{name}: {} after turning back", fact.kind.as_str());
         let says =
             if fact.kind == Kind::Omitted { plan.condition.is_some() } else { plan.each.is_some() };
-        hold!(says && self.books[at].element.is_none(), Plan, "{name} is {}", fact.kind.as_str());
-        hold!(self.books[at].action.asked == 0, Plan, "{name} was asked for before");
+        hold!(
+            says && self.accounts[at].element.is_none(),
+            Plan,
+            "{name} is {}",
+            fact.kind.as_str()
+        );
+        hold!(self.accounts[at].action.asked == 0, Plan, "{name} was asked for before");
         self.after_the_stages_before(at)
     }
 
     pub(super) fn after_the_stages_before(&self, at: usize) -> Kept {
         let stage = self.plan(at).stage;
-        for earlier in 0..self.books.len() {
-            let before = self.plan(earlier).stage < stage && !self.books[earlier].settled();
+        for earlier in 0..self.accounts.len() {
+            let before = self.plan(earlier).stage < stage && !self.accounts[earlier].settled();
             let (step, other) = (|| self.name(at), || self.name(earlier));
             hold!(!before, Plan, "{} begins before {} is done", step(), other());
         }
@@ -261,8 +272,8 @@ impl Checker {
             Kind::Retried => {
                 self.no_output = false;
                 let definition = Arc::clone(&self.definition);
-                for book in &mut self.books {
-                    book.fresh_patience(definition.outline().steps[book.plan].kind);
+                for account in &mut self.accounts {
+                    account.fresh_patience(definition.outline().steps[account.plan].kind);
                 }
             }
             _ => {}
@@ -272,15 +283,15 @@ impl Checker {
 
     /// Patience ends with the last attempt that counts, with the time, or by turning back.
     fn gave_up(&self, at: usize, op: Op, fact: &Fact) -> Kept {
-        let (plan, book) = (self.plan(at), &self.books[at]);
-        let (effort, most) = match op {
-            Op::Action => (&book.action, plan.retry.attempts()),
-            Op::Compensation => (&book.undo, plan.compensation_retry.attempts()),
+        let (plan, account) = (self.plan(at), &self.accounts[at]);
+        let (attempts, most) = match op {
+            Op::Action => (&account.action, plan.retry.attempts()),
+            Op::Compensation => (&account.undo, plan.compensation_retry.attempts()),
         };
-        let tries = fact.attempt.saturating_sub(effort.before);
+        let tries = fact.attempt.saturating_sub(attempts.before);
         let timed = op == Op::Action && (plan.within_ms.is_some() || self.turned);
-        let deferred = effort.stand == Stand::Accepted;
-        let limit = plan.within_ms.zip(effort.first_asked);
+        let deferred = attempts.stand == Stand::Accepted;
+        let limit = plan.within_ms.zip(attempts.first_asked);
         let over = limit.is_some_and(|(ms, first)| fact.at >= first + Duration::from_millis(ms));
         let enough = if plan.task.is_call() { tries >= most || timed || deferred } else { over };
         // An output that does not fit is no reason to go on trying.
@@ -296,14 +307,14 @@ impl Checker {
 
     /// Delays double up to a cap, and are spread over their upper half.
     fn backs_off(&self, at: usize, op: Op, fact: &Fact, due: Time) -> Kept {
-        let (plan, book) = (self.plan(at), &self.books[at]);
-        let (effort, retry) = match op {
-            Op::Action => (&book.action, plan.retry),
-            Op::Compensation => (&book.undo, plan.compensation_retry),
+        let (plan, account) = (self.plan(at), &self.accounts[at]);
+        let (attempts, retry) = match op {
+            Op::Action => (&account.action, plan.retry),
+            Op::Compensation => (&account.undo, plan.compensation_retry),
         };
-        let tries = fact.attempt.saturating_sub(effort.before);
-        let (first, cap) = retry.first_and_cap_ms();
-        let full = (1..tries.min(40)).fold(first.min(cap), |ms, _| (ms * 2).min(cap)).max(1);
+        let tries = fact.attempt.saturating_sub(attempts.before);
+        let (first, cap) = (retry.first_ms.min(retry.cap_ms), retry.cap_ms);
+        let full = (1..tries.min(40)).fold(first, |ms, _| (ms * 2).min(cap)).max(1);
         let delay = u64::try_from((due - fact.at).num_milliseconds()).unwrap_or(0);
         let fits = (full - full / 2..=full).contains(&delay);
         let name = || self.name(at);
@@ -315,28 +326,28 @@ impl Checker {
         let error = fact.next.error.as_ref();
         match status {
             Status::Compensating | Status::Compensated => {
-                let told = self.turned || error.is_some();
-                hold!(told, Told, "it turned back without a reason");
+                let explained = self.turned || error.is_some();
+                hold!(explained, Reason, "it turned back without a reason");
                 self.turn_back();
             }
             Status::Paused if error.is_some() => {
                 let turns = self.paused && !self.turned;
-                hold!(turns, Told, "a pause needs no other reason than its act");
+                hold!(turns, Reason, "a pause needs no other reason than its act");
                 self.saw("turned back while paused");
                 self.turn_back();
             }
             Status::Stuck => {
                 let step = error.map(|error| error.step.as_str());
-                hold!(step.is_some(), Told, "a stuck saga says why");
+                hold!(step.is_some(), Reason, "a stuck saga says why");
                 let culprit = step.and_then(|step| self.position(step));
                 let given_up = culprit.map_or(state.no_output, |at| {
                     let step = &state.steps[at];
                     [step.action.phase, step.compensation.phase].contains(&Phase::GivenUp)
                 });
-                hold!(given_up, Told, "it is stuck for another reason than {error:?}");
+                hold!(given_up, Reason, "it is stuck for another reason than {error:?}");
             }
             Status::Completed => {
-                hold!(fact.next.output.is_some(), Told, "a completed saga answers");
+                hold!(fact.next.output.is_some(), Reason, "a completed saga answers");
             }
             _ => {}
         }
@@ -353,9 +364,9 @@ impl Checker {
             return;
         }
         (self.turned, self.queued, self.deadline) = (true, false, None);
-        for book in &mut self.books {
-            if book.action.stand != Stand::InFlight {
-                book.action.stand = Stand::Closed;
+        for account in &mut self.accounts {
+            if account.action.stand != Stand::InFlight {
+                account.action.stand = Stand::Closed;
             }
         }
     }
@@ -374,13 +385,13 @@ impl Checker {
             Status::Paused => hold!(self.paused, Operators, "nobody paused it"),
             Status::Queued => hold!(self.queued, Plan, "it has all its locks"),
             Status::Completed => {
-                let whole = |b: &Book| b.settled() && b.undo.asked == 0;
-                let all = self.books.iter().all(whole);
+                let whole = |b: &StepAccount| b.settled() && b.undo.asked == 0;
+                let all = self.accounts.iter().all(whole);
                 hold!(all, Once, "it ended before all was done");
             }
             Status::Compensated => {
-                let exposed = |at: &usize| self.books[*at].exposed(self.plan(*at));
-                let exposed = (0..self.books.len()).find(exposed);
+                let exposed = |at: &usize| self.accounts[*at].exposed(self.plan(*at));
+                let exposed = (0..self.accounts.len()).find(exposed);
                 let name = exposed.map_or_else(String::new, |at| self.name(at));
                 hold!(exposed.is_none(), Unknown, "it ended before {name} was undone");
             }
@@ -394,35 +405,35 @@ impl Checker {
 
     /// Whether it waits for an event or for another saga, which wake it.
     fn is_waited_for(&self) -> bool {
-        (0..self.books.len()).any(|at| {
-            let book = &self.books[at];
-            let waits = [book.action.stand, book.undo.stand].contains(&Stand::Accepted);
+        (0..self.accounts.len()).any(|at| {
+            let account = &self.accounts[at];
+            let waits = [account.action.stand, account.undo.stand].contains(&Stand::Accepted);
             waits && matches!(self.plan(at).task, Task::Event { .. } | Task::Saga { .. })
         })
     }
 
     /// The body of a compensation says what is known of its action.
     pub(crate) fn command(&self, step: usize, op: Op, body: &str) -> Kept {
-        let output = self.books[step].output.as_ref().map_or("null", Json::as_str);
-        let told = op == Op::Action || body.ends_with(&format!(r#","output":{output}}}"#));
+        let output = self.accounts[step].output.as_ref().map_or("null", Json::as_str);
+        let known = op == Op::Action || body.ends_with(&format!(r#","output":{output}}}"#));
         let name = || self.name(step);
-        hold!(told, Wire, "{} is undone without its output {output}: {body}", name());
+        hold!(known, Wire, "{} is undone without its output {output}: {body}", name());
         Ok(())
     }
 
     /// A reply was taken, and will not be delivered again.
     pub(crate) fn heard_ok(&mut self, step: &str, op: Op, attempt: u32) -> Kept {
         let Some(at) = self.position(step) else { return Ok(()) };
-        let book = &self.books[at];
+        let account = &self.accounts[at];
         match op {
             Op::Action => {
-                let noted = book.done || book.skipped;
+                let noted = account.done || account.skipped;
                 hold!(noted, Unknown, "{step} was done, and nobody noted it");
             }
-            Op::Compensation if book.undo_skipped => {}
+            Op::Compensation if account.undo_skipped => {}
             Op::Compensation => {
-                let counts = attempt >= book.undo_from;
-                let noted = !counts || book.undone;
+                let counts = attempt >= account.undo_from;
+                let noted = !counts || account.undone;
                 hold!(noted, Unknown, "{step} was undone, and nobody noted it");
                 if !counts {
                     self.saw("reply too old");

@@ -1,9 +1,9 @@
-//! The end of a run: what became of the effects, by the services' own books.
+//! The end of a run: what became of the effects, by the services' own ledger.
 
 use super::{
     breach::{Kept, hold},
     checker::Checker,
-    services::{Deeds, Ledger},
+    services::{Ledger, StepEffects},
 };
 use crate::{SagaId, machine::Status};
 
@@ -13,27 +13,27 @@ impl Checker {
         let stuck = self.status == Status::Stuck && !self.paused;
         let ended = self.status.ended() || stuck || child_stuck;
         hold!(ended, Ends, "nothing will ever happen again, and it is {}", self.status);
-        let deeds: Vec<_> =
-            (0..self.books.len()).map(|at| ledger.of(saga, &self.name(at))).collect();
-        for (at, deeds) in deeds.iter().enumerate().filter(|(_, deeds)| !deeds.naive) {
-            self.effect(saga, at, deeds)?;
+        let effects: Vec<_> =
+            (0..self.accounts.len()).map(|at| ledger.of(saga, &self.name(at))).collect();
+        for (at, effects) in effects.iter().enumerate().filter(|(_, effects)| !effects.naive) {
+            self.effect(saga, at, effects)?;
         }
-        self.order(&deeds)
+        self.order(&effects)
     }
 
-    fn effect(&self, saga: SagaId, at: usize, deeds: &Deeds) -> Kept {
-        let (book, name) = (&self.books[at], self.name(at));
-        let (applied, undone) = (deeds.applied, deeds.undone);
+    fn effect(&self, saga: SagaId, at: usize, effects: &StepEffects) -> Kept {
+        let (account, name) = (&self.accounts[at], self.name(at));
+        let (applied, undone) = (effects.applied, effects.undone);
         let once = applied <= 1 && undone <= applied;
-        let closed = book.omitted || book.spread;
-        if closed && deeds.by_hand {
+        let closed = account.omitted || account.spread;
+        if closed && effects.by_hand {
             return Ok(()); // a person did what in the end was not asked for
         }
         let call = self.plan(at).task.is_call() && !closed;
         let whole = match self.status {
-            Status::Completed if book.skipped => undone == 0,
+            Status::Completed if account.skipped => undone == 0,
             Status::Completed => applied == u32::from(call) && undone == 0,
-            Status::Compensated if book.undo_skipped => true,
+            Status::Compensated if account.undo_skipped => true,
             Status::Compensated => applied == undone,
             _ => true,
         };
@@ -47,13 +47,13 @@ impl Checker {
     }
 
     /// What the services did, in the order in which they did it, unless a person had a hand in it.
-    fn order(&self, deeds: &[Deeds]) -> Kept {
+    fn order(&self, effects: &[StepEffects]) -> Kept {
         let undone = || {
-            let all = deeds.iter().enumerate();
-            let left_alone = |at: usize, deeds: &Deeds| {
-                !deeds.naive && !deeds.by_hand && !self.books[at].undo_skipped
+            let all = effects.iter().enumerate();
+            let left_alone = |at: usize, effects: &StepEffects| {
+                !effects.naive && !effects.by_hand && !self.accounts[at].undo_skipped
             };
-            all.filter(move |(at, deeds)| deeds.undone > 0 && left_alone(*at, deeds))
+            all.filter(move |(at, effects)| effects.undone > 0 && left_alone(*at, effects))
         };
         for (later, first) in undone() {
             let stage = self.plan(later).stage;

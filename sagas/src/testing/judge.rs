@@ -1,9 +1,9 @@
-//! Which acts a saga allows, judged from the checker's books.
+//! Which acts a saga allows, judged from the checker's accounts.
 
 use super::{
+    account::Stand,
     breach::{Kept, hold},
     checker::Checker,
-    effort::Stand,
 };
 use crate::{
     Json, Op, StepKind, Task,
@@ -45,11 +45,11 @@ impl Checker {
         let twice = others.iter().any(|fact| fact.kind.is_act());
         hold!(!twice, Operators, "one act is recorded once: {facts:?}");
         if kind == Kind::Cancelled {
-            let told =
+            let explained =
                 first.next.error.as_ref().is_some_and(|error| {
                     error.code == "cancelled" && error.message == event.reason
                 });
-            hold!(told, Told, "a cancelled saga says why: {first:?}");
+            hold!(explained, Reason, "a cancelled saga says why: {first:?}");
         }
         Ok(())
     }
@@ -58,11 +58,11 @@ impl Checker {
         if self.status.ended() {
             return false;
         }
-        let waits = (0..self.books.len()).any(|at| {
-            let (book, compensatable) =
-                (&self.books[at], self.plan(at).kind == StepKind::Compensatable);
-            let undo = book.undo.stand == Stand::Waits && compensatable;
-            book.action.stand == Stand::Waits || undo
+        let waits = (0..self.accounts.len()).any(|at| {
+            let (account, compensatable) =
+                (&self.accounts[at], self.plan(at).kind == StepKind::Compensatable);
+            let undo = account.undo.stand == Stand::Waits && compensatable;
+            account.action.stand == Stand::Waits || undo
         });
         match &event.command {
             OperatorCommand::Retry => !self.paused && (waits || self.no_output && !self.turned),
@@ -79,14 +79,14 @@ impl Checker {
                 self.open(step).is_some_and(|(at, op)| {
                     let final_word =
                         op == Op::Compensation || self.plan(at).kind == StepKind::Retriable;
-                    let book = &self.books[at];
-                    let effort = if op == Op::Action { &book.action } else { &book.undo };
+                    let account = &self.accounts[at];
+                    let attempts = if op == Op::Action { &account.action } else { &account.undo };
                     let fits = match outcome {
                         Reply::Ok(_) => true,
                         Reply::Rejected { .. } => !final_word,
                         _ => false,
                     };
-                    fits && effort.since < event.seen
+                    fits && attempts.since < event.seen
                 })
             }
         }
@@ -94,6 +94,6 @@ impl Checker {
 
     fn open(&self, step: &str) -> Option<(usize, Op)> {
         let at = self.position(step)?;
-        Some((at, self.books[at].open()?))
+        Some((at, self.accounts[at].open()?))
     }
 }

@@ -9,9 +9,9 @@ use super::{
     case::Case,
     fault::{Planned, everywhere},
     model::{Effect, Handlers, Invariant, Model},
-    random::{Dice, Tape},
+    random::{AccidentSource, SplitMix64},
     report::{Coverage, Failed},
-    schedule::Plot,
+    schedule::FaultSchedule,
     sim::{End, External, Setting, Sim},
     threads,
 };
@@ -85,7 +85,7 @@ impl FaultMatrix<()> {
 }
 
 impl<W: Clone> FaultMatrix<W> {
-    /// What a step's action does. What it did to the world before it says no is rolled back, and it
+    /// What a step's action does. What it did to the world before it rejects is rolled back, and it
     /// is called once per effect: a barrier stands before it, as at a worker.
     pub fn act<S: Step>(
         mut self,
@@ -155,7 +155,7 @@ impl<W: Clone> FaultMatrix<W> {
     }
 
     /// Only the run that a failure named, for instance `seed 17/240` or
-    /// `lost_reply inventory.reserve:action + crash 7`; it fails in any case, and tells all.
+    /// `lost_reply inventory.reserve:action + crash 7`; it fails in any case, with all there is to read.
     pub fn replay(mut self, case: &str) -> Self {
         self.replay = Some(case.to_owned());
         self
@@ -186,7 +186,7 @@ impl<W: Clone> FaultMatrix<W> {
         };
         if let Some(case) = &self.replay {
             match case.parse() {
-                Ok(case) => fail(&matrix.tell(&case).to_string()),
+                Ok(case) => fail(&matrix.report(&case).to_string()),
                 Err(error) => fail(&error),
             }
         }
@@ -260,7 +260,7 @@ impl<W: Clone> Ready<W> {
         for (case, end) in cases.iter().zip(threads::share(&cases, |case| self.case(case, false).0))
         {
             let Ok(end) = end else {
-                return Err(Box::new(self.tell(&self.smallest(case))));
+                return Err(Box::new(self.report(&self.smallest(case))));
             };
             coverage.count(case, &end);
             ends.push(end);
@@ -274,10 +274,10 @@ impl<W: Clone> Ready<W> {
         smaller.unwrap_or_else(|| case.clone())
     }
 
-    /// A run told in full.
-    fn tell(&self, case: &Case) -> Failed {
-        let (end, told) = self.case(case, true);
-        Failed { case: Some(case.to_string()), breach: end.err(), told }
+    /// A run with its transcript and its messages.
+    fn report(&self, case: &Case) -> Failed {
+        let (end, details) = self.case(case, true);
+        Failed { case: Some(case.to_string()), breach: end.err(), details }
     }
 
     fn case(&self, case: &Case, log: bool) -> (Kept<End>, String) {
@@ -291,22 +291,22 @@ impl<W: Clone> Ready<W> {
             input: self.input.clone(),
             events: self.events.clone(),
             services: &mut model,
-            plot: Plot::new(&planned),
-            tape: Tape::new(seed, accidents),
-            meddle: seed % 2 == 1,
+            schedule: FaultSchedule::new(&planned),
+            random: AccidentSource::new(seed, accidents),
+            random_acts: seed % 2 == 1,
             heal: true,
             log,
         });
         let end = sim.run();
-        let told = if log { sim.tell(self.key.as_deref()) } else { String::new() };
+        let details = if log { sim.render(self.key.as_deref()) } else { String::new() };
         let end = end.and_then(|end| self.invariants(&model.world, end));
-        (end, told)
+        (end, details)
     }
 
     /// Up to three faults, beside the accidents of a mixture.
     fn some_faults(&self, seed: u64) -> Vec<Planned> {
-        let mut dice = Dice::new(seed.wrapping_mul(3));
-        let some = (0..dice.pick(4)).map(|_| dice.pick(self.faults.len()));
+        let mut random = SplitMix64::new(seed.wrapping_mul(3));
+        let some = (0..random.pick(4)).map(|_| random.pick(self.faults.len()));
         some.filter_map(|at| self.faults.get(at).cloned()).collect()
     }
 

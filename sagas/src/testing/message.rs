@@ -24,10 +24,10 @@ pub(super) enum Message {
     Fired(Due),
 }
 
-/// A message as the log tells it.
-pub(super) struct Told<'a>(pub(super) &'a Message);
+/// A message as a line of the log.
+pub(super) struct LogLine<'a>(pub(super) &'a Message);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for LogLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |id: &AttemptId| format!("{}:{}:{}", id.step, id.op, id.attempt);
         match self.0 {

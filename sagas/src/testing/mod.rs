@@ -1,5 +1,12 @@
 //! The fault matrix: a saga and a model of its services, on a virtual clock and without servers,
-//! under everything that can go wrong. One call in a `#[test]`:
+//! under everything that can go wrong. The feature `testing` switches it on, for tests alone:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! amends = { version = "0.1", features = ["testing"] }
+//! ```
+//!
+//! One call in a `#[test]`:
 //!
 //! ```
 //! # use std::convert::Infallible;
@@ -42,7 +49,7 @@
 //! let coverage = FaultMatrix::of::<BookTrip>(3)            // the trigger's body
 //!     .world(|| World { free: 10, mails: 0 })              // as each run begins
 //!     .act::<BookHotel>(|world: &mut World, _, nights| {
-//!         world.free = world.free.checked_sub(nights).ok_or(Full)?; // a no: rolled back, and final
+//!         world.free = world.free.checked_sub(nights).ok_or(Full)?; // a rejection: rolled back, and final
 //!         Ok(nights)
 //!     })
 //!     .compensate::<BookHotel>(|world, _, undo| world.free += undo.input)
@@ -75,6 +82,7 @@
 //! That these checks can fail is tested too: `tests/mutants` builds these sources with some fifty
 //! bugs of the protocol, and the runs find each.
 
+mod account;
 mod audit;
 mod awaited;
 mod barrier;
@@ -82,7 +90,7 @@ mod breach;
 mod case;
 mod checker;
 mod database;
-mod effort;
+
 mod ends;
 mod fault;
 mod judge;
@@ -91,6 +99,7 @@ mod message;
 mod model;
 mod operators;
 mod orchestrators;
+mod outbox;
 mod pipe;
 mod random;
 mod report;
@@ -113,9 +122,9 @@ pub(crate) use {
     breach::{Breach, Guarantee, Kept},
     checker::Seen,
     fault::everywhere,
-    random::{Dice, Tape},
-    schedule::Plot,
-    services::{Look, Meddling, Outcome, Services, Work},
+    random::{AccidentSource, SplitMix64},
+    schedule::FaultSchedule,
+    services::{Outcome, RandomAct, SagaView, Services, Work},
     sim::{End, External, Setting, Sim},
     threads::share,
 };

@@ -8,8 +8,8 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    random::Tape,
-    services::{Look, Meddling, Outcome, Services, Work},
+    random::AccidentSource,
+    services::{Outcome, RandomAct, SagaView, Services, Work},
 };
 use crate::{
     AttemptId, Compensatable, Definition, Json, Op, Rejection, SagaId, Step, StepKind, StepOutline,
@@ -96,9 +96,10 @@ impl<W> Handlers<W> {
             let effect = Effect { id: task.id.clone() };
             match act(world, &effect, input) {
                 Ok(output) => Json::of(&output).map(Reply::Ok).map_err(|_| Misfit),
-                Err(no) => {
-                    Ok(Reply::Rejected { code: no.code().to_owned(), message: no.message() })
-                }
+                Err(rejection) => Ok(Reply::Rejected {
+                    code: rejection.code().to_owned(),
+                    message: rejection.message(),
+                }),
             }
         }));
     }
@@ -109,7 +110,7 @@ impl<W> Handlers<W> {
     ) {
         self.entry::<S>().compensate = Some(Box::new(move |world, task| {
             let mut undo: Undo<S::Input, S::Output> = read(task.body)?;
-            // As a worker does: its own books know best what the action answered.
+            // As a worker does: its own database knows best what the action answered.
             if let Some(Reply::Ok(output)) = task.action {
                 undo.output = Some(read(output.as_str())?);
             }
@@ -186,8 +187,12 @@ impl<W: Clone> Services for Model<'_, W> {
         self.transact(work).unwrap_or_else(broke)
     }
 
-    fn meddle(&mut self, tape: &mut Tape, _look: &Look<'_>) -> Option<Meddling> {
-        Some(Meddling::Act(match tape.pick(6) {
+    fn random_act(
+        &mut self,
+        random: &mut AccidentSource,
+        _view: &SagaView<'_>,
+    ) -> Option<RandomAct> {
+        Some(RandomAct::Act(match random.pick(6) {
             0 | 1 => OperatorCommand::Retry,
             2 => OperatorCommand::Cancel,
             3 => OperatorCommand::Pause,
@@ -197,7 +202,7 @@ impl<W: Clone> Services for Model<'_, W> {
 }
 
 impl<W: Clone> Model<'_, W> {
-    /// In a transaction: what a handler did before it broke or said no is rolled back.
+    /// In a transaction: what a handler did before it broke or rejected is rolled back.
     fn transact(&mut self, work: &Work<'_>) -> Option<Reply> {
         let handler = self.handlers.by_name.get(&name_of(work.plan))?;
         let half = match work.id.op {

@@ -7,7 +7,7 @@ use super::{
     breach::{Kept, hold},
     message::Message,
     saga::REPLICAS,
-    services::{Look, Meddling},
+    services::{RandomAct, SagaView},
     sim::Sim,
 };
 use crate::{
@@ -42,8 +42,9 @@ pub(super) fn as_previewed(
             for send in sends.filter(|send| send.op == Op::Compensation) {
                 let name = turn.next.name(definition.outline(), send.step);
                 let round = plan.rounds.first();
-                let told = round.is_some_and(|round| round.iter().any(|undo| undo.step == name));
-                hold!(told, Operators, "{name} is undone first, and not in {plan:?}");
+                let previewed =
+                    round.is_some_and(|round| round.iter().any(|undo| undo.step == name));
+                hold!(previewed, Operators, "{name} is undone first, and not in {plan:?}");
             }
         }
         Decision::Refused(why) => {
@@ -56,16 +57,16 @@ pub(super) fn as_previewed(
 
 impl Sim<'_> {
     /// Someone looks at a saga and acts; it arrives later, if at all in time.
-    pub(super) fn meddles(&mut self) {
+    pub(super) fn act_at_random(&mut self) {
         let n = self.random.pick(self.sagas.len());
         let Some((id, saga)) = self.sagas.iter().nth(n) else { return };
         let (id, state) = (*id, saga.store.state());
-        let look = Look { definition: &saga.definition, state };
-        let Some(meddling) = self.services.meddle(&mut self.random, &look) else { return };
+        let view = SagaView { definition: &saga.definition, state };
+        let Some(act) = self.services.random_act(&mut self.random, &view) else { return };
         let seq = state.seq;
-        let act = match meddling {
-            Meddling::Act(act) => act,
-            Meddling::Resolve { step, op, yes } => {
+        let act = match act {
+            RandomAct::Act(act) => act,
+            RandomAct::Resolve { step, op, yes } => {
                 let attempt = AttemptId { saga: id, step: step.as_str().into(), op, attempt: 1 };
                 OperatorCommand::Resolve { step, outcome: self.by_hand(&attempt, yes) }
             }
@@ -93,14 +94,14 @@ impl Sim<'_> {
     /// An operator does it, or sees to it that it is never done, and says so.
     fn by_hand(&mut self, id: &AttemptId, yes: bool) -> Reply {
         let naive = self.services.naive(id);
-        let deeds = self.ledger.of(id.saga, &id.step);
+        let effects = self.ledger.of(id.saga, &id.step);
         let action = AttemptId { op: Op::Action, ..id.clone() };
         let remembered = self.barrier.remembered(&action).filter(|r| r.settles()).cloned();
         let refused = matches!(remembered, Some(Reply::Rejected { .. }));
         let never = || Reply::Rejected { code: "compensated".into(), message: "by hand".into() };
         let reply = match (id.op, remembered) {
-            (Op::Compensation, _) if deeds.applied > deeds.undone => {
-                self.ledger.did(id);
+            (Op::Compensation, _) if effects.applied > effects.undone => {
+                self.ledger.record(id);
                 Reply::Ok(Json::null())
             }
             (Op::Compensation, _) => {
@@ -111,14 +112,14 @@ impl Sim<'_> {
             }
             (Op::Action, Some(reply)) if !naive => reply,
             (Op::Action, _) if yes => {
-                self.ledger.did(id);
+                self.ledger.record(id);
                 Reply::Ok(self.services.by_hand(id))
             }
             (Op::Action, _) => never(),
         };
         self.barrier.by_hand(id, Some(reply.clone()));
-        let deeds = self.ledger.entry(id);
-        (deeds.by_hand, deeds.naive) = (true, naive);
+        let effects = self.ledger.entry(id);
+        (effects.by_hand, effects.naive) = (true, naive);
         reply
     }
 
@@ -170,7 +171,7 @@ impl Sim<'_> {
                 last_resort = Some(OperatorCommand::Skip { step: name });
             }
         }
-        let repaired = self.services.repair(&Look { definition: &saga.definition, state });
+        let repaired = self.services.repair(&SagaView { definition: &saga.definition, state });
         if let Some(definition) = repaired.map(Arc::new) {
             saga.store.deploy(Arc::clone(&definition));
             saga.definition = definition;

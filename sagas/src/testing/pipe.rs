@@ -1,9 +1,9 @@
-//! What is under way: lost, doubled, delayed and reordered, by the plot's and the tape's will.
+//! What is under way: lost, doubled, delayed and reordered, as the schedule of faults says and at random.
 
 use std::time::Duration;
 
 use super::{
-    message::{Message, Told},
+    message::{LogLine, Message},
     schedule::Fate,
     sim::Sim,
 };
@@ -13,10 +13,10 @@ use crate::{
 };
 
 impl Sim<'_> {
-    /// Into the pipe, as the plot will have it.
+    /// Into the pipe, with what the schedule has for it.
     pub(super) fn fated(&mut self, fate: Fate, id: &AttemptId, message: Message) {
         if fate != Fate::Arrives {
-            self.note(|| format!("       FAULT {fate:?}: {}", Told(&message)));
+            self.note(|| format!("       FAULT {fate:?}: {}", LogLine(&message)));
         }
         match fate {
             Fate::Arrives => self.send(id.saga, message),
@@ -59,10 +59,10 @@ impl Sim<'_> {
         !matches!(phase, Some(Phase::InFlight | Phase::Backoff | Phase::Pending))
     }
 
-    /// Into the pipe: lost, doubled or delayed at the tape's will.
+    /// Into the pipe: lost, doubled or delayed at random.
     pub(super) fn send(&mut self, saga: SagaId, message: Message) {
         match self.random.pick(20) {
-            17 => return self.note(|| format!("       lost: {}", Told(&message))),
+            17 => return self.note(|| format!("       lost: {}", LogLine(&message))),
             18 => self.post(saga, message.clone()),
             19 => (0..3).for_each(|_| self.post(saga, message.clone())),
             _ => {}

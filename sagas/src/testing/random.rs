@@ -3,9 +3,9 @@
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub(crate) struct SplitMix64(u64);
 
-impl Dice {
+impl SplitMix64 {
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -32,14 +32,14 @@ impl Dice {
 
 /// So many accidents.
 #[derive(Debug, Clone)]
-pub(crate) struct Tape {
-    dice: Dice,
+pub(crate) struct AccidentSource {
+    random: SplitMix64,
     left: u32,
 }
 
-impl Tape {
+impl AccidentSource {
     pub(crate) const fn new(seed: u64, accidents: u32) -> Self {
-        Self { dice: Dice::new(seed), left: accidents }
+        Self { random: SplitMix64::new(seed), left: accidents }
     }
 
     /// 0 to `below` - 1.
@@ -48,7 +48,7 @@ impl Tape {
             return 0;
         }
         self.left -= 1;
-        self.dice.pick(below)
+        self.random.pick(below)
     }
 
     /// True once in `of` times, never after the end.

@@ -1,4 +1,4 @@
-//! What a matrix tells: how much it tried, and how a run broke a promise.
+//! What a matrix reports: how much it tried, and how a run broke a promise.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -62,12 +62,12 @@ impl fmt::Display for Coverage {
 pub(super) struct Failed {
     pub(super) case: Option<String>,
     pub(super) breach: Option<Breach>,
-    pub(super) told: String,
+    pub(super) details: String,
 }
 
 impl Failed {
-    pub(super) const fn vacuous(told: String) -> Self {
-        Self { case: None, breach: None, told }
+    pub(super) const fn vacuous(details: String) -> Self {
+        Self { case: None, breach: None, details }
     }
 }
 
@@ -80,14 +80,14 @@ impl fmt::Display for Failed {
             (Some(case), None) => writeln!(f, "the run `.replay(\"{case}\")` breaks nothing\n")?,
             (None, _) => writeln!(f, "the fault matrix proves nothing")?,
         }
-        f.write_str(&self.told)
+        f.write_str(&self.details)
     }
 }
 
 impl Sim<'_> {
     /// The sagas' transcripts, and all messages.
-    pub(crate) fn tell(&mut self, key: Option<&str>) -> String {
-        let mut told = String::new();
+    pub(crate) fn render(&mut self, key: Option<&str>) -> String {
+        let mut text = String::new();
         for (id, saga) in &self.sagas {
             let (outline, facts) = (saga.definition.outline(), saga.store.records());
             let transcript = Transcript {
@@ -100,14 +100,14 @@ impl Sim<'_> {
                 outline: Some(outline),
                 facts: &facts,
             };
-            told.push_str(&transcript.to_string());
-            told.push('\n');
+            text.push_str(&transcript.to_string());
+            text.push('\n');
         }
-        told.push_str("messages\n");
+        text.push_str("messages\n");
         for line in self.log() {
-            told.push_str(&line);
-            told.push('\n');
+            text.push_str(&line);
+            text.push('\n');
         }
-        told
+        text
     }
 }

@@ -18,49 +18,49 @@ pub(crate) enum Fate {
 }
 
 #[derive(Debug, Clone)]
-struct Twist {
+struct ScheduledFault {
     planned: Planned,
     happened: u32,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Plot {
-    twists: Vec<Twist>,
+pub(crate) struct FaultSchedule {
+    faults: Vec<ScheduledFault>,
     /// The services were repaired: they break and refuse no more.
     repaired: bool,
 }
 
-impl Plot {
+impl FaultSchedule {
     pub(crate) fn new(planned: &[Planned]) -> Self {
-        let twist = |planned: &Planned| Twist { planned: planned.clone(), happened: 0 };
-        Self { twists: planned.iter().map(twist).collect(), repaired: false }
+        let fault = |planned: &Planned| ScheduledFault { planned: planned.clone(), happened: 0 };
+        Self { faults: planned.iter().map(fault).collect(), repaired: false }
     }
 
     /// Which of the planned faults have happened, in their order.
     pub(crate) fn happened(&self) -> impl Iterator<Item = bool> + '_ {
-        self.twists.iter().map(|twist| twist.happened > 0)
+        self.faults.iter().map(|fault| fault.happened > 0)
     }
 
-    fn at(&mut self, id: &AttemptId) -> impl Iterator<Item = &mut Twist> {
+    fn at(&mut self, id: &AttemptId) -> impl Iterator<Item = &mut ScheduledFault> {
         let op = id.op;
         let step = id.step.clone();
-        self.twists.iter_mut().filter(move |twist| twist.planned.hits(&step, op))
+        self.faults.iter_mut().filter(move |fault| fault.planned.hits(&step, op))
     }
 
     /// The first message of its kind is the victim.
-    fn first(twist: &mut Twist, fate: Fate) -> Option<Fate> {
-        twist.happened += 1;
-        (twist.happened == 1).then_some(fate)
+    fn first(fault: &mut ScheduledFault, fate: Fate) -> Option<Fate> {
+        fault.happened += 1;
+        (fault.happened == 1).then_some(fate)
     }
 
     /// A command is published.
     pub(crate) fn command(&mut self, id: &AttemptId) -> Fate {
-        let fate = self.at(id).find_map(|twist| match twist.planned.fault {
-            Fault::LostCommand => Self::first(twist, Fate::Lost),
-            Fault::LateCommand => Self::first(twist, Fate::AtLast),
-            Fault::Duplicate if twist.happened == 0 => Self::first(twist, Fate::Twice),
+        let fate = self.at(id).find_map(|fault| match fault.planned.fault {
+            Fault::LostCommand => Self::first(fault, Fate::Lost),
+            Fault::LateCommand => Self::first(fault, Fate::AtLast),
+            Fault::Duplicate if fault.happened == 0 => Self::first(fault, Fate::Twice),
             Fault::Unreachable => {
-                twist.happened += 1;
+                fault.happened += 1;
                 Some(Fate::AtLast)
             }
             _ => None,
@@ -70,15 +70,15 @@ impl Plot {
 
     /// A reply is published.
     pub(crate) fn reply(&mut self, id: &AttemptId) -> Fate {
-        let fate = self.at(id).find_map(|twist| match twist.planned.fault {
-            Fault::LostReply => Self::first(twist, Fate::Lost),
-            Fault::LateReply => Self::first(twist, Fate::AfterTimeout),
-            Fault::Duplicate => (twist.happened == 1).then(|| {
-                twist.happened += 1;
+        let fate = self.at(id).find_map(|fault| match fault.planned.fault {
+            Fault::LostReply => Self::first(fault, Fate::Lost),
+            Fault::LateReply => Self::first(fault, Fate::AfterTimeout),
+            Fault::Duplicate => (fault.happened == 1).then(|| {
+                fault.happened += 1;
                 Fate::Twice
             }),
             Fault::LateSuccess => {
-                twist.happened += 1;
+                fault.happened += 1;
                 Some(Fate::AfterGivenUp)
             }
             _ => None,
@@ -90,19 +90,19 @@ impl Plot {
         self.repaired = true;
     }
 
-    /// The business of a command is about to be done: whether it breaks, or says no.
+    /// The business of a command is about to be done: whether it breaks, or rejects.
     pub(crate) fn business(&mut self, id: &AttemptId) -> Option<Fault> {
         if self.repaired {
             return None;
         }
-        self.at(id).find_map(|twist| match twist.planned.fault {
+        self.at(id).find_map(|fault| match fault.planned.fault {
             Fault::Rejected => {
-                twist.happened += 1;
+                fault.happened += 1;
                 Some(Fault::Rejected)
             }
-            Fault::Fails(times) if twist.happened < times => {
-                twist.happened += 1;
-                Some(twist.planned.fault)
+            Fault::Fails(times) if fault.happened < times => {
+                fault.happened += 1;
+                Some(fault.planned.fault)
             }
             _ => None,
         })
@@ -111,9 +111,9 @@ impl Plot {
     /// Whether an operator cancels now.
     pub(crate) fn cancels(&mut self, id: &AttemptId) -> bool {
         id.op == Op::Action
-            && self.at(id).any(|twist| {
-                let now = twist.planned.fault == Fault::Cancel && twist.happened == 0;
-                twist.happened += u32::from(now);
+            && self.at(id).any(|fault| {
+                let now = fault.planned.fault == Fault::Cancel && fault.happened == 0;
+                fault.happened += u32::from(now);
                 now
             })
     }
@@ -121,25 +121,25 @@ impl Plot {
     /// Whether time stands still until the saga's deadline.
     pub(crate) fn overdue(&mut self, id: &AttemptId) -> bool {
         id.op == Op::Action
-            && self.at(id).any(|twist| {
-                let now = twist.planned.fault == Fault::Deadline && twist.happened == 0;
-                twist.happened += u32::from(now);
+            && self.at(id).any(|fault| {
+                let now = fault.planned.fault == Fault::Deadline && fault.happened == 0;
+                fault.happened += u32::from(now);
                 now
             })
     }
 
     /// When an event is published that a step waits for.
     pub(crate) fn event(&mut self, id: &AttemptId) -> Option<Fault> {
-        let twist = self.at(id).next()?;
-        twist.happened += 1;
-        Some(twist.planned.fault)
+        let fault = self.at(id).next()?;
+        fault.happened += 1;
+        Some(fault.planned.fault)
     }
 
     /// Whether the orchestrator dies now.
     pub(crate) fn crashes(&mut self, writes: u32) -> bool {
-        self.twists.iter_mut().any(|twist| {
-            let now = twist.planned.fault == Fault::Crash(writes) && twist.happened == 0;
-            twist.happened += u32::from(now);
+        self.faults.iter_mut().any(|fault| {
+            let now = fault.planned.fault == Fault::Crash(writes) && fault.happened == 0;
+            fault.happened += u32::from(now);
             now
         })
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
+    account::Stand,
     breach::{Kept, hold},
     checker::Checker,
-    effort::Stand,
 };
 use crate::{
     Op, StepKind, Task,
@@ -14,35 +14,35 @@ use crate::{
 
 impl Checker {
     pub(super) fn action_sent(&mut self, fact: &Fact, send: &Send) -> Kept {
-        hold!(send.step < self.books.len(), Fold, "there is no such step: {send:?}");
+        hold!(send.step < self.accounts.len(), Fold, "there is no such step: {send:?}");
         let at = send.step;
         let step = self.name(at);
         hold!(!self.turned, Plan, "{step} is asked for after turning back");
         self.after_the_stages_before(at)?;
-        let book = &self.books[at];
-        hold!(!book.settled(), Plan, "{step} is asked for, and needs nothing");
+        let account = &self.accounts[at];
+        hold!(!account.settled(), Plan, "{step} is asked for, and needs nothing");
         let plan = self.plan(at);
-        hold!(plan.each.is_none() || book.element.is_some(), Plan, "{step} is a list");
-        let element = book.element.is_none() || send.attempt > 1 || book.input == send.input;
+        hold!(plan.each.is_none() || account.element.is_some(), Plan, "{step} is a list");
+        let element = account.element.is_none() || send.attempt > 1 || account.input == send.input;
         hold!(element, Plan, "{step} is not given what the list says: {send:?}");
-        let book = &book.action;
-        hold!(book.stand != Stand::InFlight, Plan, "{step} is asked for twice at once");
-        let next = send.attempt == book.asked + 1;
+        let attempts = &account.action;
+        hold!(attempts.stand != Stand::InFlight, Plan, "{step} is asked for twice at once");
+        let next = send.attempt == attempts.asked + 1;
         hold!(next, Patience, "{step}: attempts are numbered without gaps, not {}", send.attempt);
-        let tries = send.attempt - book.before;
+        let tries = send.attempt - attempts.before;
         let few = tries <= plan.retry.attempts() || !plan.task.is_call();
         hold!(few, Patience, "{step} is asked for too often");
         hold!(send.input.is_some() == (send.attempt == 1), Fold, "{step}: its input, once");
-        let first = book.first_asked.unwrap_or(fact.at);
+        let first = attempts.first_asked.unwrap_or(fact.at);
         self.in_time(fact, send, first)?;
         let accepted = !plan.task.is_call();
-        let book = &mut self.books[at].action;
-        book.first_asked = Some(first);
+        let attempts = &mut self.accounts[at].action;
+        attempts.first_asked = Some(first);
         if send.attempt == 1 {
-            book.since = fact.seq;
+            attempts.since = fact.seq;
         }
-        book.asked = send.attempt;
-        book.stand = if accepted { Stand::Accepted } else { Stand::InFlight };
+        attempts.asked = send.attempt;
+        attempts.stand = if accepted { Stand::Accepted } else { Stand::InFlight };
         self.few_at_once(at, Op::Action)
     }
 
@@ -69,11 +69,11 @@ impl Checker {
 
     /// Of a list, so many elements run at once and no more.
     fn few_at_once(&self, at: usize, op: Op) -> Kept {
-        let list = self.books[at].plan;
+        let list = self.accounts[at].plan;
         let Some(most) = self.plan(at).each else { return Ok(()) };
-        let running = self.books.iter().filter(|book| {
-            let stand = if op == Op::Action { book.action.stand } else { book.undo.stand };
-            book.plan == list && matches!(stand, Stand::InFlight | Stand::Accepted)
+        let running = self.accounts.iter().filter(|account| {
+            let stand = if op == Op::Action { account.action.stand } else { account.undo.stand };
+            account.plan == list && matches!(stand, Stand::InFlight | Stand::Accepted)
         });
         let running = u32::try_from(running.count()).unwrap_or(u32::MAX);
         let name = || self.name(list);
@@ -82,25 +82,29 @@ impl Checker {
     }
 
     pub(super) fn compensation_sent(&mut self, seq: u32, send: &Send) -> Kept {
-        hold!(send.step < self.books.len(), Fold, "there is no such step: {send:?}");
+        hold!(send.step < self.accounts.len(), Fold, "there is no such step: {send:?}");
         let at = send.step;
-        let (plan, step, book) = (self.plan(at), self.name(at), &self.books[at]);
+        let (plan, step, account) = (self.plan(at), self.name(at), &self.accounts[at]);
         let undoable = plan.kind == StepKind::Compensatable && plan.task.has_effect();
-        hold!(undoable && !book.spread, Plan, "{step} has no compensation");
+        hold!(undoable && !account.spread, Plan, "{step} has no compensation");
         hold!(self.turned, Plan, "{step} is undone, but the saga has not turned back");
-        let for_nothing = book.action.asked == 0 || book.refused;
+        let for_nothing = account.action.asked == 0 || account.refused;
         hold!(!for_nothing, Plan, "{step} is undone for nothing");
-        hold!(!book.undo_skipped, Operators, "{step} is undone, and an operator said to leave it");
-        let next = send.attempt == book.undo.asked + 1;
+        hold!(
+            !account.undo_skipped,
+            Operators,
+            "{step} is undone, and an operator said to leave it"
+        );
+        let next = send.attempt == account.undo.asked + 1;
         hold!(next, Patience, "{step}: attempts are numbered without gaps, not {}", send.attempt);
-        let most = plan.compensation_retry.attempts() + book.lates;
-        let tries = send.attempt - book.undo.before;
+        let most = plan.compensation_retry.attempts() + account.lates;
+        let tries = send.attempt - account.undo.before;
         hold!(tries <= most, Patience, "{step} is undone too often");
         if send.attempt == 1 {
             self.in_reverse(at)?;
         }
         let accepted = !plan.task.is_call();
-        let undo = &mut self.books[at].undo;
+        let undo = &mut self.accounts[at].undo;
         if send.attempt == 1 {
             undo.since = seq;
         }
@@ -111,12 +115,12 @@ impl Checker {
 
     fn in_reverse(&self, at: usize) -> Kept {
         let stage = self.plan(at).stage;
-        for (other, book) in self.books.iter().enumerate() {
+        for (other, account) in self.accounts.iter().enumerate() {
             let names = || (self.name(at), self.name(other));
-            let in_flight = book.action.stand == Stand::InFlight;
+            let in_flight = account.action.stand == Stand::InFlight;
             hold!(!in_flight, Order, "undone while another is in flight: {:?}", names());
             let plan = self.plan(other);
-            let open = plan.stage > stage && book.exposed(plan);
+            let open = plan.stage > stage && account.exposed(plan);
             hold!(!open, Order, "undone before a later one: {:?}", names());
         }
         Ok(())

@@ -89,7 +89,7 @@ impl Sim<'_> {
             return self.answer(id, Reply::Retry { message: "left twice".into(), after: None });
         }
         if matches!(reply, Reply::Ok(_)) {
-            self.ledger.did(id);
+            self.ledger.record(id);
         }
         self.answer(id, reply);
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::random::Tape;
+use super::random::AccidentSource;
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepOutline,
     machine::{OperatorCommand, State},
@@ -56,25 +56,26 @@ pub(crate) trait Services {
     }
 
     /// An operator looks at the saga, and acts.
-    fn meddle(&mut self, tape: &mut Tape, look: &Look<'_>) -> Option<Meddling>;
+    fn random_act(&mut self, random: &mut AccidentSource, view: &SagaView<'_>)
+    -> Option<RandomAct>;
 
     /// The saga is stuck and operators have to get it going: all services are repaired, and the
     /// definition if need be.
-    fn repair(&mut self, _look: &Look<'_>) -> Option<Definition> {
+    fn repair(&mut self, _view: &SagaView<'_>) -> Option<Definition> {
         None
     }
 }
 
 /// A saga as an operator sees it.
 #[cfg_attr(not(test), allow(dead_code, reason = "operators of users' models act blindly"))]
-pub(crate) struct Look<'a> {
+pub(crate) struct SagaView<'a> {
     pub(crate) definition: &'a Definition,
     pub(crate) state: &'a State,
 }
 
-/// What an operator does at random.
+/// An act that an operator happens to take.
 #[cfg_attr(not(test), allow(dead_code, reason = "operators of users' models settle nothing"))]
-pub(crate) enum Meddling {
+pub(crate) enum RandomAct {
     Act(OperatorCommand),
     /// Settles a step by hand, if need be, and says so: done, or seen to it that it never is.
     Resolve {
@@ -84,9 +85,9 @@ pub(crate) enum Meddling {
     },
 }
 
-/// What the services' own books say of one step.
+/// The effects of one step, as its service has applied and undone them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Deeds {
+pub(crate) struct StepEffects {
     pub(crate) applied: u32,
     pub(crate) undone: u32,
     /// Which undoing of the whole run it was last.
@@ -96,32 +97,32 @@ pub(crate) struct Deeds {
     pub(crate) by_hand: bool,
 }
 
-/// All services' books.
+/// What all services have applied and undone.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    deeds: BTreeMap<(SagaId, Arc<str>), Deeds>,
+    effects: BTreeMap<(SagaId, Arc<str>), StepEffects>,
     undoings: u32,
 }
 
 impl Ledger {
-    pub(crate) fn of(&self, saga: SagaId, step: &str) -> Deeds {
-        self.deeds.get(&(saga, step.into())).copied().unwrap_or_default()
+    pub(crate) fn of(&self, saga: SagaId, step: &str) -> StepEffects {
+        self.effects.get(&(saga, step.into())).copied().unwrap_or_default()
     }
 
-    pub(crate) fn entry(&mut self, id: &AttemptId) -> &mut Deeds {
-        self.deeds.entry((id.saga, Arc::clone(&id.step))).or_default()
+    pub(crate) fn entry(&mut self, id: &AttemptId) -> &mut StepEffects {
+        self.effects.entry((id.saga, Arc::clone(&id.step))).or_default()
     }
 
     /// The effect of a half of a step is committed.
-    pub(crate) fn did(&mut self, id: &AttemptId) {
+    pub(crate) fn record(&mut self, id: &AttemptId) {
         match id.op {
             Op::Action => self.entry(id).applied += 1,
             Op::Compensation => {
                 self.undoings += 1;
                 let as_number = self.undoings;
-                let deeds = self.entry(id);
-                deeds.undone += 1;
-                deeds.undone_as = as_number;
+                let effects = self.entry(id);
+                effects.undone += 1;
+                effects.undone_as = as_number;
             }
         }
     }

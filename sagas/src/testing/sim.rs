@@ -13,9 +13,10 @@ use super::{
     breach::{Breach, Guarantee, Kept, hold},
     checker::Seen,
     database::{Database, Sagas},
-    message::{Message, Told},
-    random::Tape,
-    schedule::{Fate, Plot},
+    message::{LogLine, Message},
+    random::AccidentSource,
+    saga::Saga,
+    schedule::{Fate, FaultSchedule},
     services::{Ledger, Services},
 };
 use crate::{
@@ -29,6 +30,9 @@ const STEPS_MAX: usize = 20_000;
 
 /// Messages in one batch.
 const BATCH_MAX: usize = 4;
+
+/// How late a timer fires.
+const TIMER_LATE_MS: [u64; 6] = [0, 0, 0, 20, 5_000, 100_000];
 
 /// When every run begins.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -46,10 +50,10 @@ pub(crate) struct Setting<'a> {
     pub(crate) input: Json,
     pub(crate) events: Vec<External>,
     pub(crate) services: &'a mut dyn Services,
-    pub(crate) plot: Plot,
-    pub(crate) tape: Tape,
+    pub(crate) schedule: FaultSchedule,
+    pub(crate) random: AccidentSource,
     /// Operators act at random.
-    pub(crate) meddle: bool,
+    pub(crate) random_acts: bool,
     /// In the end operators have all services repaired, and get stuck sagas going.
     pub(crate) heal: bool,
     /// Keep a log of what happened.
@@ -58,8 +62,8 @@ pub(crate) struct Setting<'a> {
 
 pub(crate) struct Sim<'a> {
     pub(super) now: Time,
-    pub(super) random: Tape,
-    pub(super) schedule: Plot,
+    pub(super) random: AccidentSource,
+    pub(super) schedule: FaultSchedule,
     pub(super) services: &'a mut dyn Services,
     pub(super) barrier: Barrier,
     pub(super) ledger: Ledger,
@@ -76,7 +80,7 @@ pub(crate) struct Sim<'a> {
     pub(super) held: Vec<(Fate, SagaId, AttemptId, Message)>,
     /// Commits, publications and acks so far.
     pub(super) writes: u32,
-    pub(super) meddle: bool,
+    pub(super) random_acts: bool,
     pub(super) heal: bool,
     log: Option<Vec<String>>,
 }
@@ -94,12 +98,21 @@ pub(crate) struct End {
 
 impl<'a> Sim<'a> {
     pub(crate) fn new(setting: Setting<'a>) -> Self {
-        let Setting { definition, input, events, services, plot, tape, meddle, heal, log } =
-            setting;
+        let Setting {
+            definition,
+            input,
+            events,
+            services,
+            schedule,
+            random,
+            random_acts,
+            heal,
+            log,
+        } = setting;
         Self {
             now: Time::from_timestamp_millis(EPOCH_MS).unwrap_or_default(),
-            random: tape,
-            schedule: plot,
+            random,
+            schedule,
             services,
             barrier: Barrier::default(),
             ledger: Ledger::default(),
@@ -113,17 +126,17 @@ impl<'a> Sim<'a> {
             pipe: Vec::new(),
             held: Vec::new(),
             writes: 0,
-            meddle,
+            random_acts,
             heal,
             log: log.then(Vec::new),
         }
     }
 
-    /// Until nothing will ever happen again. What panics is the machine, or a user's model.
+    /// Runs until nothing will ever happen again. What panics is the machine, or a user's model.
     pub(crate) fn run(&mut self) -> Kept<End> {
         let run = AssertUnwindSafe(|| self.run_on());
         catch_unwind(run).unwrap_or_else(|panic| {
-            Err(Breach::new(Guarantee::Panic, super::threads::words(&*panic)))
+            Err(Breach::new(Guarantee::Panic, super::threads::panic_message(&*panic)))
         })
     }
 
@@ -141,25 +154,20 @@ impl<'a> Sim<'a> {
         self.end()
     }
 
-    /// The saga that the stored trigger starts, at each of its deliveries.
+    /// The id of the saga that the stored trigger starts: the same at each of its deliveries.
     fn message_id(&self) -> SagaId {
         let stored_at = Time::from_timestamp_millis(EPOCH_MS).unwrap_or_default();
         SagaId::from_message(&self.trigger.0.outline().name, "AMENDS_EVENTS", 1, stored_at)
     }
 
-    fn end(&mut self) -> Kept<End> {
+    fn end(&self) -> Kept<End> {
         let roots = self.sagas.values().filter(|saga| saga.outer.is_none()).count();
         hold!(roots > 0, Acked, "the trigger was acked, and no saga began");
         hold!(roots == 1, Once, "one trigger began {roots} sagas");
         let stuck = self.sagas.values().any(|saga| saga.store.state().status == Status::Stuck);
         let (mut seen, mut asked) = (Seen::new(), BTreeSet::new());
         for (id, saga) in &self.sagas {
-            let read = saga.store.read()?;
-            hold!(read == *saga.store.state(), Fold, "the fold of the facts is the state");
-            saga.checker.end(*id, &self.ledger, stuck)?;
-            let rests = !saga.store.state().status.ended() || !self.database.has_timer(*id);
-            hold!(rests, Ends, "{id} has ended, and still has a timer");
-            self.nested_end(*id, saga)?;
+            self.saga_end(*id, saga, stuck)?;
             asked.extend(saga.checker.asked());
             for (what, times) in &saga.checker.seen {
                 *seen.entry(*what).or_default() += times;
@@ -172,15 +180,22 @@ impl<'a> Sim<'a> {
         Ok(End { status, seen, writes: self.writes, happened, asked })
     }
 
+    /// What must hold of a saga when nothing will ever happen again. `stuck`: one of the run's sagas is,
+    /// and others may wait for it.
+    fn saga_end(&self, id: SagaId, saga: &Saga, stuck: bool) -> Kept {
+        let read = saga.store.read()?;
+        hold!(read == *saga.store.state(), Fold, "the fold of the facts is the state");
+        saga.checker.end(id, &self.ledger, stuck)?;
+        let rests = !saga.store.state().status.ended() || !self.database.has_timer(id);
+        hold!(rests, Ends, "{id} has ended, and still has a timer");
+        self.nested_end(id, saga)
+    }
+
+    /// What happens next: the earliest message or timer, and perhaps something unforeseen before it. False
+    /// when nothing is left.
     fn step(&mut self) -> Kept<bool> {
-        if !self.sagas.is_empty() && self.random.chance(30) {
-            self.foreign()?;
-            let id = self.some_saga();
-            self.database.wake(id, self.now);
-            self.fire(id)?;
-        }
-        if !self.sagas.is_empty() && self.meddle && self.random.chance(8) {
-            self.meddles();
+        if !self.sagas.is_empty() {
+            self.unforeseen()?;
         }
         let next = (0..self.pipe.len()).min_by_key(|n| self.pipe[*n].0);
         let timer = self.database.next_timer();
@@ -192,7 +207,7 @@ impl<'a> Sim<'a> {
                 self.deliver(id, message)?;
             }
             (_, Some((at, id))) => {
-                let late = [0, 0, 0, 20, 5_000, 100_000][self.random.pick(6)];
+                let late = TIMER_LATE_MS[self.random.pick(TIMER_LATE_MS.len())];
                 self.now = self.now.max(at + Duration::from_millis(late));
                 self.fire(id)?;
             }
@@ -201,13 +216,27 @@ impl<'a> Sim<'a> {
         Ok(true)
     }
 
+    /// A reply out of nowhere, a timer that fires too early, an operator.
+    fn unforeseen(&mut self) -> Kept {
+        if self.random.chance(30) {
+            self.foreign()?;
+            let id = self.some_saga();
+            self.database.wake(id, self.now);
+            self.fire(id)?;
+        }
+        if self.random_acts && self.random.chance(8) {
+            self.act_at_random();
+        }
+        Ok(())
+    }
+
     fn some_saga(&mut self) -> SagaId {
         let n = self.random.pick(self.sagas.len());
         self.sagas.keys().nth(n).copied().unwrap_or(SagaId(uuid::Uuid::nil()))
     }
 
     pub(super) fn deliver(&mut self, saga: SagaId, message: Message) -> Kept {
-        self.note(|| format!("{}", Told(&message)));
+        self.note(|| format!("{}", LogLine(&message)));
         match message {
             Message::Trigger | Message::Reply(..) => self.deliver_together(saga, message)?,
             Message::Act(act) => {
@@ -238,7 +267,7 @@ impl<'a> Sim<'a> {
             let Some(n) = self.pipe.iter().position(waits) else { break };
             let (at, id, message) = self.pipe.swap_remove(n);
             self.now = self.now.max(at);
-            self.note(|| format!("   with {}", Told(&message)));
+            self.note(|| format!("   with {}", LogLine(&message)));
             messages.push((id, message));
         }
         let items = messages.iter().filter_map(|(id, message)| self.item(*id, message)).collect();

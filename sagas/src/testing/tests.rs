@@ -1,4 +1,4 @@
-//! The matrix as users meet it: everything that a plan can say, and what a failure tells.
+//! The matrix as users meet it: everything that a plan can say, and what a failure says.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -166,15 +166,15 @@ fn a_plan_with_everything_survives_every_fault() {
 
 /// What a failing matrix says.
 fn says(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
-    super::threads::words(&*std::panic::catch_unwind(run).unwrap_err())
+    super::threads::panic_message(&*std::panic::catch_unwind(run).unwrap_err())
 }
 
 #[test]
 fn a_failure_tells_the_faults_the_invariant_and_the_transcript() {
-    let told = says(|| {
+    let message = says(|| {
         trip().ends(Status::Compensated, "a mail is sent", |w| w.mails > 0).seeds(0).run();
     });
-    let case = told.split(".replay(\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let case = message.split(".replay(\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     for part in [
         "broken: the world's invariant",
         "`a mail is sent (when compensated)` does not hold; the saga is compensated",
@@ -183,49 +183,49 @@ fn a_failure_tells_the_faults_the_invariant_and_the_transcript() {
         "messages\n     0.000  trigger",
         "FAULT",
     ] {
-        assert!(told.contains(part), "no {part:?} in\n{told}");
+        assert!(message.contains(part), "no {part:?} in\n{message}");
     }
     let again = says(move || {
         let matrix = trip().ends(Status::Compensated, "a mail is sent", |w| w.mails > 0);
         matrix.replay(&case).run();
     });
-    assert_eq!(told, again);
+    assert_eq!(message, again);
 }
 
 #[test]
 fn a_panic_of_the_model_is_told_with_the_transcript() {
-    let told = says(|| {
+    let message = says(|| {
         trip().act::<SendTickets>(|_, _, sum| panic!("no mail for {sum}")).seeds(0).run();
     });
     for part in
         ["nothing panics", "no mail for 63", ".replay(\"no fault\")", "asked           mail"]
     {
-        assert!(told.contains(part), "no {part:?} in\n{told}");
+        assert!(message.contains(part), "no {part:?} in\n{message}");
     }
 }
 
 #[test]
 fn a_mixture_is_told_with_as_few_accidents_as_break_it() {
-    let told = says(|| {
+    let message = says(|| {
         trip().ends(Status::Completed, "never", |_| false).replay("seed 3/0").run();
     });
-    assert!(told.contains(".replay(\"seed 3/0\")"), "{told}");
+    assert!(message.contains(".replay(\"seed 3/0\")"), "{message}");
 }
 
 #[test]
 fn a_model_that_lacks_a_step_is_refused() {
-    let told = says(|| {
+    let message = says(|| {
         FaultMatrix::of::<Rental>(1).world(Accounts::default).run();
     });
-    assert!(told.contains("`car.park` has no `.act::<…>(…)`"), "{told}");
+    assert!(message.contains("`car.park` has no `.act::<…>(…)`"), "{message}");
 }
 
 #[test]
 fn a_replay_that_is_no_case_is_refused() {
     for wrong in ["", "seed", "seed x", "lost_reply", "crash", "lost_reply a.b:sideways"] {
-        let told = says(move || {
+        let message = says(move || {
             trip().replay(wrong).run();
         });
-        assert!(told.contains("is no"), "{wrong}: {told}");
+        assert!(message.contains("is no"), "{wrong}: {message}");
     }
 }

@@ -20,8 +20,8 @@ pub(crate) fn share<I: Sync, O: Send>(items: &[I], work: impl Fn(&I) -> O + Sync
         }
     };
     let mut answers = thread::scope(|scope| {
-        let crew: Vec<_> = (0..threads).map(|_| scope.spawn(take)).collect();
-        let done = crew.into_iter().map(|member| match member.join() {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(take)).collect();
+        let done = workers.into_iter().map(|worker| match worker.join() {
             Ok(done) => done,
             Err(panic) => std::panic::resume_unwind(panic),
         });
@@ -31,8 +31,8 @@ pub(crate) fn share<I: Sync, O: Send>(items: &[I], work: impl Fn(&I) -> O + Sync
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// What a panic says.
-pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
+/// The message of a panic.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -11,8 +11,8 @@ use crate::{
 };
 
 use super::{
-    Change, Due, Inbox, InboxQuery, Input, Instance, Item, KeyHolder, Observe, Rearm, Rows, Timer,
-    Verdict, timer,
+    Change, Disposition, Due, Inbox, InboxQuery, Input, Instance, Item, KeyHolder, Observe, Rearm,
+    Rows, Timer, timer,
 };
 
 /// A batch of items that are decided together. See the [module](super) for the order of calls.
@@ -182,12 +182,12 @@ impl<O: Observe> Batch<O> {
     }
 
     /// Decides an item.
-    pub fn decide(&mut self, item: &Item) -> Verdict {
+    pub fn decide(&mut self, item: &Item) -> Disposition {
         match &item.input {
             Input::Start(start) => self.start(item.saga, start),
-            Input::Reply(_) if self.foreign.contains(&item.saga) => Verdict::Park,
+            Input::Reply(_) if self.foreign.contains(&item.saga) => Disposition::Park,
             Input::Reply(reply) => self.event(item.saga, &Event::Reply(reply.clone())),
-            Input::Timer(due) => Verdict::Publish(self.timer(due)),
+            Input::Timer(due) => Disposition::Publish(self.timer(due)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The input of a batch, and the verdict on each item.
+//! The input of a batch, and the disposition on each item.
 
 use std::sync::Arc;
 
@@ -96,9 +96,9 @@ pub struct Due {
     pub now: Time,
 }
 
-/// What becomes of an item.
+/// What becomes of an item, and of the message that it came in.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Disposition {
     /// Publish these (perhaps none), then ack.
     Publish(Vec<Message>),
     /// Keep it as a dead letter with this reason, then ack.

@@ -6,7 +6,7 @@
 //! items ─▶ gather ─▶ Missing:    sagas and keys to read   ─▶ put, put_key
 //!          woken  ─▶ InboxQuery: what may have come for    ─▶ inbox
 //!                    sagas whose timer fired
-//!       ─▶ decide, item by item ─▶ Verdict: what to publish, and whether to ack
+//!       ─▶ decide, item by item ─▶ Disposition: what to publish, and whether to ack
 //!       ─▶ finish ─▶ Outcome:    rows to write in one transaction, timers to set again,
 //!                                instances to keep at hand
 //! ```
@@ -23,12 +23,14 @@ mod observe;
 mod rows;
 mod start;
 mod take;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod woken;
 
 pub use batch::{Batch, Missing, Outcome};
 pub use inbox::{Inbox, InboxQuery, OpenAct, UnreadableAct};
 pub use instance::{Instance, Stored, Unreadable, UnreadableFact};
-pub use item::{Due, Input, Item, KeyHolder, Message, Request, Start, Verdict};
+pub use item::{Disposition, Due, Input, Item, KeyHolder, Message, Request, Start};
 pub use observe::Observe;
 pub use rows::{Change, DecidedAct, DecidedStart, NewSaga, NewWait, Rearm, Rows, Timer};

@@ -8,12 +8,12 @@ use crate::{
 };
 
 use super::{Batch, Change, DecidedStart, Due, Instance, KeyHolder, Message, NewSaga, Observe};
-use super::{Rearm, Start, Verdict};
+use super::{Disposition, Rearm, Start};
 
 impl<O: Observe> Batch<O> {
-    pub(super) fn start(&mut self, id: SagaId, start: &Start) -> Verdict {
+    pub(super) fn start(&mut self, id: SagaId, start: &Start) -> Disposition {
         if self.foreign.contains(&id) {
-            return Verdict::Leave;
+            return Disposition::Leave;
         }
         if self.instances.contains_key(&id) {
             return self.event(id, &Event::StartedAgain);
@@ -27,7 +27,7 @@ impl<O: Observe> Batch<O> {
                 }
             }
         }
-        Verdict::Publish(self.begin(id, start, None))
+        Disposition::Publish(self.begin(id, start, None))
     }
 
     /// A saga begins, perhaps as a step of another.
@@ -75,11 +75,11 @@ impl<O: Observe> Batch<O> {
     ) -> Vec<Message> {
         let id = due.saga;
         let (answer, publish) = match start.map(|start| self.start(id, &start)) {
-            Ok(Verdict::Publish(publish)) if self.instances.contains_key(&id) => {
+            Ok(Disposition::Publish(publish)) if self.instances.contains_key(&id) => {
                 self.fired.insert(id, *due);
                 (Ok(None), publish)
             }
-            Ok(Verdict::Bury(reason)) | Err(reason) => (Err(reason), Vec::new()),
+            Ok(Disposition::Bury(reason)) | Err(reason) => (Err(reason), Vec::new()),
             Ok(_) => (Ok(Some("a saga of this key and input is there already".into())), Vec::new()),
         };
         if !self.instances.contains_key(&id) {
@@ -91,12 +91,12 @@ impl<O: Observe> Batch<O> {
 }
 
 /// The key is held: by a saga with the same body, or it is an error.
-fn same_key(holder: &KeyHolder, start: &Start, key: &str) -> Verdict {
+fn same_key(holder: &KeyHolder, start: &Start, key: &str) -> Disposition {
     if holder.digest == start.input.digest() {
-        return Verdict::Publish(Vec::new());
+        return Disposition::Publish(Vec::new());
     }
     let name = &start.definition.outline().name;
-    Verdict::Bury(format!(
+    Disposition::Bury(format!(
         "the key `{key}` of `{name}` was used before with another body, by saga {}",
         holder.id
     ))

@@ -7,27 +7,27 @@ use crate::{
     machine::{self, ChildOrder, Decision, Event, State, Time, Turn},
 };
 
-use super::{Batch, Message, Observe, Start, Verdict};
+use super::{Batch, Disposition, Message, Observe, Start};
 
 impl<O: Observe> Batch<O> {
-    pub(super) fn event(&mut self, id: SagaId, event: &Event) -> Verdict {
+    pub(super) fn event(&mut self, id: SagaId, event: &Event) -> Disposition {
         let Some(decision) = self.ask(id, event, self.now) else {
-            return Verdict::Bury(format!("there is no saga {id}"));
+            return Disposition::Bury(format!("there is no saga {id}"));
         };
         match decision {
-            Decision::Turn(turn) => Verdict::Publish(self.take(id, *turn)),
+            Decision::Turn(turn) => Disposition::Publish(self.take(id, *turn)),
             Decision::Known(sends) => {
                 let Some(instance) = self.instances.get(&id) else {
-                    return Verdict::Publish(Vec::new());
+                    return Disposition::Publish(Vec::new());
                 };
                 // Which of the changes this event caused may be forgotten by now: the saga has gone
                 // on. All are published again; JetStream and consumers drop what they have.
                 let changes = instance.changes.iter().map(|change| instance.announce(change));
-                Verdict::Publish(changes.chain(instance.commands(&sends)).collect())
+                Disposition::Publish(changes.chain(instance.commands(&sends)).collect())
             }
-            Decision::Unexpected(_) if !self.fresh.contains(&id) => Verdict::Recheck,
-            Decision::Unexpected(why) => Verdict::Bury(why.to_string()),
-            Decision::Refused(why) => Verdict::Bury(why),
+            Decision::Unexpected(_) if !self.fresh.contains(&id) => Disposition::Recheck,
+            Decision::Unexpected(why) => Disposition::Bury(why.to_string()),
+            Decision::Refused(why) => Disposition::Bury(why),
         }
     }
 

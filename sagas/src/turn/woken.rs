@@ -36,7 +36,7 @@ impl<O: Observe> Batch<O> {
                 Err(why) => self.unusable.push((id, why)),
             }
         }
-        match self.decide_event(due, &Event::Wake, now) {
+        match self.decide_event(due, &Event::TimerFired, now) {
             Ok(more) if !more.is_empty() || self.fired.contains_key(&id) => publish.extend(more),
             _ => publish.extend(self.idle(due)),
         }

@@ -4,7 +4,14 @@
 //! is planted.
 
 #![cfg(test)]
-#![allow(clippy::all, clippy::unwrap_used, missing_docs, unused, reason = "the copy is as it is")]
+#![allow(
+    clippy::all,
+    clippy::unwrap_used,
+    missing_docs,
+    unexpected_cfgs,
+    unused,
+    reason = "the copy is as it is"
+)]
 
 mod hunt;
 mod seam;

@@ -1,4 +1,4 @@
-//! What random runs have found, told shortly.
+//! What random runs have found, as short as it can be.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -118,7 +118,7 @@ fn a_timer_that_fires_after_the_end_finds_no_deadline() {
     case.takes(&ok("rooms.0"));
     assert_eq!(case.state.status, Status::Completed);
     case.now += Duration::from_secs(61);
-    assert_eq!(case.decide(&Event::Wake), Decision::Known(Vec::new()));
+    assert_eq!(case.decide(&Event::TimerFired), Decision::Known(Vec::new()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
     given::{Env, Eval},
     machine::Time,
     outline::OWN_SERVICE,
-    testing::{Dice, External},
+    testing::{External, SplitMix64},
 };
 
 /// An output that no mapping can read.
@@ -46,12 +46,12 @@ struct Extra {
 }
 
 /// 1 to 6 stages of 1 to 4 steps, with the pivot at any of them or nowhere.
-pub(super) fn plan(dice: &mut Dice, taste: Taste) -> Arc<Drawn> {
-    Arc::new(Drawing { dice, taste, plans: 0 }.plan(2, false))
+pub(super) fn plan(random: &mut SplitMix64, taste: Taste) -> Arc<Drawn> {
+    Arc::new(Drawing { random, taste, plans: 0 }.plan(2, false))
 }
 
 struct Drawing<'a> {
-    dice: &'a mut Dice,
+    random: &'a mut SplitMix64,
     taste: Taste,
     plans: u32,
 }
@@ -61,20 +61,20 @@ impl Drawing<'_> {
         let name = format!("random-{}", self.plans);
         self.plans += 1;
         let outer = depth == 2;
-        let stages = 1 + self.dice.pick(if outer { 6 } else { 3 });
-        let pivot = (self.dice.chance(2) && !undoable).then(|| self.dice.pick(6));
+        let stages = 1 + self.random.pick(if outer { 6 } else { 3 });
+        let pivot = (self.random.chance(2) && !undoable).then(|| self.random.pick(6));
         let mut drawn = Drawn { outline: empty(&name), steps: Vec::new() };
-        if self.taste.rich && outer && self.dice.chance(8) {
+        if self.taste.rich && outer && self.random.chance(8) {
             drawn.outline.locks = 1;
         }
-        if self.taste.rich && !self.taste.patient && self.dice.chance(6) {
+        if self.taste.rich && !self.taste.patient && self.random.chance(6) {
             drawn.outline.deadline_ms = Some(self.between(1_000, 600_000));
         }
         for stage in 0..stages {
             let (kind, width) = match pivot {
                 Some(pivot) if stage == pivot => (StepKind::Pivot, 1),
-                Some(pivot) if stage > pivot => (StepKind::Retriable, 1 + self.dice.pick(4)),
-                _ => (StepKind::Compensatable, 1 + self.dice.pick(4)),
+                Some(pivot) if stage > pivot => (StepKind::Retriable, 1 + self.random.pick(4)),
+                _ => (StepKind::Compensatable, 1 + self.random.pick(4)),
             };
             let known = drawn.outline.steps.len();
             for _ in 0..width {
@@ -87,12 +87,12 @@ impl Drawing<'_> {
     }
 
     fn between(&mut self, least: u64, below: u64) -> u64 {
-        least + self.dice.next() % (below - least)
+        least + self.random.next() % (below - least)
     }
 
     /// Nothing (the value is then `null`), or some of the saga's input and the steps before.
     fn needs(&mut self, known: Range<usize>) -> Vec<String> {
-        let mask = self.dice.next();
+        let mask = self.random.next();
         let names = std::iter::once("input".to_owned()).chain(known.map(step_name));
         let wanted = names.enumerate().filter(|(n, _)| mask & (1 << (n % 64)) != 0);
         wanted.map(|(_, name)| name).collect()
@@ -109,16 +109,16 @@ impl Drawing<'_> {
         let at = drawn.outline.steps.len();
         let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(10));
         let limit = |n: usize| retry.limit(1 + u32::try_from(n).unwrap());
-        let within = !self.taste.patient && self.dice.chance(5);
+        let within = !self.taste.patient && self.random.chance(5);
         let mut step = StepOutline {
             stage: u32::try_from(stage).unwrap(),
             name: step_name(at),
-            service: SERVICES[self.dice.pick(SERVICES.len())].into(),
+            service: SERVICES[self.random.pick(SERVICES.len())].into(),
             operation: format!("work-{at}"),
             kind,
             needs,
-            retry: limit(self.dice.pick(4)),
-            compensation_retry: limit(self.dice.pick(4)),
+            retry: limit(self.random.pick(4)),
+            compensation_retry: limit(self.random.pick(4)),
             attempt_timeout_ms: self.between(500, 20_000),
             within_ms: within.then(|| self.between(500, 60_000)),
             task: Task::Call,
@@ -135,13 +135,13 @@ impl Drawing<'_> {
 
     fn enrich(&mut self, step: &mut StepOutline, extra: &mut Extra, depth: u32) {
         let kind = step.kind;
-        if kind != StepKind::Pivot && self.dice.chance(8) {
-            extra.condition = Some(self.dice.chance(2));
+        if kind != StepKind::Pivot && self.random.chance(8) {
+            extra.condition = Some(self.random.chance(2));
             step.condition = Some(step.needs.clone());
         }
-        match self.dice.pick(24) {
+        match self.random.pick(24) {
             0 | 1 if kind != StepKind::Pivot => {
-                let subject = SUBJECTS[self.dice.pick(SUBJECTS.len())].to_owned();
+                let subject = SUBJECTS[self.random.pick(SUBJECTS.len())].to_owned();
                 step.task = Task::Event { subject };
             }
             2 if kind != StepKind::Pivot => {
@@ -164,8 +164,8 @@ impl Drawing<'_> {
                 extra.child = Some(Arc::new(child));
             }
             6..=8 if kind != StepKind::Pivot => {
-                step.each = Some(1 + u32::try_from(self.dice.pick(3)).unwrap());
-                extra.elements = self.dice.pick(5);
+                step.each = Some(1 + u32::try_from(self.random.pick(3)).unwrap());
+                extra.elements = self.random.pick(5);
             }
             _ => {}
         }

@@ -3,20 +3,20 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    crowd::Crowd,
     plans::{Drawn, Taste, plan},
+    random_services::RandomServices,
 };
 use crate::{
     Json,
     machine::Status,
     testing::{
-        Breach, Dice, End, Guarantee, Kept, Planned, Plot, Seen, Setting, Sim, Tape, everywhere,
-        share,
+        AccidentSource, Breach, End, FaultSchedule, Guarantee, Kept, Planned, Seen, Setting, Sim,
+        SplitMix64, everywhere, share,
     },
 };
 
 /// Seeded runs of the whole suite; `AMENDS_SEEDS` asks for more or fewer.
-const SEEDS: u64 = 100_000;
+pub(crate) const SEEDS: u64 = 100_000;
 
 /// Accidents of one run, at most.
 const ACCIDENTS_MAX: usize = 400;
@@ -24,57 +24,57 @@ const ACCIDENTS_MAX: usize = 400;
 /// A run, drawn from its seed.
 pub(crate) struct Run {
     plan: Arc<Drawn>,
-    dice: Dice,
+    random: SplitMix64,
     faults: Vec<Planned>,
     accidents: u32,
-    meddle: bool,
+    random_acts: bool,
     heal: bool,
     good: bool,
 }
 
 impl Run {
     pub(crate) fn draw(seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
-        let plan = plan(&mut dice, Taste { rich: !seed.is_multiple_of(4), patient: false });
+        let mut random = SplitMix64::new(seed);
+        let plan = plan(&mut random, Taste { rich: !seed.is_multiple_of(4), patient: false });
         let all = everywhere(&plan.definition(), |_| false);
         let mut faults = Vec::new();
-        for _ in 0..dice.pick(4) {
-            let crash = Planned::crash(u32::try_from(dice.pick(60)).unwrap());
-            let other = all.get(dice.pick(all.len() + all.len() / 8 + 1)).cloned();
+        for _ in 0..random.pick(4) {
+            let crash = Planned::crash(u32::try_from(random.pick(60)).unwrap());
+            let other = all.get(random.pick(all.len() + all.len() / 8 + 1)).cloned();
             faults.push(other.unwrap_or(crash));
         }
         Self {
             faults,
-            accidents: u32::try_from(dice.pick(ACCIDENTS_MAX)).unwrap(),
-            meddle: dice.chance(2),
-            heal: dice.pick(4) > 0,
-            good: dice.chance(4),
+            accidents: u32::try_from(random.pick(ACCIDENTS_MAX)).unwrap(),
+            random_acts: random.chance(2),
+            heal: random.pick(4) > 0,
+            good: random.chance(4),
             plan,
-            dice,
+            random,
         }
     }
 
-    fn setting<'a>(&self, crowd: &'a mut Crowd, log: bool) -> Setting<'a> {
-        let mut dice = self.dice.clone();
+    fn setting<'a>(&self, services: &'a mut RandomServices, log: bool) -> Setting<'a> {
+        let mut random = self.random.clone();
         Setting {
             definition: Arc::new(self.plan.definition()),
             input: Json::trusted("{}"),
             events: Drawn::events(&self.plan),
-            services: crowd,
-            plot: Plot::new(&self.faults),
-            tape: Tape::new(dice.next(), self.accidents),
-            meddle: self.meddle,
+            services,
+            schedule: FaultSchedule::new(&self.faults),
+            random: AccidentSource::new(random.next(), self.accidents),
+            random_acts: self.random_acts,
             heal: self.heal,
             log,
         }
     }
 
     pub(crate) fn run(&self, log: bool) -> (Kept<End>, String) {
-        let mut crowd = Crowd::new(self.dice.clone(), self.good, &self.plan);
-        let mut sim = Sim::new(self.setting(&mut crowd, log));
+        let mut services = RandomServices::new(self.random.clone(), self.good, &self.plan);
+        let mut sim = Sim::new(self.setting(&mut services, log));
         let end = sim.run();
-        let told = if log { sim.tell(None) } else { String::new() };
-        (end.and_then(|end| self.ended(end)), told)
+        let details = if log { sim.render(None) } else { String::new() };
+        (end.and_then(|end| self.ended(end)), details)
     }
 
     fn ended(&self, end: End) -> Kept<End> {
@@ -100,14 +100,14 @@ impl Run {
 }
 
 /// What a failing seed looks like.
-fn tell(seed: u64) -> String {
+fn report(seed: u64) -> String {
     let run = Run::draw(seed).smallest();
-    let (end, told) = run.run(true);
+    let (end, details) = run.run(true);
     let faults: Vec<_> = run.faults.iter().map(Planned::to_string).collect();
     let breach = end.err().map_or_else(String::new, |breach| breach.to_string());
     format!(
-        "seed {seed}, {} accidents, operators {}, faults {faults:?}\n{breach}\n{}\n{told}",
-        run.accidents, run.meddle, run.plan.outline
+        "seed {seed}, {} accidents, operators {}, faults {faults:?}\n{breach}\n{}\n{details}",
+        run.accidents, run.random_acts, run.plan.outline
     )
 }
 
@@ -118,7 +118,7 @@ fn asked() -> Option<u64> {
 #[test]
 fn every_saga_ends_as_promised() {
     if let Some(seed) = std::env::var("AMENDS_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        panic!("{}", tell(seed));
+        panic!("{}", report(seed));
     }
     let seeds = asked().unwrap_or(SEEDS);
     let parts: Vec<_> = (0..seeds).step_by(SEEDS_OF_PART).collect();
@@ -127,7 +127,7 @@ fn every_saga_ends_as_promised() {
     for sum in ends {
         match sum {
             Ok(sum) => all.add(sum.seen, sum.planned, sum.happened),
-            Err(seed) => panic!("{}", tell(seed)),
+            Err(seed) => panic!("{}", report(seed)),
         }
     }
     let Sum { seen, planned, happened } = all;
@@ -224,8 +224,8 @@ fn assert_rich(seen: &Seen, runs: usize) {
 fn every_fault_alone_breaks_no_plan() {
     let plans: Vec<_> = (0..PLANS).collect();
     let broken = share(&plans, |seed| each_fault(*seed)).into_iter().flatten().next();
-    if let Some((fault, breach, told)) = broken {
-        panic!("{fault}\n{breach}\n{told}");
+    if let Some((fault, breach, details)) = broken {
+        panic!("{fault}\n{breach}\n{details}");
     }
 }
 
@@ -236,16 +236,16 @@ const PLANS: u64 = 60;
 fn each_fault(seed: u64) -> Option<(String, Breach, String)> {
     let mut run = Run::draw(seed);
     (run.faults, run.accidents, run.good) = (Vec::new(), 0, true);
-    (run.meddle, run.heal) = (false, true);
+    (run.random_acts, run.heal) = (false, true);
     let writes = run.run(false).0.map_or(0, |end| end.writes);
     let mut faults = everywhere(&run.plan.definition(), |_| false);
     faults.extend((0..=writes).map(Planned::crash));
     for fault in faults {
         run.faults = vec![fault];
         if run.run(false).0.is_err() {
-            let (end, told) = run.run(true);
+            let (end, details) = run.run(true);
             let what = format!("plan {seed}, {}\n{}", run.faults[0], run.plan.outline);
-            return Some((what, end.err()?, told));
+            return Some((what, end.err()?, details));
         }
     }
     None
@@ -255,12 +255,12 @@ fn each_fault(seed: u64) -> Option<(String, Breach, String)> {
 fn without_accidents_a_good_saga_completes() {
     for seed in 0..1_000 {
         let mut run = Run::draw(seed);
-        run.plan = plan(&mut Dice::new(seed), Taste { rich: seed % 2 == 0, patient: true });
-        (run.faults, run.accidents, run.good, run.meddle) = (Vec::new(), 0, true, false);
-        let (end, told) = run.run(true);
-        let end = end.unwrap_or_else(|breach| panic!("seed {seed}\n{breach}\n{told}"));
-        assert_eq!(end.status, Status::Completed, "seed {seed}\n{}\n{told}", run.plan.outline);
+        run.plan = plan(&mut SplitMix64::new(seed), Taste { rich: seed % 2 == 0, patient: true });
+        (run.faults, run.accidents, run.good, run.random_acts) = (Vec::new(), 0, true, false);
+        let (end, details) = run.run(true);
+        let end = end.unwrap_or_else(|breach| panic!("seed {seed}\n{breach}\n{details}"));
+        assert_eq!(end.status, Status::Completed, "seed {seed}\n{}\n{details}", run.plan.outline);
         let steps = run.plan.outline.steps.len();
-        assert!(seed % 2 == 0 || end.seen["done"] == steps, "seed {seed}\n{told}");
+        assert!(seed % 2 == 0 || end.seen["done"] == steps, "seed {seed}\n{details}");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         Arrival, ChildEnd, Decision, Event, OpState, OperatorAct, OperatorCommand, Phase,
         ReplyEvent, State, Status, StepState, Time, child, command, decide, waits,
     },
-    testing::Dice,
+    testing::SplitMix64,
     wire::Reply,
 };
 
@@ -129,7 +129,7 @@ fn event() -> impl Strategy<Value = Event> {
                 Event::Reply(ReplyEvent { step, op, attempt, service, reply })
             }
         ),
-        3 => Just(Event::Wake),
+        3 => Just(Event::TimerFired),
         1 => Just(Event::StartedAgain),
         1 => Just(Event::Granted),
         1 => Just(Event::Undo("\0".into())),
@@ -175,7 +175,8 @@ fn cases() -> Config {
 }
 
 fn drawn() -> impl Strategy<Value = Arc<Drawn>> {
-    any::<u64>().prop_map(|seed| plan(&mut Dice::new(seed), Taste { rich: true, patient: false }))
+    any::<u64>()
+        .prop_map(|seed| plan(&mut SplitMix64::new(seed), Taste { rich: true, patient: false }))
 }
 
 proptest! {
@@ -221,7 +222,7 @@ proptest! {
     ) {
         let (definition, other) = (plan.definition(), other.definition());
         let now = Time::from_timestamp(0, 0).unwrap();
-        if let Decision::Turn(turn) = decide(&definition, &state, &Event::Wake, now) {
+        if let Decision::Turn(turn) = decide(&definition, &state, &Event::TimerFired, now) {
             let mut folded = State::new(other.outline(), state.id, Json::null());
             turn.facts.iter().for_each(|fact| folded.apply(other.outline(), fact));
         }

@@ -1,4 +1,4 @@
-//! What the checker knows of one step, or one element of a list, from the facts alone.
+//! The checker's own account of one step, or one element of a list, from the facts alone.
 
 use crate::{
     Json, Op, StepKind, StepOutline,
@@ -18,9 +18,9 @@ pub(crate) enum Stand {
     Accepted,
 }
 
-/// One operation.
+/// The attempts at one operation.
 #[derive(Debug, Default)]
-pub(crate) struct Effort {
+pub(crate) struct Attempts {
     pub(crate) asked: u32,
     /// Attempts before an operator gave fresh patience.
     pub(crate) before: u32,
@@ -33,14 +33,14 @@ pub(crate) struct Effort {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct StepAccount {
     /// The step in the outline, and which element of it this is.
     pub(crate) plan: usize,
     pub(crate) element: Option<u32>,
-    pub(crate) action: Effort,
-    pub(crate) undo: Effort,
+    pub(crate) action: Attempts,
+    pub(crate) undo: Attempts,
     pub(crate) done: bool,
-    /// Said no, or was never asked for because its input is unmappable.
+    /// Rejected, or never asked for because its input is unmappable.
     pub(crate) refused: bool,
     pub(crate) input: Option<Json>,
     pub(crate) output: Option<Json>,
@@ -53,12 +53,12 @@ pub(crate) struct Book {
     pub(crate) undo_skipped: bool,
     /// Its condition does not hold.
     pub(crate) omitted: bool,
-    /// A list whose elements have books of their own.
+    /// A list whose elements have accounts of their own.
     pub(crate) spread: bool,
 }
 
-impl Book {
-    pub(crate) const fn effort(&mut self, op: Op) -> &mut Effort {
+impl StepAccount {
+    pub(crate) const fn attempts(&mut self, op: Op) -> &mut Attempts {
         match op {
             Op::Action => &mut self.action,
             Op::Compensation => &mut self.undo,
@@ -82,7 +82,7 @@ impl Book {
     /// What an operator may speak of: the compensation once it was asked for.
     pub(crate) fn open(&self) -> Option<Op> {
         let ops = [(Op::Compensation, &self.undo), (Op::Action, &self.action)];
-        ops.into_iter().find(|(_, effort)| effort.stand != Stand::Closed).map(|(op, _)| op)
+        ops.into_iter().find(|(_, attempts)| attempts.stand != Stand::Closed).map(|(op, _)| op)
     }
 
     /// Takes a fact about one of the operations.
@@ -97,12 +97,12 @@ impl Book {
             _ if given_up && lost => Stand::Closed,
             Kind::Pending if fact.next.due.is_some() => Stand::Accepted,
             Kind::Broke | Kind::TimedOut | Kind::Pending | Kind::Resumed => Stand::Waits,
-            Kind::Resolved => self.effort(op).stand,
+            Kind::Resolved => self.attempts(op).stand,
             _ => Stand::Closed,
         };
-        self.effort(op).stand = stand;
+        self.attempts(op).stand = stand;
         if fact.kind == Kind::Unmappable {
-            self.effort(op).since = fact.seq;
+            self.attempts(op).since = fact.seq;
         }
         match (fact.kind, op) {
             (Kind::Done, Op::Compensation) => self.undone = true,
@@ -133,11 +133,11 @@ impl Book {
     /// what has no compensation.
     pub(crate) fn fresh_patience(&mut self, kind: StepKind) {
         let compensatable = kind == StepKind::Compensatable;
-        for (effort, can) in [(&mut self.action, true), (&mut self.undo, compensatable)] {
-            if can && effort.stand == Stand::Waits {
-                effort.before = effort.asked;
-                effort.first_asked = None;
-                effort.stand = Stand::Closed;
+        for (attempts, can) in [(&mut self.action, true), (&mut self.undo, compensatable)] {
+            if can && attempts.stand == Stand::Waits {
+                attempts.before = attempts.asked;
+                attempts.first_asked = None;
+                attempts.stand = Stand::Closed;
             }
         }
     }

@@ -6,7 +6,7 @@ use super::plans::{Drawn, UNREADABLE};
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepKind, Task,
     machine::{OperatorCommand, Phase, State},
-    testing::{Dice, Look, Meddling, Outcome, Services, Tape, Work},
+    testing::{AccidentSource, Outcome, RandomAct, SagaView, Services, SplitMix64, Work},
     wire::Reply,
 };
 
@@ -49,28 +49,28 @@ struct Character {
 const GOOD: Character = Character { manner: Manner::Ok, undoing: Undoing::Breaks(0), naive: false };
 
 impl Character {
-    fn draw(dice: &mut Dice) -> Self {
-        let few = |dice: &mut Dice| u32::try_from(dice.pick(3)).unwrap() + 1;
-        let seconds = |dice: &mut Dice| u32::try_from(dice.pick(100)).unwrap();
-        let manner = match dice.pick(52) {
+    fn draw(random: &mut SplitMix64) -> Self {
+        let few = |random: &mut SplitMix64| u32::try_from(random.pick(3)).unwrap() + 1;
+        let seconds = |random: &mut SplitMix64| u32::try_from(random.pick(100)).unwrap();
+        let manner = match random.pick(52) {
             0 => Manner::Unreadable,
             1 => Manner::Rejects,
             2 | 3 => Manner::Fickle,
-            4 | 5 => Manner::Breaks(few(dice)),
-            6 | 7 => Manner::Accepts(seconds(dice)),
-            8 => Manner::RefusesLater(seconds(dice)),
+            4 | 5 => Manner::Breaks(few(random)),
+            6 | 7 => Manner::Accepts(seconds(random)),
+            8 => Manner::RefusesLater(seconds(random)),
             9 => Manner::Forgets,
             10 => Manner::Mute,
             11 => Manner::Dead,
             _ => Manner::Ok,
         };
-        let undoing = match dice.pick(14) {
-            0 | 1 => Undoing::Breaks(few(dice)),
-            2 => Undoing::Accepts(seconds(dice)),
+        let undoing = match random.pick(14) {
+            0 | 1 => Undoing::Breaks(few(random)),
+            2 => Undoing::Accepts(seconds(random)),
             3 => Undoing::Rejects,
             _ => Undoing::Breaks(0),
         };
-        let naive = dice.pick(20) < 3 || (manner == Manner::Fickle && dice.chance(2));
+        let naive = random.pick(20) < 3 || (manner == Manner::Fickle && random.chance(2));
         Self { manner, undoing, naive }
     }
 }
@@ -82,23 +82,23 @@ struct Member {
 }
 
 /// The services of a run.
-pub(super) struct Crowd {
-    dice: Dice,
+pub(super) struct RandomServices {
+    random: SplitMix64,
     good: bool,
     plans: BTreeMap<String, Arc<Drawn>>,
     members: BTreeMap<(SagaId, Arc<str>), Member>,
 }
 
-impl Crowd {
-    pub(super) fn new(dice: Dice, good: bool, plan: &Arc<Drawn>) -> Self {
+impl RandomServices {
+    pub(super) fn new(random: SplitMix64, good: bool, plan: &Arc<Drawn>) -> Self {
         let plans = Drawn::all(plan).into_iter().map(|p| (p.outline.name.clone(), p)).collect();
-        Self { dice, good, plans, members: BTreeMap::new() }
+        Self { random, good, plans, members: BTreeMap::new() }
     }
 
     fn member(&mut self, id: &AttemptId) -> &mut Member {
-        let (good, dice) = (self.good, &mut self.dice);
+        let (good, random) = (self.good, &mut self.random);
         self.members.entry((id.saga, Arc::clone(&id.step))).or_insert_with(|| Member {
-            character: if good { GOOD } else { Character::draw(dice) },
+            character: if good { GOOD } else { Character::draw(random) },
             tries: [0; 2],
         })
     }
@@ -119,8 +119,8 @@ impl Crowd {
 
     fn act(&self, id: &AttemptId, tries: u32) -> Outcome {
         match self.known(id).manner {
-            Manner::Rejects => Outcome::Settled(no("no")),
-            Manner::Fickle if tries == 1 => Outcome::Settled(no("not_now")),
+            Manner::Rejects => Outcome::Settled(rejection("no")),
+            Manner::Fickle if tries == 1 => Outcome::Settled(rejection("not_now")),
             Manner::Breaks(times) if tries <= times => Outcome::Broke,
             Manner::Dead => Outcome::Broke,
             Manner::Accepts(s) | Manner::RefusesLater(s) => {
@@ -142,12 +142,12 @@ impl Crowd {
             Undoing::Breaks(times) if tries <= times => Outcome::Broke,
             Undoing::Breaks(_) => Outcome::Settled(Reply::Ok(Json::null())),
             Undoing::Accepts(s) => Outcome::Accepted(Some(Duration::from_secs(s.into()))),
-            Undoing::Rejects => Outcome::Settled(no("cannot_undo")),
+            Undoing::Rejects => Outcome::Settled(rejection("cannot_undo")),
         }
     }
 }
 
-impl Services for Crowd {
+impl Services for RandomServices {
     fn run(&mut self, work: &Work<'_>) -> Outcome {
         let half = usize::from(work.id.op == Op::Compensation);
         let member = self.member(work.id);
@@ -161,7 +161,7 @@ impl Services for Crowd {
 
     fn finish(&mut self, work: &Work<'_>) -> Reply {
         match (work.id.op, self.known(work.id).manner) {
-            (Op::Action, Manner::RefusesLater(_)) => no("changed_my_mind"),
+            (Op::Action, Manner::RefusesLater(_)) => rejection("changed_my_mind"),
             (Op::Action, _) => Reply::Ok(self.output(work.id)),
             (Op::Compensation, _) => Reply::Ok(Json::null()),
         }
@@ -179,56 +179,60 @@ impl Services for Crowd {
         self.output(id)
     }
 
-    fn meddle(&mut self, tape: &mut Tape, look: &Look<'_>) -> Option<Meddling> {
-        let (outline, state) = (look.definition.outline(), look.state);
-        let at = some_step(tape, state);
+    fn random_act(
+        &mut self,
+        random: &mut AccidentSource,
+        view: &SagaView<'_>,
+    ) -> Option<RandomAct> {
+        let (outline, state) = (view.definition.outline(), view.state);
+        let at = some_step(random, state);
         let name = state.name(outline, at);
-        let step = if tape.pick(12) == 11 { "nobody".to_owned() } else { name.clone() };
-        let act = match tape.pick(14) {
+        let step = if random.pick(12) == 11 { "nobody".to_owned() } else { name.clone() };
+        let act = match random.pick(14) {
             0..=2 => OperatorCommand::Retry,
             3..=5 => OperatorCommand::Skip { step },
-            6..=8 if step == name => return Some(outcome(tape, look, at)),
+            6..=8 if step == name => return Some(outcome(random, view, at)),
             6..=8 => OperatorCommand::Resolve { step, outcome: Reply::Ok(Json::null()) },
             9 => OperatorCommand::Cancel,
             10..=11 => OperatorCommand::Pause,
             _ => OperatorCommand::Resume,
         };
-        Some(Meddling::Act(act))
+        Some(RandomAct::Act(act))
     }
 
-    fn repair(&mut self, look: &Look<'_>) -> Option<Definition> {
+    fn repair(&mut self, view: &SagaView<'_>) -> Option<Definition> {
         self.good = true;
         for member in self.members.values_mut() {
             member.character = Character { naive: member.character.naive, ..GOOD };
         }
-        self.plans.get(&look.definition.outline().name).map(|plan| plan.repaired())
+        self.plans.get(&view.definition.outline().name).map(|plan| plan.repaired())
     }
 }
 
 /// Mostly one that waits for something.
-fn some_step(tape: &mut Tape, state: &State) -> usize {
+fn some_step(random: &mut AccidentSource, state: &State) -> usize {
     let open: Vec<_> = (0..state.steps.len()).filter(|at| open(state, *at).is_some()).collect();
-    if open.is_empty() || tape.pick(4) == 3 {
-        return tape.pick(state.steps.len());
+    if open.is_empty() || random.pick(4) == 3 {
+        return random.pick(state.steps.len());
     }
-    open[tape.pick(open.len())]
+    open[random.pick(open.len())]
 }
 
 /// The truth about a step, or what is not an outcome of it.
-fn outcome(tape: &mut Tape, look: &Look<'_>, at: usize) -> Meddling {
-    let (outline, state) = (look.definition.outline(), look.state);
+fn outcome(random: &mut AccidentSource, view: &SagaView<'_>, at: usize) -> RandomAct {
+    let (outline, state) = (view.definition.outline(), view.state);
     let (step, plan) = (state.name(outline, at), &outline.steps[state.steps[at].plan]);
-    let yes = tape.pick(3) < 2;
+    let yes = random.pick(3) < 2;
     let retriable = plan.kind == StepKind::Retriable;
-    let said = |outcome| Meddling::Act(OperatorCommand::Resolve { step: step.clone(), outcome });
+    let said = |outcome| RandomAct::Act(OperatorCommand::Resolve { step: step.clone(), outcome });
     match open(state, at) {
         // What became of a saga only that saga knows.
-        _ if matches!(plan.task, Task::Saga { .. }) => Meddling::Act(OperatorCommand::Retry),
-        _ if tape.pick(9) == 8 => said(Reply::Pending),
+        _ if matches!(plan.task, Task::Saga { .. }) => RandomAct::Act(OperatorCommand::Retry),
+        _ if random.pick(9) == 8 => said(Reply::Pending),
         Some(op) if plan.task.is_call() && (yes || (op == Op::Action && !retriable)) => {
-            Meddling::Resolve { step, op, yes }
+            RandomAct::Resolve { step, op, yes }
         }
-        Some(_) if plan.task.is_call() || !yes => said(no("no")),
+        Some(_) if plan.task.is_call() || !yes => said(rejection("no")),
         _ => said(Reply::Ok(Json::null())),
     }
 }
@@ -243,6 +247,6 @@ fn open(state: &State, at: usize) -> Option<Op> {
     [Op::Compensation, Op::Action].into_iter().find(open)
 }
 
-fn no(code: &str) -> Reply {
+fn rejection(code: &str) -> Reply {
     Reply::Rejected { code: code.into(), message: String::new() }
 }
