@@ -191,7 +191,7 @@ comment on table amends.start_request is
 
 -- What people do ---------------------------------------------------------------------------------
 
--- An act on a saga keeps its number in the mailbox, where acts and news are read in one order.
+-- An act on a saga keeps its number in the mailbox, where acts, undos and replies are read in one order.
 create sequence amends.act_id;
 
 create table amends.act (

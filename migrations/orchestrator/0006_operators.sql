@@ -255,8 +255,10 @@ declare
     noted bigint;
 begin
     perform amends.check_reason(note_letter_act.reason);
-    -- One act settles a letter: of two that are asked for at once one waits here, and finds the other.
-    select * into found from amends.dead_letter d where d.id = dead_letter for update;
+    -- One act settles a letter: of two that are asked for at once one waits here, and finds the other. The row
+    -- is written, not only locked: a transaction with an older snapshot fails then, and does not miss it.
+    update amends.dead_letter d set settled_at = d.settled_at where d.id = dead_letter
+    returning * into found;
     if found.id is null then
         raise exception 'there is no dead letter %', dead_letter using errcode = 'no_data_found';
     end if;

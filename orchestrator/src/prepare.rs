@@ -19,7 +19,7 @@ const RETRY_CAP: Duration = Duration::from_secs(3);
 /// that is not migrated yet) is waited for and is no error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The schema is not there, or older than this program.
+    /// Other migrations than this program's made the schema; waiting would not mend it.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// A plan changed under its version.
@@ -46,6 +46,7 @@ pub(crate) async fn prepare(
     loop {
         let missing = match try_prepare(store, registry, topology, retain).await {
             Ok(()) => return Ok(true),
+            Err(RunError::Schema(error @ SchemaError::Other)) => return Err(error.into()),
             Err(RunError::Definition(error @ RegisterError::Changed { .. })) => {
                 return Err(error.into());
             }
@@ -75,6 +76,11 @@ async fn try_prepare(
     }
     for definition in registry.all() {
         store.register(definition).await?;
+    }
+    // Before the first timer, which may start a saga; maintenance learns of later ones.
+    match store.retired().await {
+        Ok(retired) => registry.retire(retired),
+        Err(error) => tracing::warn!(%error, "retired versions are learned later"),
     }
     topology.ensure().await?;
     Ok(())

@@ -61,7 +61,9 @@ impl ActionOutcome {
         match self {
             Self::Done => "done",
             Self::Unknown => "unknown: may have taken effect",
-            Self::InFlight => "in flight: its answer comes first, and a no leaves nothing to undo",
+            Self::InFlight => {
+                "in flight: its answer comes first, and a rejection leaves nothing to undo"
+            }
         }
     }
 }

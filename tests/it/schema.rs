@@ -186,7 +186,7 @@ async fn the_schema_can_be_read_in_one_place() {
 /// A database that other migrations made is told so in one sentence, by everybody who looks.
 #[tokio::test]
 async fn a_schema_of_other_migrations_is_told() {
-    let mut shop = support::Shop::closed().await;
+    let shop = support::Shop::closed().await;
     let other = "update amends._migrations set checksum = '' where version = 1";
     sqlx::query(other).execute(&shop.pool).await.unwrap();
     let words =
@@ -197,9 +197,10 @@ async fn a_schema_of_other_migrations_is_told() {
     let told = error.lines().last().unwrap();
     assert!(told.contains(&format!("the schema `amends` {words}")), "{told}");
     assert!(told.contains("drop schema amends cascade"), "{told}");
-    shop.start("orchestrator", &["orchestrator"]);
-    shop.says("orchestrator", words).await;
-    assert!(!shop.log_of("orchestrator").contains("orchestrator runs"));
+    let output = shop.run(&["orchestrator"]).await;
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains(words), "{error}");
 }
 
 /// The same of a service's database.

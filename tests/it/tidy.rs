@@ -366,3 +366,33 @@ fn the_image_is_built_by_the_same_compiler() {
     let image = format!("FROM rust:{channel}-");
     assert!(read("compose/Dockerfile").contains(&image), "compose/Dockerfile lacks `{image}…`");
 }
+
+/// What the build of the image does not see, cargo misses.
+#[test]
+fn the_image_is_built_with_all_packages() {
+    let ignored = read(".dockerignore");
+    let seen: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let passes = |path: &str| seen.iter().any(|s| path == *s || path.starts_with(&format!("{s}/")));
+    let manifests = packages().into_iter().map(|(_, folder, _)| format!("{folder}/Cargo.toml"));
+    let hidden: Vec<_> = manifests.filter(|manifest| !passes(manifest)).collect();
+    assert_none(&hidden, ".dockerignore hides packages of the workspace");
+}
+
+/// The documents name files where they lie.
+#[test]
+fn documents_name_files_that_exist() {
+    let (top, mut lost) = (repository(), Vec::new());
+    for file in files().iter().filter(|file| file.is("md")) {
+        let words = file.text.split(|c: char| c.is_whitespace() || "`()[],;|".contains(c));
+        let roots = ["compose/", "migrations/", "orchestrator/", "sagas/", "tests/", "workers/"];
+        let paths = words.filter(|word| roots.iter().any(|root| word.starts_with(root)));
+        for path in paths.map(|path| path.trim_end_matches([':', '.'])) {
+            let plain = path.contains('.')
+                && path.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+            if plain && !top.join(path).exists() {
+                lost.push(format!("{}: {path}", file.path));
+            }
+        }
+    }
+    assert_none(&lost, "files that documents name, and that are not there");
+}

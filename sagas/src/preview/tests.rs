@@ -246,7 +246,7 @@ fn a_plan_reads_well_and_has_a_name_of_its_own() {
         "cancelling it undoes, in this order:
   1. hotel.room  unknown: may have taken effect
      plane.seat  done
-     garage.car  in flight: its answer comes first, and a no leaves nothing to undo
+     garage.car  in flight: its answer comes first, and a rejection leaves nothing to undo
   2. card.hold   done
 "
     );

@@ -1,7 +1,10 @@
 //! The simulated Postgres, beside the facts of each saga: timers, acts, keys, waits and locks, as the
 //! orchestrator's statements keep them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     breach::{Kept, hold},
@@ -24,6 +27,8 @@ pub(super) struct Database {
     /// When each timer fires; none is never.
     timers: BTreeMap<SagaId, Option<Time>>,
     acts: Vec<Noted>,
+    /// Acts whose decisions are written.
+    decided: BTreeSet<i64>,
     noted: i64,
     keys: BTreeMap<(String, String), KeyHolder>,
     /// Steps that wait for an event, and its key.
@@ -40,7 +45,7 @@ struct Noted {
 }
 
 impl Database {
-    /// The version check: another turn came first, or a key is taken.
+    /// The version check: another turn came first, a key is taken, or an act is decided.
     pub(super) fn conflicts(&self, sagas: &Sagas, rows: &Rows) -> Option<SagaId> {
         let conflict = rows.sagas.iter().find(|(id, change)| {
             let stored = sagas.get(id).map_or(0, |saga| saga.store.seq());
@@ -51,7 +56,8 @@ impl Database {
             });
             taken || key.is_some_and(|holder| holder.id != *id)
         });
-        conflict.map(|(id, _)| *id)
+        let decided = rows.acts.iter().find(|act| self.decided.contains(&act.id));
+        conflict.map(|(id, _)| *id).or(decided.map(|act| act.saga))
     }
 
     /// What a batch writes beside facts, in the same transaction.
@@ -66,7 +72,9 @@ impl Database {
             self.set(*id, change.timer)?;
         }
         rows.wakes.iter().for_each(|id| self.wake(*id, rows.now));
-        self.acts.retain(|noted| rows.acts.iter().all(|act| act.id != noted.id));
+        for noted in self.acts.extract_if(.., |noted| rows.acts.iter().any(|a| a.id == noted.id)) {
+            self.decided.extend(matches!(noted.event, Event::Act(_)).then_some(noted.id));
+        }
         for new in &rows.waits {
             self.waits.insert((new.saga, new.wait.step.clone()), new.wait.key.clone());
         }

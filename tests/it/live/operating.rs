@@ -161,7 +161,7 @@ async fn cancelled_as_it_was_seen() {
         lines[..4],
         [
             "cancelling it undoes, in this order:",
-            "  1. inventory.reserve  in flight: its answer comes first, and a no leaves nothing to undo",
+            "  1. inventory.reserve  in flight: its answer comes first, and a rejection leaves nothing to undo",
             "     shipping.book      done",
             "  2. payment.authorize  done",
         ],

@@ -48,14 +48,15 @@ with started as (
     delete from amends.timer t using unnest($23::uuid[]) as d (saga_id)
     where t.saga_id = any(array[d.saga_id])
 ), settled as (
-    -- whoever takes an item out of the mailbox has decided it
-    delete from amends.mailbox m
-    using unnest($24::bigint[], $25::boolean[], $26::text[]) as d (id, accepted, answer)
+    delete from amends.mailbox m using unnest($24::bigint[]) as d (id)
     where m.id = any(array[d.id])
-    returning m.id, m.kind, d.accepted, d.answer
 ), decided as (
+    -- Not from what was deleted: of two replicas that decide one act the second fails here, and decides
+    -- again on what the first has written.
     insert into amends.act_decision (act_id, accepted, answer)
-    select s.id, s.accepted, s.answer from settled s where s.kind = 'act'
+    select d.id, d.accepted, d.answer
+    from unnest($24::bigint[], $25::boolean[], $26::text[]) as d (id, accepted, answer)
+    join amends.act a on a.id = any(array[d.id])
 ), undone as (
     insert into amends.mailbox (saga_id, kind, reason)
     select u.saga_id, 'undo', u.reason
