@@ -56,7 +56,8 @@ with started as (
     insert into amends.act_decision (act_id, accepted, answer)
     select d.id, d.accepted, d.answer
     from unnest($24::bigint[], $25::boolean[], $26::text[]) as d (id, accepted, answer)
-    join amends.act a on a.id = any(array[d.id])
+    -- `offset 0`: asked by key for each, and not joined
+    where exists (select from amends.act a where a.id = any(array[d.id]) offset 0)
 ), undone as (
     insert into amends.mailbox (saga_id, kind, reason)
     select u.saga_id, 'undo', u.reason
