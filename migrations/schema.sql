@@ -148,11 +148,11 @@ create table amends.event (
     -- <definition>/<step>
     matcher text not null,
     key text not null,
-    -- <stream>:<sequence>@<stored at, µs> <key>: a redelivery is kept once
+    -- <stream>:<sequence>@<stored at, µs>: which event it is, however many steps it is kept for. A saga takes each once, and a redelivery is kept once
     source text not null,
     body json not null,
     PRIMARY KEY (id),
-    UNIQUE (source, matcher)
+    UNIQUE (source, matcher, key)
 );
 CREATE INDEX event_at ON amends.event USING btree (at);
 CREATE INDEX event_key ON amends.event USING btree (matcher, key, id);

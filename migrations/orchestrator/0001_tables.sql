@@ -142,14 +142,16 @@ create table amends.event (
     key text not null,
     source text not null,
     body json not null,
-    unique (source, matcher)
+    -- versions may read different keys for steps of one name: each is kept
+    unique (source, matcher, key)
 );
 create index event_key on amends.event (matcher, key, id);
 create index event_at on amends.event (at);
 comment on table amends.event is
     'Events that steps wait for, kept until no saga can ask for them: a row for each step that an event may be for, as steps may read different keys from it.';
 comment on column amends.event.matcher is '<definition>/<step>';
-comment on column amends.event.source is '<stream>:<sequence>@<stored at, µs> <key>: a redelivery is kept once';
+comment on column amends.event.source is
+    '<stream>:<sequence>@<stored at, µs>: which event it is, however many steps it is kept for. A saga takes each once, and a redelivery is kept once';
 
 create table amends.wait (
     saga_id uuid not null,

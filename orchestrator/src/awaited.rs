@@ -137,8 +137,7 @@ impl AwaitedEvents {
             return Err(wrong);
         }
         for (matcher, key) in found {
-            // Versions may read different keys for steps of one name: each is kept.
-            kept.source.push(format!("{} {key}", delivery.source()));
+            kept.source.push(delivery.event().as_str().to_owned());
             kept.matcher.push(matcher);
             kept.key.push(key);
             kept.body.push(body.as_str().to_owned());

@@ -39,7 +39,10 @@ fn read_trigger(definition: &Arc<Definition>, delivery: &Delivery) -> Result<Sta
 /// Reads a reply.
 pub(crate) fn reply(delivery: Delivery) -> Item {
     match read_reply(&delivery) {
-        Ok((id, event)) => Item::new(id, Input::Reply(event), Some(delivery)),
+        Ok((id, event)) => {
+            let input = Input::Reply(event, delivery.stored_at());
+            Item::new(id, input, Some(delivery))
+        }
         Err(reason) => Item {
             incoming: Incoming::Dead(delivery.saga_id(""), reason),
             delivery: Some(delivery),

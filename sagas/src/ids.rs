@@ -9,6 +9,46 @@ use uuid::Uuid;
 
 use crate::name;
 
+/// What names an event for ever: the message that it came in, as `<stream>:<sequence>@<stored at, µs>`.
+/// A stream that was deleted and made anew counts from 1 again, hence the time. However many steps an
+/// event is kept for, it is one event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(String);
+
+impl EventId {
+    /// The event in a stored message.
+    #[must_use]
+    pub fn of_message(stream: &str, sequence: u64, stored_at: DateTime<Utc>) -> Self {
+        Self(format!("{stream}:{sequence}@{}", stored_at.timestamp_micros()))
+    }
+
+    /// An event as it is stored.
+    #[must_use]
+    pub const fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// When its stream stored it; `None` where the text does not say it.
+    #[must_use]
+    pub fn came(&self) -> Option<DateTime<Utc>> {
+        let (_, micros) = self.0.rsplit_once('@')?;
+        DateTime::from_timestamp_micros(micros.parse().ok()?)
+    }
+
+    /// As it is stored.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The id of a saga: a UUIDv7 (RFC 9562), so that rows stay in time order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SagaId(pub Uuid);
@@ -207,6 +247,15 @@ mod tests {
         assert_ne!(id, SagaId::from_message("audit", "AMENDS_EVENTS", 7, at));
         assert_eq!(id.0.get_version_num(), 7);
         assert_eq!(id.0.get_timestamp().unwrap().to_unix().0, 1_700_000_000);
+    }
+
+    #[test]
+    fn a_message_names_its_event() {
+        let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap();
+        let event = EventId::of_message("AMENDS_EVENTS", 7, at);
+        assert_eq!(event.as_str(), "AMENDS_EVENTS:7@1700000000123456");
+        assert_eq!(event.came(), Some(at));
+        assert_eq!(EventId::stored("a@b".into()).came(), None);
     }
 
     #[test]

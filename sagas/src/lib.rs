@@ -137,7 +137,7 @@ pub use diff::{Difference, DifferenceKind, diff};
 pub use given::{Given, MapError, Values};
 pub use graph::{mermaid, svg};
 pub use handlers::Handler;
-pub use ids::{AttemptId, IdError, Op, SagaId};
+pub use ids::{AttemptId, EventId, IdError, Op, SagaId};
 pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
 pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};
 pub use outline::{ELEMENTS_MAX, Outline, StepKind, StepOutline, Task};

@@ -5,7 +5,7 @@ mod stored;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Json, Op, Outline, SagaId,
+    EventId, Json, Op, Outline, SagaId,
     machine::{Fact, Failure, Kind, Next, Send, State, Status, Time},
 };
 
@@ -48,9 +48,9 @@ pub struct NextRecord {
     /// The saga's output.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Json>,
-    /// The kept event that a step took.
+    /// The event that a step took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event: Option<i64>,
+    pub event: Option<EventId>,
 }
 
 /// An attempt that was sent.
@@ -106,7 +106,7 @@ impl Record {
                 status: fact.next.status,
                 error: fact.next.error.clone(),
                 output: fact.next.output.clone(),
-                event: fact.next.event,
+                event: fact.next.event.clone(),
             },
         }
     }
@@ -141,7 +141,7 @@ impl Record {
                 status: self.next.status,
                 error: self.next.error,
                 output: self.next.output,
-                event: self.next.event,
+                event: self.next.event.clone(),
             },
         })
     }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use amends::{
-    Await, BeforePivot, Compensatable, Definition, Delay, Finished, Given, Json, Op, Plan, Record,
-    Rejection, Retry, Saga, SagaId, Step, Trigger,
+    Await, BeforePivot, Compensatable, Definition, Delay, EventId, Finished, Given, Json, Op, Plan,
+    Record, Rejection, Retry, Saga, SagaId, Step, Trigger,
     machine::{
         Arrival, Decision, Event, OperatorAct, OperatorCommand, Phase, ReplyEvent, State, Time,
         Turn, decide, start, waits,
@@ -152,7 +152,8 @@ impl Walker {
         }
         for wait in waits(definition, &self.state) {
             let body = self.state.input.clone();
-            events.push(Event::Arrived(Arrival { step: wait.step.into(), event: 1, body }));
+            let event = EventId::of_message("AMENDS_EVENTS", 1, self.now);
+            events.push(Event::Arrived(Arrival { step: wait.step.into(), event, body }));
         }
         for (at, step) in self.state.steps.iter().enumerate() {
             for op in [Op::Action, Op::Compensation] {

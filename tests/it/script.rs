@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use amends::{
-    Admitted, Definition, Json, NextRecord, Op, Record, Saga, SagaId, StepOutline, fold,
+    Admitted, Definition, EventId, Json, NextRecord, Op, Record, Saga, SagaId, StepOutline, fold,
     machine::{
         Arrival, ChildEnd, Command, Decision, Event, Kind, OperatorAct, OperatorCommand,
         ReplyEvent, State, Status, Time, Wait, child_id, waits,
@@ -31,7 +31,7 @@ pub(crate) struct Script {
     /// Nested sagas that are to start, or to be undone, by their steps.
     nested: VecDeque<(String, Op)>,
     /// Events that have arrived.
-    arrived: i64,
+    arrived: u64,
     input: Json,
 }
 
@@ -92,19 +92,19 @@ impl Script {
         let mut batch = Batch::observed(now, First::default());
         batch.put(id, self.instance.clone());
         let input = match event {
-            Event::Reply(reply) => Input::Reply(reply.clone()),
+            Event::Reply(reply) => Input::Reply(reply.clone(), now),
             Event::StartedAgain => Input::Start(Box::new(start(&self.definition, &self.input))),
             _ => Input::Timer(Due { saga: id, leased_until: now + LEASE, now }),
         };
         let inbox = batch.inbox(id);
         match event.clone() {
             Event::Arrived(arrival) => inbox.arrivals.push(arrival),
-            Event::Child(end) => inbox.ends.push(end),
+            Event::Child(end) => inbox.ends.push((end, now)),
             Event::Granted => inbox.granted = true,
             act @ (Event::Act(_) | Event::Undo(_)) => {
-                inbox.acts.push(OpenAct { id: 1, event: Ok(act), exact: false });
+                inbox.acts.push(OpenAct { id: 1, came: now, event: Ok(act), exact: false });
             }
-            Event::Reply(_) | Event::StartedAgain | Event::TimerFired => {}
+            Event::Reply(_) | Event::StartedAgain | Event::TimerFired | Event::Overdue(_) => {}
         }
         let disposition = batch.decide(&Item { saga: id, input });
         let outcome = batch.finish();
@@ -356,7 +356,8 @@ impl Script {
         let all = waits(&self.definition, self.state());
         assert!(all.contains(&wait), "it waits for {all:?}\n{self}");
         self.arrived += 1;
-        let arrival = Arrival { step: step.into(), event: self.arrived, body: json(body) };
+        let event = EventId::of_message("AMENDS_EVENTS", self.arrived, self.now);
+        let arrival = Arrival { step: step.into(), event, body: json(body) };
         self.happens(Event::Arrived(arrival))
     }
 

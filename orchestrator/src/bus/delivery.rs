@@ -1,6 +1,6 @@
 //! A message that was delivered, and how to ack it.
 
-use amends::{SagaId, machine::Time, wire};
+use amends::{EventId, SagaId, machine::Time, wire};
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 
@@ -54,9 +54,14 @@ impl Delivery {
         self.header("Content-Type").or_else(|| self.header("content-type"))
     }
 
-    /// What names the message for ever: a stream that was deleted and made anew counts from 1 again.
-    pub(crate) fn source(&self) -> String {
-        format!("{}:{}@{}", self.stream, self.sequence, self.stored_at.timestamp_micros())
+    /// The event that the message is.
+    pub(crate) fn event(&self) -> EventId {
+        EventId::of_message(&self.stream, self.sequence, self.stored_at)
+    }
+
+    /// When its stream stored it.
+    pub(crate) const fn stored_at(&self) -> Time {
+        self.stored_at
     }
 
     /// Acks. A lost ack only causes a redelivery, so nothing waits for the server's word.

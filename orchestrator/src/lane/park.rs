@@ -15,9 +15,11 @@ impl Lane {
     /// Keeps replies in Postgres for a replica that knows their sagas' version. What cannot be kept
     /// now is not acked, and delivered again.
     pub(super) async fn park(&self, items: Vec<Item>) -> Vec<Job> {
-        let (mut sagas, mut ids, mut bodies, mut services) = (vec![], vec![], vec![], vec![]);
+        let (mut sagas, mut ids, mut bodies) = (vec![], vec![], vec![]);
+        let (mut services, mut times) = (vec![], vec![]);
         for item in &items {
-            let Incoming::Turn(turn::Item { saga, input: Input::Reply(reply) }) = &item.incoming
+            let Incoming::Turn(turn::Item { saga, input: Input::Reply(reply, came) }) =
+                &item.incoming
             else {
                 continue;
             };
@@ -28,11 +30,12 @@ impl Lane {
             sagas.push(saga.0);
             bodies.push(body.as_str().to_owned());
             services.push(service.clone());
+            times.push(*came);
         }
         if sagas.is_empty() {
             return Vec::new();
         }
-        if let Err(error) = self.store.park(&sagas, &ids, &bodies, &services).await {
+        if let Err(error) = self.store.park(&sagas, &ids, &bodies, &services, &times).await {
             tracing::warn!(?error, "replies could not be kept; they will be delivered again");
             return Vec::new();
         }

@@ -52,7 +52,8 @@ impl Store {
                     })
                 }),
             };
-            let open = OpenAct { id: row.id, event, exact: row.exact.unwrap_or(false) };
+            let open =
+                OpenAct { id: row.id, came: row.at, event, exact: row.exact.unwrap_or(false) };
             acts.entry(SagaId(row.saga_id)).or_default().push(open);
         }
         Ok(acts)

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use amends::{
-    Json, SagaId,
-    machine::{Arrival, ChildEnd, Status},
+    EventId, Json, SagaId,
+    machine::{Arrival, ChildEnd, Status, Time},
     turn::Request,
 };
 use sqlx::types::Uuid;
@@ -21,12 +21,13 @@ pub(crate) struct Ended {
     pub(crate) status: Status,
     pub(crate) output: Option<Json>,
     pub(crate) error: Option<amends::machine::Failure>,
+    pub(crate) at: Time,
 }
 
 impl Ended {
-    pub(crate) fn of_step(self, step: &str) -> ChildEnd {
-        let Self { status, output, error } = self;
-        ChildEnd { step: step.into(), status, output, error }
+    pub(crate) fn of_step(self, step: &str) -> (ChildEnd, Time) {
+        let Self { status, output, error, at } = self;
+        (ChildEnd { step: step.into(), status, output, error }, at)
     }
 }
 
@@ -62,7 +63,8 @@ impl Store {
             .await?;
         for row in rows {
             let body = Json::trusted(&row.body);
-            let arrival = Arrival { step: row.step.into(), event: row.id, body };
+            let event = EventId::stored(row.source);
+            let arrival = Arrival { step: row.step.into(), event, body };
             arrivals.entry(SagaId(row.saga_id)).or_default().push(arrival);
         }
         Ok(arrivals)
@@ -82,7 +84,7 @@ impl Store {
             let status = row.status.parse().ok()?;
             let error = row.error.and_then(|error| serde_json::from_str(&error).ok());
             let output = row.output.map(|output| Json::trusted(&output));
-            Some((SagaId(row.id), Ended { status, output, error }))
+            Some((SagaId(row.id), Ended { status, output, error, at: row.at }))
         });
         Ok(ended.collect())
     }
@@ -137,7 +139,7 @@ impl Store {
         Ok(woken.len())
     }
 
-    /// Keeps replies for a replica that knows their sagas' version.
+    /// Keeps replies for a replica that knows their sagas' version, with the times at which they came.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -147,8 +149,9 @@ impl Store {
         ids: &[String],
         bodies: &[String],
         services: &[String],
+        came: &[Time],
     ) -> Result<(), StoreError> {
-        sqlx::query_file!("src/store/sql/park.sql", sagas, ids, bodies, services)
+        sqlx::query_file!("src/store/sql/park.sql", sagas, ids, bodies, services, came)
             .execute(&self.pool)
             .await?;
         Ok(())

@@ -22,7 +22,8 @@ pub fn start(definition: &Definition, id: SagaId, input: Json, now: Time) -> Tur
 pub fn decide(definition: &Definition, state: &State, event: &Event, now: Time) -> Decision {
     match event {
         Event::Reply(event) => reply::decide(definition, state, event, now),
-        Event::TimerFired => timer::decide(definition, state, now),
+        Event::TimerFired => timer::fired(definition, state, now),
+        Event::Overdue(by) => timer::overdue(definition, state, *by, now),
         Event::Act(act) => operator::decide(definition, state, act, now),
         Event::Arrived(arrival) => waits::arrived(definition, state, arrival, now),
         Event::Child(end) => nested::ended(definition, state, end, now),

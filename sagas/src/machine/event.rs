@@ -1,7 +1,7 @@
 //! What may move a saga on, and what is decided of it.
 
-use super::{Fact, Failure, Send, State, Status};
-use crate::{Json, Op, wire::Reply};
+use super::{Fact, Failure, Send, State, Status, Time};
+use crate::{EventId, Json, Op, wire::Reply};
 
 /// Something that may move a saga on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,9 @@ pub enum Event {
     Reply(ReplyEvent),
     /// It is time to look at what is due.
     TimerFired,
+    /// Something else has come at this time: the limits that had passed by then hold first. What only
+    /// goes on with time, a delay or the next attempt, is left to [`Event::TimerFired`].
+    Overdue(Time),
     /// An operator acts.
     Act(OperatorAct),
     /// An event came, or had come, that a step waits for.
@@ -29,8 +32,8 @@ pub enum Event {
 pub struct Arrival {
     /// The step's name.
     pub step: std::sync::Arc<str>,
-    /// The kept event's number: a saga takes each once.
-    pub event: i64,
+    /// Which event: a saga takes each once, whichever of its steps it is kept for.
+    pub event: EventId,
     /// The event's body.
     pub body: Json,
 }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Json, Op, wire};
+use crate::{EventId, Json, Op, wire};
 
 /// Points in time. Facts are stored with microseconds.
 pub type Time = chrono::DateTime<chrono::Utc>;
@@ -234,8 +234,8 @@ pub struct Next {
     pub error: Option<Failure>,
     /// The saga's output.
     pub output: Option<Json>,
-    /// The kept event that a step took.
-    pub event: Option<i64>,
+    /// The event that a step took.
+    pub event: Option<EventId>,
 }
 
 /// An attempt that is sent; of a wait or a nested saga, that it begins.

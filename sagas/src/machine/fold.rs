@@ -24,7 +24,7 @@ impl State {
         if fact.kind.is_act() {
             return self.apply_command(outline, fact);
         }
-        self.taken.extend(fact.next.event);
+        self.taken.extend(fact.next.event.clone());
         match fact.kind {
             Kind::Started => {
                 let limit = outline.deadline_ms.map(Duration::from_millis);

@@ -1,6 +1,6 @@
 //! The way forward: the next stage, and the end.
 
-use super::{Kind, Phase, builder::TurnBuilder, fact::message_json, values::with_env};
+use super::{Kind, Phase, builder::TurnBuilder, fact::message_json, values::with_env, waits};
 use crate::{ELEMENTS_MAX, Json, MapError, Op, StepKind};
 
 /// Whether there is a way forward.
@@ -29,9 +29,20 @@ impl TurnBuilder<'_> {
                 return Forward::Blocked;
             }
             let idle = self.startable(&members, Op::Action);
+            if !idle.is_empty() && self.is_too_late() {
+                waits::deadline(self);
+                return Forward::Waits;
+            }
             return self.dispatch(&idle);
         }
         self.finish()
+    }
+
+    /// Whether the saga's deadline has passed, and the saga can be turned back. What came before it counts
+    /// however late it is decided; what it would lead to is not sent any more.
+    fn is_too_late(&self) -> bool {
+        let passed = self.state.deadline.is_some_and(|deadline| deadline <= self.now);
+        passed && self.no_way_back().is_none()
     }
 
     /// The first stage that is not done.

@@ -1,7 +1,7 @@
 //! A saga's state: the fold of its facts.
 
 use super::{Send, Status, Time};
-use crate::{Json, Op, Outline, SagaId, StepKind, outline::element_name};
+use crate::{EventId, Json, Op, Outline, SagaId, StepKind, outline::element_name};
 
 /// Where one operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -156,8 +156,8 @@ pub struct State {
     pub input: Json,
     /// The plan's steps in its order; after them the elements of lists, as the lists became known.
     pub steps: Vec<StepState>,
-    /// The kept events that its steps took.
-    pub taken: Vec<i64>,
+    /// The events that its steps took.
+    pub taken: Vec<EventId>,
 }
 
 impl State {

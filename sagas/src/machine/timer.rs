@@ -1,40 +1,69 @@
-//! What is due when a saga's timer fires.
+//! What time decides: limits that have passed, and what goes on when its time has come.
 
 use super::{
     Decision, Kind, OpState, Phase, State, Time, builder::TurnBuilder, fact::message_json, waits,
 };
 use crate::{Definition, Op, Task};
 
-/// Decides what is due. Delays after broken attempts come last: what else is due may stop the saga.
-pub(super) fn decide(definition: &Definition, state: &State, now: Time) -> Decision {
+/// Decides what is due when the saga's timer fires. What goes on with time comes last: a limit that has
+/// passed may stop the saga.
+pub(super) fn fired(definition: &Definition, state: &State, now: Time) -> Decision {
+    decide(definition, state, now, now, true)
+}
+
+/// Decides which limits had passed `by` the time at which something else came: it is decided after them,
+/// as if the timer had fired in time.
+pub(super) fn overdue(definition: &Definition, state: &State, by: Time, now: Time) -> Decision {
+    decide(definition, state, by, now, false)
+}
+
+fn decide(
+    definition: &Definition,
+    state: &State,
+    by: Time,
+    now: Time,
+    goes_on_too: bool,
+) -> Decision {
     if state.paused {
         return Decision::Known(Vec::new());
     }
     let mut turn = TurnBuilder::new(definition, state.clone(), now);
-    waits::deadline(&mut turn);
-    let due: Vec<_> = due_ops(&turn.state, now).collect();
-    let (resumed, over): (Vec<_>, Vec<_>) = due.into_iter().partition(|(at, op, phase)| {
-        let limit = turn.give_up_at(*at, *op);
-        *phase == Phase::Backoff && limit.is_none_or(|limit| now < limit)
-    });
-    for (at, op, phase) in over {
-        match turn.step(at).task {
-            Task::Delay { .. } | Task::Until => waits::elapsed(&mut turn, at),
-            _ => time_out(&mut turn, at, op, phase),
-        }
+    if turn.state.deadline.is_some_and(|deadline| deadline <= by) {
+        waits::deadline(&mut turn);
     }
-    for (at, op, _) in resumed {
-        // What is about to be undone is not tried once more.
-        if op == Op::Compensation || !turn.has_cause() {
-            let attempt = turn.state.steps[at].op(op).attempt;
-            turn.record(Kind::Resumed, Some((at, op, attempt)), None, None);
-            turn.send(at, op, None);
-        }
+    let due: Vec<_> = due_ops(&turn.state, by).collect();
+    let (resumed, over): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|(at, op, phase)| goes_on(&turn, *at, *op, *phase, by));
+    for (at, op, phase) in over {
+        time_out(&mut turn, at, op, phase);
+    }
+    for (at, op, phase) in resumed.into_iter().filter(|_| goes_on_too) {
+        go_on(&mut turn, at, op, phase);
     }
     if turn.facts.is_empty() {
         return Decision::Known(Vec::new());
     }
     turn.decided()
+}
+
+/// Whether an operation that is due goes on: no limit of it has passed.
+fn goes_on(turn: &TurnBuilder<'_>, at: usize, op: Op, phase: Phase, by: Time) -> bool {
+    match turn.step(at).task {
+        Task::Delay { .. } | Task::Until => true,
+        _ => phase == Phase::Backoff && turn.give_up_at(at, op).is_none_or(|limit| by < limit),
+    }
+}
+
+fn go_on(turn: &mut TurnBuilder<'_>, at: usize, op: Op, phase: Phase) {
+    if phase != Phase::Backoff {
+        return waits::elapsed(turn, at);
+    }
+    // What is about to be undone is not tried once more.
+    if op == Op::Compensation || !turn.has_cause() {
+        let attempt = turn.state.steps[at].op(op).attempt;
+        turn.record(Kind::Resumed, Some((at, op, attempt)), None, None);
+        turn.send(at, op, None);
+    }
 }
 
 fn due_ops(state: &State, now: Time) -> impl Iterator<Item = (usize, Op, Phase)> + '_ {

@@ -52,7 +52,7 @@ pub(super) fn arrived(
     if let Err(error) = turn.check_output(at, &arrival.body) {
         return Decision::Refused(format!("the event does not fit its type: {error}"));
     }
-    let next = Next { event: Some(arrival.event), ..Next::default() };
+    let next = Next { event: Some(arrival.event.clone()), ..Next::default() };
     let attempt = state.steps[at].action.attempt;
     let about = Some((at, Op::Action, attempt));
     turn.record_next(Kind::Done, about, Some(arrival.body.clone()), next);
@@ -75,12 +75,9 @@ pub(super) fn elapsed(turn: &mut TurnBuilder<'_>, at: usize) {
     turn.record(Kind::Done, Some((at, Op::Action, attempt)), Some(Json::null()), None);
 }
 
-/// The saga's deadline, if it has passed: it turns the saga back while that is possible, and is only
-/// put on record after that.
+/// The saga's deadline has passed: it turns the saga back while that is possible, and is only put on
+/// record after that.
 pub(super) fn deadline(turn: &mut TurnBuilder<'_>) {
-    if turn.state.deadline.is_none_or(|deadline| turn.now < deadline) {
-        return;
-    }
     let no_way_back = turn.no_way_back();
     let detail = no_way_back.as_deref().map(|why| message_json(None, why));
     turn.record(Kind::Deadline, None, detail, None);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NextRecord, SendRecord, present};
 use crate::{
-    Json, Op,
+    EventId, Json, Op,
     machine::{Failure, Status, Time},
 };
 
@@ -26,7 +26,7 @@ struct StoredNext {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     echo: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    event: Option<i64>,
+    event: Option<EventId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,7 +111,7 @@ impl NextRecord {
             error: self.error,
             output: self.output.filter(|_| !echo),
             echo,
-            event: self.event,
+            event: self.event.clone(),
         };
         serde_json::to_string(&stored).ok()
     }
@@ -165,7 +165,7 @@ mod tests {
             status: Some(Status::Completed),
             error: None,
             output: Some(Json::trusted("[1]")),
-            event: Some(7),
+            event: Some(EventId::of_message("AMENDS_EVENTS", 7, at())),
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
     fn longer_texts_are_read() {
         let text = r#"{"sends":[{"step":"a.b","op":"action","attempt":1,"due":"2023-11-14T22:13:20.123456Z","input":null},
             {"step":"a.b","op":"compensation","attempt":3,"due":"2023-11-14T22:13:20.123456Z"}],
-            "due":"2023-11-14T22:13:20.123456Z","status":"completed","output":[1],"event":7}"#;
+            "due":"2023-11-14T22:13:20.123456Z","status":"completed","output":[1],"event":"AMENDS_EVENTS:7@1700000000000001"}"#;
         assert_eq!(NextRecord::from_text(Some(text), at(), None).unwrap(), next());
     }
 }

@@ -102,8 +102,10 @@ impl Sim<'_> {
         match decision {
             Decision::Turn(turn) => {
                 self.says_nothing_new(id, event, turn, now)?;
-                if let Event::Act(act) = event {
-                    self.saga(id)?.checker.judges(act, Ok(&turn.facts))?;
+                match event {
+                    Event::Act(act) => self.saga(id)?.checker.judges(act, Ok(&turn.facts))?,
+                    Event::Overdue(_) => self.saga(id)?.checker.saw("overdue"),
+                    _ => {}
                 }
                 self.saga(id)?.checker.turn(&turn.facts, &turn.next)?;
                 let quiet = turn.facts.iter().all(|fact| fact.next.sends.is_empty());
@@ -147,6 +149,12 @@ impl Sim<'_> {
                 let again = again(event);
                 let known = matches!(again, Decision::Known(_));
                 hold!(known, Again, "{event:?} was new twice: {again:?}");
+                Ok(())
+            }
+            Event::Overdue(_) => {
+                let again = again(event);
+                let over = matches!(again, Decision::Known(_));
+                hold!(over, Again, "what had passed at {event:?} had passed twice: {again:?}");
                 Ok(())
             }
             // No message brings these again, or they never give a turn.

@@ -12,8 +12,8 @@ use super::{
     sim::Sim,
 };
 use crate::{
-    AttemptId, Op, SagaId, Task,
-    machine::{Arrival, ChildEnd, Phase, Status, child_id},
+    AttemptId, EventId, Op, SagaId, Task,
+    machine::{Arrival, ChildEnd, Phase, Status, Time, child_id},
     turn::Batch,
 };
 
@@ -49,12 +49,12 @@ impl Sim<'_> {
 
     /// An event is kept, and wakes the sagas that wait for it.
     pub(super) fn published(&mut self, n: usize) {
-        self.kept.push(n);
-        let newest = self.kept.len() - 1;
+        let sequence = u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
+        let event = EventId::of_message("EVENTS", sequence, self.now);
+        self.kept.push((n, event.clone()));
         let sagas: Vec<_> = self.sagas.keys().copied().collect();
         for id in sagas {
-            if self.arrivals(id).iter().any(|arrival| usize::try_from(arrival.event) == Ok(newest))
-            {
+            if self.arrivals(id).iter().any(|arrival| arrival.event == event) {
                 self.database.wake(id, self.now);
             }
         }
@@ -67,19 +67,19 @@ impl Sim<'_> {
         let mut arrivals = Vec::new();
         for (step, key) in self.database.waits(id) {
             let Some(at) = outline.position(step) else { continue };
-            for (event, external) in self.kept.iter().enumerate() {
+            for (order, (external, event)) in self.kept.iter().enumerate() {
                 let external = &self.externals[*external];
                 let subject = Task::Event { subject: external.subject.clone() };
                 let fits = outline.steps[at].task == subject
                     && saga.definition.matches(at, &external.body).is_ok_and(|found| found == key);
-                if let (true, Ok(event)) = (fits, i64::try_from(event)) {
-                    let body = external.body.clone();
-                    arrivals.push(Arrival { step: step.into(), event, body });
+                if fits {
+                    let (event, body) = (event.clone(), external.body.clone());
+                    arrivals.push((order, Arrival { step: step.into(), event, body }));
                 }
             }
         }
-        arrivals.sort_by_key(|arrival| arrival.event);
-        arrivals
+        arrivals.sort_by_key(|(order, _)| *order);
+        arrivals.into_iter().map(|(_, arrival)| arrival).collect()
     }
 
     /// Somebody else holds a lock that a saga wants, and lets it go after a while, or at once.
@@ -110,15 +110,16 @@ impl Sim<'_> {
     }
 
     /// How a nested saga ended, if it has.
-    fn child_end(&self, child: SagaId, step: &str) -> Option<ChildEnd> {
+    fn child_end(&self, child: SagaId, step: &str) -> Option<(ChildEnd, Time)> {
         let child = self.sagas.get(&child)?;
         let status = child.store.state().status;
-        status.ended().then(|| ChildEnd {
+        let end = || ChildEnd {
             step: step.into(),
             status,
             output: child.output.clone().filter(|_| status == Status::Completed),
             error: child.error.clone().filter(|_| status == Status::Compensated),
-        })
+        };
+        status.ended().then(|| (end(), child.store.moved_at()))
     }
 
     /// Nothing moves until the saga's deadline has passed.

@@ -8,7 +8,7 @@ use super::{
     breach::{Kept, hold},
 };
 use crate::{
-    Definition, Json, Op, Outline, StepKind, StepOutline, Task,
+    Definition, EventId, Json, Op, Outline, StepKind, StepOutline, Task,
     machine::{Fact, Kind, Phase, State, Status, Time},
 };
 
@@ -23,14 +23,14 @@ pub(crate) struct Checker {
     pub(super) queued: bool,
     pub(super) no_output: bool,
     /// When the saga must have ended.
-    deadline: Option<Time>,
+    pub(super) deadline: Option<Time>,
     /// The number after the last act.
     pub(super) acted: u32,
     pub(super) status: Status,
     /// An operator said how an operation ended: the next fact says it too.
     resolving: Option<(usize, Op)>,
-    /// The kept events that were taken.
-    taken: Vec<i64>,
+    /// The events that were taken.
+    taken: Vec<EventId>,
     pub(super) seen: Seen,
 }
 
@@ -126,9 +126,9 @@ impl Checker {
         }
         self.allowed(fact, at, op, resolved.is_some())?;
         self.notice(fact, at, op);
-        if let Some(event) = fact.next.event {
-            hold!(!self.taken.contains(&event), Again, "the event {event} is taken twice");
-            self.taken.push(event);
+        if let Some(event) = &fact.next.event {
+            hold!(!self.taken.contains(event), Again, "the event {event} is taken twice");
+            self.taken.push(event.clone());
         }
         let plan = self.accounts[at].plan;
         let definition = Arc::clone(&self.definition);

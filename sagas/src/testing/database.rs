@@ -40,6 +40,7 @@ pub(super) struct Database {
 /// An act, or what the outer saga asks for.
 struct Noted {
     id: i64,
+    came: Time,
     saga: SagaId,
     event: Event,
 }
@@ -85,7 +86,7 @@ impl Database {
             self.locks.insert(*id, false);
         }
         for (id, reason) in &rows.undo {
-            self.note(*id, Event::Undo(reason.clone()));
+            self.note(*id, Event::Undo(reason.clone()), rows.now);
         }
         Ok(())
     }
@@ -169,21 +170,23 @@ impl Database {
         self.timers.contains_key(&id)
     }
 
-    pub(super) fn note(&mut self, saga: SagaId, event: Event) {
+    pub(super) fn note(&mut self, saga: SagaId, event: Event, came: Time) {
         self.noted += 1;
-        self.acts.push(Noted { id: self.noted, saga, event });
+        self.acts.push(Noted { id: self.noted, came, saga, event });
     }
 
     /// An operator's act: noted, and its saga woken.
     pub(super) fn act(&mut self, saga: SagaId, act: OperatorAct, now: Time) {
-        self.note(saga, Event::Act(act));
+        self.note(saga, Event::Act(act), now);
         self.wake(saga, now);
     }
 
     pub(super) fn open_acts(&self, saga: SagaId) -> Vec<OpenAct> {
         let open = self.acts.iter().filter(|noted| noted.saga == saga);
-        let act =
-            |noted: &Noted| OpenAct { id: noted.id, event: Ok(noted.event.clone()), exact: false };
+        let act = |noted: &Noted| {
+            let (id, came, event) = (noted.id, noted.came, Ok(noted.event.clone()));
+            OpenAct { id, came, event, exact: false }
+        };
         open.map(act).collect()
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     AttemptId,
-    machine::{Command, OperatorAct, ReplyEvent},
+    machine::{Command, OperatorAct, ReplyEvent, Time},
     turn::Due,
 };
 
@@ -12,7 +12,8 @@ use crate::{
 pub(super) enum Message {
     Trigger,
     Command(Command),
-    Reply(AttemptId, ReplyEvent),
+    /// A reply, and when its stream stores it.
+    Reply(AttemptId, ReplyEvent, Time),
     Act(OperatorAct),
     /// A service does what it has accepted.
     Finish(AttemptId, String),
@@ -33,7 +34,7 @@ impl fmt::Display for LogLine<'_> {
         match self.0 {
             Message::Trigger => write!(f, "trigger"),
             Message::Command(command) => write!(f, "command {}", short(&command.id)),
-            Message::Reply(id, event) => write!(f, "reply   {}  {:?}", short(id), event.reply),
+            Message::Reply(id, event, _) => write!(f, "reply   {}  {:?}", short(id), event.reply),
             Message::Act(event) => write!(f, "act     {:?} by {}", event.command, event.by),
             Message::Finish(id, _) => write!(f, "finish  {}", short(id)),
             Message::Published(n) => write!(f, "event   {n} is published"),

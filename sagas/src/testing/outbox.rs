@@ -226,7 +226,7 @@ impl Sim<'_> {
             let lost = saga.unpublished.iter().find(|(seq, _)| of_turn(*seq));
             hold!(lost.is_none(), Acked, "acked before {lost:?} was published: {item:?}");
         }
-        if let Input::Reply(reply) = &item.input {
+        if let Input::Reply(reply, _) = &item.input {
             self.heard(item.saga, reply)?;
         }
         self.writes += 1;

@@ -19,6 +19,9 @@ impl Checker {
         let step = self.name(at);
         hold!(!self.turned, Plan, "{step} is asked for after turning back");
         self.after_the_stages_before(at)?;
+        let too_late = self.deadline.is_some_and(|deadline| deadline <= fact.at);
+        let late = too_late && !self.decided();
+        hold!(!late, Patience, "{step} is asked for after the saga's deadline");
         let account = &self.accounts[at];
         hold!(!account.settled(), Plan, "{step} is asked for, and needs nothing");
         let plan = self.plan(at);

@@ -1,6 +1,6 @@
 //! The simulated services: barrier, business and reply of a command in one transaction.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     barrier::Verdict,
@@ -15,6 +15,9 @@ use crate::{
     machine::{Command, ReplyEvent},
     wire::Reply,
 };
+
+/// How long after a service answered its reply is stored, or by how much the stream's clock is ahead.
+const STORED_LATE_MS: [u64; 6] = [0, 0, 0, 20, 5_000, 100_000];
 
 impl Sim<'_> {
     /// A service takes a command: barrier, business and reply in one transaction.
@@ -130,6 +133,8 @@ impl Sim<'_> {
         let (step, service) = (Arc::clone(&id.step), plan.service.clone());
         let event = ReplyEvent { step, op: id.op, attempt: id.attempt, service, reply };
         let fate = self.schedule.reply(id);
-        self.fated(fate, id, Message::Reply(id.clone(), event));
+        let late = STORED_LATE_MS[self.random.pick(STORED_LATE_MS.len())];
+        let came = self.now + Duration::from_millis(late);
+        self.fated(fate, id, Message::Reply(id.clone(), event, came));
     }
 }

@@ -20,7 +20,7 @@ use super::{
     services::{Ledger, Services},
 };
 use crate::{
-    AttemptId, Definition, Json, SagaId,
+    AttemptId, Definition, EventId, Json, SagaId,
     machine::{Status, Time},
     turn::{Input, Item, Start},
 };
@@ -72,8 +72,8 @@ pub(crate) struct Sim<'a> {
     pub(super) root: Option<SagaId>,
     pub(super) trigger: (Arc<Definition>, Json),
     pub(super) externals: Vec<External>,
-    /// Events as they are kept: which of the externals.
-    pub(super) kept: Vec<usize>,
+    /// Events as they are kept: which of the externals, and in which message it came.
+    pub(super) kept: Vec<(usize, EventId)>,
     /// The orchestrator that is in the midst of a batch, while others go on.
     pub(super) busy: Option<usize>,
     pub(super) pipe: Vec<(Time, SagaId, Message)>,
@@ -286,7 +286,9 @@ impl<'a> Sim<'a> {
                 let input = Input::Start(Box::new(self.start()));
                 Item { saga: self.message_id(), input }
             }
-            Message::Reply(_, reply) => Item { saga, input: Input::Reply(reply.clone()) },
+            Message::Reply(_, reply, came) => {
+                Item { saga, input: Input::Reply(reply.clone(), *came) }
+            }
             _ => return None,
         })
     }

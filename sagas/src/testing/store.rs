@@ -104,6 +104,11 @@ impl Store {
         &self.folded
     }
 
+    /// When its last fact was decided.
+    pub(crate) fn moved_at(&self) -> Time {
+        self.rows.last().map(|row| row.at).unwrap_or_default()
+    }
+
     /// Its changes of status, oldest first.
     pub(crate) fn changes(&self) -> &[StatusChange] {
         &self.changes

@@ -185,8 +185,10 @@ impl<O: Observe> Batch<O> {
     pub fn decide(&mut self, item: &Item) -> Disposition {
         match &item.input {
             Input::Start(start) => self.start(item.saga, start),
-            Input::Reply(_) if self.foreign.contains(&item.saga) => Disposition::Park,
-            Input::Reply(reply) => self.event(item.saga, &Event::Reply(reply.clone())),
+            Input::Reply(..) if self.foreign.contains(&item.saga) => Disposition::Park,
+            Input::Reply(reply, came) => {
+                self.event(item.saga, &Event::Reply(reply.clone()), Some(*came))
+            }
             Input::Timer(due) => Disposition::Publish(self.timer(due)),
         }
     }

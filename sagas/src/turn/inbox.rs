@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::{
     IdError, JsonError, SagaId,
-    machine::{self, Arrival, ChildEnd, Event},
+    machine::{self, Arrival, ChildEnd, Event, Time},
 };
 
 use super::{Instance, Start};
@@ -18,8 +18,8 @@ pub struct Inbox {
     pub acts: Vec<OpenAct>,
     /// Events that its steps wait for, oldest first.
     pub arrivals: Vec<Arrival>,
-    /// Nested sagas of it that have ended.
-    pub ends: Vec<ChildEnd>,
+    /// Nested sagas of it that have ended, and when.
+    pub ends: Vec<(ChildEnd, Time)>,
     /// It has its locks.
     pub granted: bool,
     /// It is to begin; or why it cannot.
@@ -31,6 +31,8 @@ pub struct Inbox {
 pub struct OpenAct {
     /// Its number.
     pub id: i64,
+    /// When it was noted.
+    pub came: Time,
     /// What it asks for, or why that cannot be read.
     pub event: Result<Event, UnreadableAct>,
     /// Whether it is only for the saga as the operator saw it.

@@ -22,8 +22,8 @@ pub struct Item {
 pub enum Input {
     /// A trigger.
     Start(Box<Start>),
-    /// A reply.
-    Reply(ReplyEvent),
+    /// A reply, and when its stream stored it: of time limits it meets those that had passed by then.
+    Reply(ReplyEvent, Time),
     /// Its timer fired: its inbox is read, and then the time.
     Timer(Due),
 }

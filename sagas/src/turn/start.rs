@@ -16,7 +16,7 @@ impl<O: Observe> Batch<O> {
             return Disposition::Leave;
         }
         if self.instances.contains_key(&id) {
-            return self.event(id, &Event::StartedAgain);
+            return self.event(id, &Event::StartedAgain, None);
         }
         if let Some(key) = &start.key {
             let name = start.definition.outline().name.clone();

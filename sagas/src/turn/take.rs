@@ -10,24 +10,43 @@ use crate::{
 use super::{Batch, Disposition, Message, Observe, Start};
 
 impl<O: Observe> Batch<O> {
-    pub(super) fn event(&mut self, id: SagaId, event: &Event) -> Disposition {
+    /// Decides an event, after the limits that had passed when it came; none are asked for an event that
+    /// says nothing new.
+    pub(super) fn event(&mut self, id: SagaId, event: &Event, came: Option<Time>) -> Disposition {
+        let overdue = came.and_then(|came| self.overdue(id, came, self.now));
+        let mut publish = overdue.unwrap_or_default();
         let Some(decision) = self.ask(id, event, self.now) else {
             return Disposition::Bury(format!("there is no saga {id}"));
         };
         match decision {
-            Decision::Turn(turn) => Disposition::Publish(self.take(id, *turn)),
+            Decision::Turn(turn) => {
+                publish.extend(self.take(id, *turn));
+                Disposition::Publish(publish)
+            }
             Decision::Known(sends) => {
-                let Some(instance) = self.instances.get(&id) else {
-                    return Disposition::Publish(Vec::new());
-                };
                 // Which of the changes this event caused may be forgotten by now: the saga has gone
                 // on. All are published again; JetStream and consumers drop what they have.
-                let changes = instance.changes.iter().map(|change| instance.announce(change));
-                Disposition::Publish(changes.chain(instance.commands(&sends)).collect())
+                if let Some(instance) = self.instances.get(&id) {
+                    publish.extend(instance.changes.iter().map(|change| instance.announce(change)));
+                    publish.extend(instance.commands(&sends));
+                }
+                Disposition::Publish(publish)
             }
             Decision::Unexpected(_) if !self.fresh.contains(&id) => Disposition::Recheck,
             Decision::Unexpected(why) => Disposition::Bury(why.to_string()),
             Decision::Refused(why) => Disposition::Bury(why),
+        }
+    }
+
+    /// Decides the limits that had passed when something else came, before that is decided: whatever is
+    /// decided first, a limit holds as if its timer had fired in time. `None` when there are none.
+    pub(super) fn overdue(&mut self, id: SagaId, came: Time, now: Time) -> Option<Vec<Message>> {
+        // A stream's clock that is ahead makes nothing late that is not.
+        let came = came.min(now);
+        self.instances.get(&id)?.state.due().filter(|due| *due <= came)?;
+        match self.ask(id, &Event::Overdue(came), now)? {
+            Decision::Turn(turn) => Some(self.take(id, *turn)),
+            _ => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the turn of a batch promises to whoever drives it, rule by rule.
 
+mod limits;
 mod timer;
 mod waiting;
 
@@ -47,7 +48,7 @@ fn trigger(n: u128) -> Item {
 fn reply(n: u128, step: &str, attempt: u32, reply: Reply) -> Item {
     let service = step.split('.').next().unwrap().to_owned();
     let reply = ReplyEvent { step: step.into(), op: Op::Action, attempt, service, reply };
-    Item { saga: id(n), input: Input::Reply(reply) }
+    Item { saga: id(n), input: Input::Reply(reply, at(0)) }
 }
 
 fn done(n: u128, step: &str) -> Item {

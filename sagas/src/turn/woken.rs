@@ -27,10 +27,14 @@ impl<O: Observe> Batch<O> {
         for act in inbox.acts {
             publish.extend(self.act(due, act, now));
         }
-        let granted = inbox.granted.then_some(Event::Granted);
-        let ends = inbox.ends.into_iter().map(Event::Child);
-        let arrivals = inbox.arrivals.into_iter().map(Event::Arrived);
-        for event in granted.into_iter().chain(ends).chain(arrivals) {
+        let granted = inbox.granted.then_some((Event::Granted, now));
+        let ends = inbox.ends.into_iter().map(|(end, came)| (Event::Child(end), came));
+        let arrivals = inbox.arrivals.into_iter().map(|arrival| {
+            let came = arrival.event.came().unwrap_or(now);
+            (Event::Arrived(arrival), came)
+        });
+        for (event, came) in granted.into_iter().chain(ends).chain(arrivals) {
+            publish.extend(self.overdue_before(due, came, now));
             match self.decide_event(due, &event, now) {
                 Ok(more) => publish.extend(more),
                 Err(why) => self.unusable.push((id, why)),
@@ -41,6 +45,15 @@ impl<O: Observe> Batch<O> {
             _ => publish.extend(self.idle(due)),
         }
         publish
+    }
+
+    /// As [`Batch::overdue`], for a saga whose timer fired.
+    fn overdue_before(&mut self, due: &Due, came: Time, now: Time) -> Vec<Message> {
+        let turn = self.overdue(due.saga, came, now);
+        if turn.is_some() {
+            self.fired.insert(due.saga, *due);
+        }
+        turn.unwrap_or_default()
     }
 
     /// Decides an event for a saga whose timer fired.
@@ -66,6 +79,7 @@ impl<O: Observe> Batch<O> {
 
     /// Decides an item of the mailbox: of an operator, the outer saga or another replica.
     fn act(&mut self, due: &Due, act: OpenAct, now: Time) -> Vec<Message> {
+        let mut publish = self.overdue_before(due, act.came, now);
         let answer = act.event.map_err(|why| why.to_string()).and_then(|event| {
             self.as_seen(due.saga, &event, act.exact)?;
             // The outer saga asked for an end that may be there already: it must look again.
@@ -74,9 +88,12 @@ impl<O: Observe> Batch<O> {
             }
             self.decide_event(due, &event, now)
         });
-        let (publish, refusal) = match answer {
-            Ok(publish) => (publish, None),
-            Err(why) => (Vec::new(), Some(why)),
+        let refusal = match answer {
+            Ok(more) => {
+                publish.extend(more);
+                None
+            }
+            Err(why) => Some(why),
         };
         self.rows.acts.push(DecidedAct { id: act.id, saga: due.saga, refusal });
         publish

@@ -1,8 +1,8 @@
 -- The oldest first: a step takes the oldest event that its saga did not take before.
-select w.saga_id as "saga_id!", w.step as "step!", e.id as "id!", e.body::text as "body!"
+select w.saga_id as "saga_id!", w.step as "step!", e.source as "source!", e.body::text as "body!"
 from amends.wait w
 join lateral (
-    select e.id, e.body from amends.event e
+    select e.id, e.source, e.body from amends.event e
     where e.matcher = w.matcher and e.key = w.key
     order by e.id
     limit $2

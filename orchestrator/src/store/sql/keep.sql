@@ -15,6 +15,6 @@ with foreign_version as (
     insert into amends.event (matcher, key, source, body)
     select e.matcher, e.key, e.source, e.body::json
     from unnest($4::text[], $5::text[], $6::text[], $7::text[]) as e (matcher, key, source, body)
-    on conflict (source, matcher) do nothing
+    on conflict (source, matcher, key) do nothing
 )
 select known_elsewhere as "known_elsewhere!" from foreign_version

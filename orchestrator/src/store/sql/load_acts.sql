@@ -1,4 +1,4 @@
-select m.id, m.saga_id, coalesce(a.act, m.kind) as "act!", a.step, a.outcome::text,
+select m.id, m.at, m.saga_id, coalesce(a.act, m.kind) as "act!", a.step, a.outcome::text,
        coalesce(a.reason, m.reason, '') as "reason!", a.actor as "actor?", a.seen as "seen?",
        a.exact as "exact?", m.amends_id, m.service, m.body::text
 from amends.mailbox m

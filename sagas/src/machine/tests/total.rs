@@ -6,7 +6,7 @@ use proptest::{collection::vec, option, prelude::*, test_runner::Config};
 
 use super::plans::{Drawn, SERVICES, Taste, plan};
 use crate::{
-    Json, Op, SagaId,
+    EventId, Json, Op, SagaId,
     machine::{
         Arrival, ChildEnd, Decision, Event, OpState, OperatorAct, OperatorCommand, Phase,
         ReplyEvent, State, Status, StepState, Time, child, command, decide, waits,
@@ -130,10 +130,12 @@ fn event() -> impl Strategy<Value = Event> {
             }
         ),
         3 => Just(Event::TimerFired),
+        2 => time().prop_map(Event::Overdue),
         1 => Just(Event::StartedAgain),
         1 => Just(Event::Granted),
         1 => Just(Event::Undo("\0".into())),
-        2 => (0_usize..26, 0_i64..3, json()).prop_map(|(step, event, body)| {
+        2 => (0_usize..26, 0_u64..3, time(), json()).prop_map(|(step, event, came, body)| {
+            let event = EventId::of_message("EVENTS", event, came);
             Event::Arrived(Arrival { step: format!("step-{step}").into(), event, body })
         }),
         2 => (0_usize..26, any::<bool>(), option::of(json())).prop_map(|(step, done, output)| {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    StepKind, Task,
+    EventId, StepKind, Task,
     definition::{Input as StepInput, StepCode},
     machine::{Arrival, Event, OperatorAct, OperatorCommand, Wait},
     sample::{nested, own, parent},
@@ -19,7 +19,8 @@ fn awaiting() -> Arc<Definition> {
 }
 
 fn payment() -> Inbox {
-    let arrival = Arrival { step: "payment".into(), event: 1, body: Json::null() };
+    let event = EventId::of_message("EVENTS", 1, at(0));
+    let arrival = Arrival { step: "payment".into(), event, body: Json::null() };
     Inbox { arrivals: vec![arrival], ..Inbox::default() }
 }
 
@@ -128,7 +129,7 @@ fn paused(exact: bool) -> DecidedAct {
     let (by, reason) = ("alice".to_owned(), "a look".to_owned());
     let act = OperatorAct { command: OperatorCommand::Pause, by, reason, seen: 1 };
     let mut batch = read(1, instance);
-    batch.inbox(id(1)).acts.push(OpenAct { id: 7, event: Ok(Event::Act(act)), exact });
+    batch.inbox(id(1)).acts.push(OpenAct { id: 7, came: at(1), event: Ok(Event::Act(act)), exact });
     let (_, mut outcome) = run(batch, &[fired(1, 1)]);
     assert_eq!(outcome.rows.sagas.len(), usize::from(!exact), "a refusal moves nothing");
     outcome.rows.acts.remove(0)
@@ -145,7 +146,7 @@ fn an_act_that_is_exact_is_refused_when_the_saga_has_moved_on() {
 fn an_act_that_cannot_be_read_is_refused() {
     let mut batch = read(1, after(&trip(), vec![]));
     let event = Err(UnreadableAct::Unknown("merge".to_owned()));
-    batch.inbox(id(1)).acts.push(OpenAct { id: 7, event, exact: false });
+    batch.inbox(id(1)).acts.push(OpenAct { id: 7, came: at(1), event, exact: false });
     let (_, outcome) = run(batch, &[fired(1, 1)]);
     assert_eq!(
         outcome.rows.acts[0].refusal.as_deref(),
@@ -162,7 +163,12 @@ fn acts_are_decided_before_what_is_due() {
         seen: 1,
     };
     let mut batch = read(15, after(&trip(), vec![]));
-    batch.inbox(id(1)).acts.push(OpenAct { id: 7, event: Ok(Event::Act(act)), exact: true });
+    batch.inbox(id(1)).acts.push(OpenAct {
+        id: 7,
+        came: at(14),
+        event: Ok(Event::Act(act)),
+        exact: true,
+    });
     let (_, outcome) = run(batch, &[fired(1, 15)]);
     assert_eq!(kinds(&outcome.rows.sagas[0].1), [Kind::Paused], "nothing times out in a pause");
 }
