@@ -675,6 +675,16 @@ create function amends.acquire_locks(sagas uuid[]) returns SETOF uuid
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 grant execute on function amends.acquire_locks(sagas uuid[]) to amends_orchestrator;
 
+-- Wakes those that come first for these locks, and are not held by an operator: returned
+create function amends.wake_next(names text[]) returns SETOF uuid
+    language sql volatile set search_path=pg_catalog, pg_temp;
+grant execute on function amends.wake_next(names text[]) to amends_orchestrator;
+
+-- These sagas wait for locks and are held by an operator: wakes those that come after them: returned
+create function amends.pass_locks(sagas uuid[]) returns SETOF uuid
+    language plpgsql volatile set search_path=pg_catalog, pg_temp;
+grant execute on function amends.pass_locks(sagas uuid[]) to amends_orchestrator;
+
 -- Takes these sagas out of the queues, and wakes those that are first in them then: returned
 create function amends.release_locks(sagas uuid[]) returns SETOF uuid
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
@@ -684,21 +694,25 @@ grant execute on function amends.release_locks(sagas uuid[]) to amends_orchestra
 create function amends.check_reason(reason text) returns void
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 
--- Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts
+-- Writes the fact that somebody asks for an act; null where the saga has moved on
+create function amends.ask(act bigint, saga uuid, seq integer, what text, step text, reason text) returns bigint
+    language sql volatile set search_path=pg_catalog, pg_temp;
+
+-- Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts. Raises for one that has ended
 create function amends.note_act(saga uuid, act text, step text, outcome json, reason text, exactly integer DEFAULT NULL::integer) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
--- Repeat now what was given up or waits to be repeated, with fresh patience. Returns the id in amends.acts
+-- Repeat now what was given up or waits to be repeated, with fresh patience; also in stuck sagas that are nested in this one. Returns the id in amends.acts
 create function amends.retry(saga uuid, reason text) returns bigint
-    language sql volatile security definer set search_path=pg_catalog, pg_temp;
+    language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.retry(saga uuid, reason text) to amends_operator;
 
--- Go on without this compensation, or without this step after the pivot
+-- Go on without this compensation, or without this step after the pivot; without the saga's output where the step is null
 create function amends.skip(saga uuid, step text, reason text) returns bigint
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.skip(saga uuid, step text, reason text) to amends_operator;
 
--- A person knows how the step ended: the body of a reply, ok with its output or rejected with a code
+-- A person knows how the step ended: the body of a reply, ok with its output or rejected with a code. A null step is the saga's output, where it could not be computed
 create function amends.resolve(saga uuid, step text, outcome json, reason text) returns bigint
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.resolve(saga uuid, step text, outcome json, reason text) to amends_operator;

@@ -24,7 +24,10 @@ begin
             select from amends.lock mine
             join amends.lock other on other.name = mine.name and other.saga_id <> mine.saga_id
             where mine.saga_id = saga and mine.held_since is null
-              and (other.held_since is not null or other.saga_id < mine.saga_id)
+              and (other.held_since is not null
+                   -- one that is held by an operator lets others go first
+                   or other.saga_id < mine.saga_id and not exists (
+                       select from amends.saga s where s.id = other.saga_id and s.status = 'paused'))
         ) then
             update amends.lock set held_since = clock_timestamp()
             where saga_id = saga and held_since is null;
@@ -36,6 +39,44 @@ $$;
 comment on function amends.acquire_locks is
     'Gives these sagas their locks, where nobody holds one of them or came earlier; returns the sagas that hold all of theirs';
 
+create function amends.wake_next(names text[]) returns setof uuid
+    language sql
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into amends.timer as t (saga_id, due_at)
+    select w.saga_id, clock_timestamp()
+    from (
+        select distinct first.saga_id
+        from unnest(names) as freed (name)
+        cross join lateral (
+            select l.saga_id from amends.lock l
+            where l.name = freed.name and not exists (
+                select from amends.saga s where s.id = l.saga_id and s.status = 'paused')
+            order by l.saga_id
+            limit 1
+        ) first
+    ) w
+    on conflict (saga_id) do update set due_at = least(t.due_at - interval '1 us', excluded.due_at)
+    returning t.saga_id;
+end;
+comment on function amends.wake_next is
+    'Wakes those that come first for these locks, and are not held by an operator: returned';
+
+create function amends.pass_locks(sagas uuid[]) returns setof uuid
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text[] := array(select l.name from amends.lock l
+                          where l.saga_id = any(sagas) and l.held_since is null);
+begin
+    perform amends.serialize_locks(names);
+    return query select * from amends.wake_next(names);
+end
+$$;
+comment on function amends.pass_locks is
+    'These sagas wait for locks and are held by an operator: wakes those that come after them: returned';
+
 create function amends.release_locks(sagas uuid[]) returns setof uuid
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -45,18 +86,7 @@ declare
 begin
     perform amends.serialize_locks(names);
     delete from amends.lock l where l.saga_id = any(sagas);
-    return query
-        insert into amends.timer as t (saga_id, due_at)
-        select w.saga_id, clock_timestamp()
-        from (
-            select distinct first.saga_id
-            from unnest(names) as freed (name)
-            cross join lateral (
-                select l.saga_id from amends.lock l where l.name = freed.name order by l.saga_id limit 1
-            ) first
-        ) w
-        on conflict (saga_id) do update set due_at = least(t.due_at - interval '1 us', excluded.due_at)
-        returning t.saga_id;
+    return query select * from amends.wake_next(names);
 end
 $$;
 comment on function amends.release_locks is

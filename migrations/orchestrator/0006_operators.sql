@@ -16,6 +16,25 @@ comment on function amends.check_reason is 'Raises where an act has no reason';
 
 -- Acts on one saga --------------------------------------------------------------------------------
 
+-- An act takes the next number of its saga's facts, so the version check of a turn that was decided
+-- without the act finds it: no turn is committed past an act that was committed before. Null where
+-- another fact took the number.
+create function amends.ask(
+    act bigint, saga uuid, seq integer, what text, step text, reason text
+) returns bigint
+    language sql
+    set search_path = pg_catalog, pg_temp
+begin atomic
+    insert into amends.fact (saga_id, seq, attempt, at, kind, detail)
+    values (ask.saga, ask.seq, 0, clock_timestamp(), 'asked',
+            json_strip_nulls(json_build_object('act', ask.what, 'step', ask.step, 'by', session_user,
+                                               'reason', ask.reason, 'id', ask.act)))
+    on conflict do nothing
+    returning ask.act;
+end;
+comment on function amends.ask is
+    'Writes the fact that somebody asks for an act; null where the saga has moved on';
+
 create function amends.note_act(
     saga uuid, act text, step text, outcome json, reason text, exactly integer default null
 ) returns bigint
@@ -29,22 +48,31 @@ declare
     noted bigint;
 begin
     perform amends.check_reason(note_act.reason);
-    select s.status into now_at from amends.saga s where s.id = saga;
-    if now_at is null then
-        raise exception 'there is no saga %', saga using errcode = 'no_data_found';
+    for attempt in 1..100 loop
+        -- The facts are counted before the status is read: a saga that ends between the two has one more.
+        facts := coalesce((select max(f.seq) + 1 from amends.fact f where f.saga_id = saga), 0);
+        select s.status into now_at from amends.saga s where s.id = saga;
+        if now_at is null then
+            raise exception 'there is no saga %', saga using errcode = 'no_data_found';
+        end if;
+        if now_at in ('completed', 'compensated') then
+            raise exception 'the saga has ended: %', now_at
+                using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        if exactly <> facts then
+            raise exception 'the saga has moved on since you looked: look at it again'
+                using errcode = 'object_not_in_prerequisite_state';
+        end if;
+        noted := amends.ask(nextval('amends.act_id'), saga, facts, note_act.act, note_act.step,
+                            note_act.reason);
+        exit when noted is not null;
+    end loop;
+    if noted is null then
+        raise exception 'the saga moves on too fast: try again' using errcode = 'serialization_failure';
     end if;
-    if now_at in ('completed', 'compensated') then
-        raise exception 'the saga has ended: %', now_at using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    facts := coalesce((select max(f.seq) + 1 from amends.fact f where f.saga_id = saga), 0);
-    if exactly <> facts then
-        raise exception 'the saga has moved on since you looked: look at it again'
-            using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    insert into amends.act (saga_id, act, step, outcome, reason, actor, seen, exact)
-    values (saga, note_act.act, note_act.step, note_act.outcome, note_act.reason, session_user,
-            facts, exactly is not null)
-    returning id into noted;
+    insert into amends.act (id, saga_id, act, step, outcome, reason, actor, seen, exact)
+    values (noted, saga, note_act.act, note_act.step, note_act.outcome, note_act.reason, session_user,
+            facts, exactly is not null);
     insert into amends.mailbox (id, saga_id, kind) values (noted, saga, 'act');
     -- Moved in any case: whoever has the timer under a lease must see that somebody came by.
     insert into amends.timer as t (saga_id, due_at) values (saga, clock_timestamp())
@@ -53,25 +81,50 @@ begin
 end
 $$;
 comment on function amends.note_act is
-    'Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts';
+    'Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts. Raises for one that has ended';
 
 create function amends.retry(saga uuid, reason text) returns bigint
-    language sql security definer set search_path = pg_catalog, pg_temp
-    return amends.note_act(saga, 'retry', null, null, reason);
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    inner_saga uuid;
+    noted bigint;
+    first bigint;
+begin
+    -- A saga that waits for a nested one which is stuck has nothing to repeat itself.
+    for inner_saga in
+        with recursive below as (
+            select s.id, s.status from amends.saga s where s.parent = retry.saga
+            union all
+            select s.id, s.status from below b join amends.saga s on s.parent = b.id
+        )
+        select b.id from below b join amends.stuck_saga k on k.saga_id = b.id order by b.id
+    loop
+        noted := amends.note_act(inner_saga, 'retry', null, null, reason);
+        first := coalesce(first, noted);
+    end loop;
+    if first is null or exists (select from amends.saga s where s.id = retry.saga and s.status = 'stuck') then
+        first := amends.note_act(saga, 'retry', null, null, reason);
+    end if;
+    return first;
+end
+$$;
 comment on function amends.retry is
-    'Repeat now what was given up or waits to be repeated, with fresh patience. Returns the id in amends.acts';
+    'Repeat now what was given up or waits to be repeated, with fresh patience; also in stuck sagas that are nested in this one. Returns the id in amends.acts';
 
 create function amends.skip(saga uuid, step text, reason text) returns bigint
     language sql security definer set search_path = pg_catalog, pg_temp
     return amends.note_act(saga, 'skip', step, null, reason);
 comment on function amends.skip is
-    'Go on without this compensation, or without this step after the pivot';
+    'Go on without this compensation, or without this step after the pivot; without the saga''s output where the step is null';
 
 create function amends.resolve(saga uuid, step text, outcome json, reason text) returns bigint
     language sql security definer set search_path = pg_catalog, pg_temp
     return amends.note_act(saga, 'resolve', step, outcome, reason);
 comment on function amends.resolve is
-    'A person knows how the step ended: the body of a reply, ok with its output or rejected with a code';
+    'A person knows how the step ended: the body of a reply, ok with its output or rejected with a code. A null step is the saga''s output, where it could not be computed';
 
 create function amends.cancel(saga uuid, reason text) returns bigint
     language sql security definer set search_path = pg_catalog, pg_temp
@@ -94,6 +147,8 @@ create function amends.resume(saga uuid, reason text) returns bigint
     return amends.note_act(saga, 'resume', null, null, reason);
 comment on function amends.resume is 'Let a paused saga go on';
 
+-- The lock goes with the act: whatever becomes of the saga until a turn puts it on record, nothing
+-- refuses it.
 create function amends.break_lock(name text, reason text) returns bigint
     language plpgsql
     security definer
@@ -110,19 +165,19 @@ begin
     if holder is null then
         raise exception 'nobody holds the lock %', break_lock.name using errcode = 'no_data_found';
     end if;
-    insert into amends.act (saga_id, act, outcome, reason, actor, seen)
-    values (holder, 'break_lock', json_build_object('lock', break_lock.name), break_lock.reason,
-            session_user, 0)
-    returning id into noted;
-    insert into amends.mailbox (id, saga_id, kind) values (noted, holder, 'act');
-    insert into amends.timer as t (saga_id, due_at)
-    select w.saga_id, clock_timestamp()
-    from (
-        select holder as saga_id
-        union
-        (select l.saga_id from amends.lock l where l.name = break_lock.name order by l.saga_id limit 1)
-    ) w
-    on conflict (saga_id) do update set due_at = least(t.due_at - interval '1 us', excluded.due_at);
+    begin
+        noted := amends.note_act(holder, 'break_lock', null, json_build_object('lock', break_lock.name),
+                                 break_lock.reason);
+    exception
+        -- It has ended, or was dropped, and nothing took its lock: there is nothing to put on record in it.
+        when object_not_in_prerequisite_state or no_data_found then
+            insert into amends.act (saga_id, act, outcome, reason, actor, seen)
+            values (holder, 'break_lock', json_build_object('lock', break_lock.name),
+                    break_lock.reason, session_user, 0)
+            returning id into noted;
+            insert into amends.act_decision (act_id, accepted) values (noted, true);
+    end;
+    perform amends.wake_next(array[break_lock.name]);
     return noted;
 end
 $$;

@@ -110,14 +110,22 @@ begin
         raise exception '% needs a step', note_acts.act using errcode = 'invalid_parameter_value';
     end if;
     return query
-    with noted as (
-        insert into amends.act as a (saga_id, act, step, outcome, reason, actor, seen)
-        select c.id, note_acts.act,
-               case when note_acts.act in ('skip', 'resolve') then note_acts.step end,
-               note_acts.outcome, note_acts.reason, session_user,
-               coalesce((select max(f.seq) + 1 from amends.fact f where f.saga_id = c.id), 0)
+    with chosen as (
+        select c.id, coalesce((select max(f.seq) + 1 from amends.fact f where f.saga_id = c.id), 0) as facts
         from amends.candidates(note_acts.act, definition, note_acts.step, error_like, note_acts.max)
             as c (id)
+    ), numbered as materialized (
+        -- One that moves on at this moment is left out: it is not as it was chosen.
+        select c.id, c.facts, amends.ask(nextval('amends.act_id'), c.id, c.facts, note_acts.act,
+                                         note_acts.step, note_acts.reason) as act
+        from (select * from chosen order by chosen.id) c
+    ), noted as (
+        insert into amends.act as a (id, saga_id, act, step, outcome, reason, actor, seen)
+        select n.act, n.id, note_acts.act,
+               case when note_acts.act in ('skip', 'resolve') then note_acts.step end,
+               note_acts.outcome, note_acts.reason, session_user, n.facts
+        from numbered n
+        where n.act is not null
         returning a.saga_id, a.id
     ), posted as (
         insert into amends.mailbox (id, saga_id, kind) select n.id, n.saga_id, 'act' from noted n

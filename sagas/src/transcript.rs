@@ -113,13 +113,19 @@ impl<'a> Teller<'a, '_> {
             Kind::Late => ("done late", format!("{}, after it was given up", payload(fact))),
             Kind::Retried => (OPERATOR, signed(fact, "has what waits tried again")),
             Kind::Skipped if undo => (OPERATOR, signed(fact, "leaves it as it is, not undone")),
+            Kind::Skipped if fact.step.is_none() => {
+                (OPERATOR, signed(fact, "has it complete without an output"))
+            }
             Kind::Skipped => (OPERATOR, signed(fact, "goes on without it")),
             Kind::Resolved if undo => (OPERATOR, signed(fact, "says how undoing it ended")),
+            Kind::Resolved if fact.step.is_none() => (OPERATOR, signed(fact, "gives its output")),
             Kind::Resolved => (OPERATOR, signed(fact, "says how it ended")),
             Kind::Cancelled => (OPERATOR, signed(fact, "cancels it")),
             Kind::Paused => (OPERATOR, signed(fact, "pauses it")),
             Kind::Unpaused => (OPERATOR, signed(fact, "resumes it")),
             Kind::Unlocked => (OPERATOR, signed(fact, "takes a lock from it")),
+            // What becomes of it is told.
+            Kind::Asked => return Ok(()),
             Kind::Expanded => ("for each", elements(fact)),
             Kind::Omitted => ("skipped", "its condition does not hold".to_owned()),
             Kind::Granted => ("granted", "it has its locks".to_owned()),

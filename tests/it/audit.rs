@@ -189,6 +189,7 @@ async fn one_statement_wakes_a_saga_once() {
         .bind(&ids)
         .bind(vec![r#"{"outcome":"ok"}"#; MANY])
         .bind(vec!["shop"; MANY])
+        .bind(vec![chrono::Utc::now(); MANY])
         .execute(&mut house.owner)
         .await
         .unwrap();

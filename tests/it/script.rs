@@ -35,13 +35,15 @@ pub(crate) struct Script {
     input: Json,
 }
 
-/// The first decision of a batch.
+/// The first decision of a batch, beside limits that had passed before.
 #[derive(Default)]
 struct First(Option<Decision>);
 
 impl Observe for First {
-    fn decided(&mut self, _: &Instance, _: &Event, _: Time, decision: &Decision) {
-        self.0.get_or_insert_with(|| decision.clone());
+    fn decided(&mut self, _: &Instance, event: &Event, _: Time, decision: &Decision) {
+        if !matches!(event, Event::Overdue(_)) {
+            self.0.get_or_insert_with(|| decision.clone());
+        }
     }
 }
 

@@ -70,9 +70,8 @@ impl Setter {
             Self::Commit(file, _) => file,
             Self::Wake(Wake::ParkedReply) => "park",
             Self::Wake(Wake::Event) => "wake_waiting",
-            Self::Wake(Wake::ReleasedLock) => "amends.release_locks",
-            Self::Wake(Wake::LockBrokenByHand | Wake::LockTakenAway) => "amends.break_lock",
-            Self::Wake(Wake::Act) => "amends.note_act",
+            Self::Wake(Wake::ReleasedLock | Wake::LockBrokenByHand) => "amends.wake_next",
+            Self::Wake(Wake::LockTakenAway | Wake::Act) => "amends.note_act",
             Self::Wake(Wake::ActOnMany) => "amends.note_acts",
         }
     }
@@ -221,7 +220,8 @@ impl House {
                     .bind([self.saga])
                     .bind([format!("{}:shop.work:action:1", self.saga)])
                     .bind([r#"{"outcome":"ok"}"#])
-                    .bind(["shop"]);
+                    .bind(["shop"])
+                    .bind([self.now().await]);
                 parked.execute(&mut self.connection).await.unwrap();
             }
             Wake::Event => {

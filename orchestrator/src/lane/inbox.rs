@@ -12,7 +12,8 @@ use crate::store::StoreError;
 
 impl Lane {
     /// Reads the inboxes of sagas whose timers fired. Whoever brings something commits it first and
-    /// makes the timer due then, so nothing is missed.
+    /// makes the timer due then, so nothing is missed. Acts are read of all sagas that were read, and
+    /// after them: no turn goes past an act.
     pub(super) async fn read_inboxes(
         &self,
         batch: &mut Batch,
@@ -21,7 +22,12 @@ impl Lane {
         for (id, acts) in self.store.open_acts(woken).await? {
             batch.inbox(id).acts = acts;
         }
-        let InboxQuery { missing, waiting, queued, ended, children } = batch.inbox_query(woken);
+        let asked: Vec<_> = batch.asked().into_iter().filter(|id| !woken.contains(id)).collect();
+        for (id, acts) in self.store.open_acts(&asked).await? {
+            batch.inbox(id).acts = acts;
+        }
+        let query = batch.inbox_query(woken);
+        let InboxQuery { missing, waiting, queued, passing, ended, children } = query;
         self.read_requests(batch, &missing).await?;
         for (id, arrivals) in self.store.arrivals(&waiting).await? {
             batch.inbox(id).arrivals = arrivals;
@@ -29,7 +35,8 @@ impl Lane {
         for id in self.store.acquire(&queued).await? {
             batch.inbox(id).granted = true;
         }
-        if self.store.release(&ended).await? > 0 {
+        let passed = self.store.pass_locks(&passing).await?;
+        if self.store.release(&ended).await? + passed > 0 {
             self.alarm.set(Duration::ZERO);
         }
         let ids: Vec<_> = children.keys().copied().collect();

@@ -78,15 +78,19 @@ fn read(
     step: Option<String>,
     outcome: Option<String>,
 ) -> Result<OperatorCommand, UnreadableAct> {
-    let named = step.ok_or(UnreadableAct::NoStep);
     Ok(match act {
         "retry" => OperatorCommand::Retry,
-        "skip" => OperatorCommand::Skip { step: named? },
+        "skip" => {
+            step.map_or(OperatorCommand::GiveOutput(None), |step| OperatorCommand::Skip { step })
+        }
         "resolve" => {
             let outcome = outcome.ok_or(UnreadableAct::NoOutcome)?;
             let json = Json::parse(outcome.as_bytes())?;
-            let outcome = Reply::parse(json.as_str().as_bytes())?;
-            OperatorCommand::Resolve { step: named?, outcome }
+            match (step, Reply::parse(json.as_str().as_bytes())?) {
+                (Some(step), outcome) => OperatorCommand::Resolve { step, outcome },
+                (None, Reply::Ok(output)) => OperatorCommand::GiveOutput(Some(output)),
+                (None, _) => return Err(UnreadableAct::NoOutput),
+            }
         }
         "cancel" => OperatorCommand::Cancel,
         "pause" => OperatorCommand::Pause,

@@ -125,6 +125,19 @@ impl Store {
         Ok(rows.into_iter().map(|row| SagaId(row.saga)).collect())
     }
 
+    /// Wakes those that come after sagas which wait for locks and are held; returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn pass_locks(&self, ids: &[SagaId]) -> Result<usize, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let woken =
+            sqlx::query_file!("src/store/sql/pass.sql", &uuids(ids)).fetch_all(&self.pool).await?;
+        Ok(woken.len())
+    }
+
     /// Takes their locks from sagas that have ended; returns how many sagas were woken by it.
     ///
     /// # Errors

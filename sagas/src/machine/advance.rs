@@ -1,6 +1,6 @@
 //! What follows from what was recorded: the way forward or back, and the saga's status.
 
-use super::{Phase, Status, StepState, builder::TurnBuilder, forward::Forward};
+use super::{OutputState, Phase, Status, StepState, builder::TurnBuilder, forward::Forward};
 use crate::Op;
 
 impl TurnBuilder<'_> {
@@ -61,12 +61,17 @@ impl TurnBuilder<'_> {
         members.iter().copied().filter(|at| phase(*at) == Phase::Idle).filter(may).collect()
     }
 
+    /// Whether the saga cannot complete for want of its output.
+    pub(super) fn lacks_output(&self) -> bool {
+        self.state.output == OutputState::Missing && !self.state.turned
+    }
+
     fn status(&self) -> Status {
         let steps = &self.state.steps;
         let given_up = |s: &StepState| {
             s.action.phase == Phase::GivenUp || s.compensation.phase == Phase::GivenUp
         };
-        if steps.iter().any(given_up) || (self.state.no_output && !self.state.turned) {
+        if steps.iter().any(given_up) || self.lacks_output() {
             return Status::Stuck;
         }
         if self.state.paused {

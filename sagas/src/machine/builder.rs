@@ -86,9 +86,14 @@ impl<'a> TurnBuilder<'a> {
         self.cause.is_some()
     }
 
-    /// Whether an output is of its step's type.
+    /// Whether an output is of its step's type; of a whole list, whether it has those of its elements.
     pub(super) fn check_output(&self, at: usize, output: &Json) -> Result<(), JsonError> {
-        self.definition.check_output(self.state.steps[at].plan, output)
+        let step = &self.state.steps[at];
+        if self.step(at).each.is_none() || step.element.is_some() {
+            return self.definition.check_output(step.plan, output);
+        }
+        let outputs: Vec<Json> = output.read()?;
+        outputs.iter().try_for_each(|output| self.definition.check_output(step.plan, output))
     }
 
     /// The turn as it stands.

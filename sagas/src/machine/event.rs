@@ -83,6 +83,8 @@ pub enum OperatorCommand {
         /// How it ended.
         outcome: Reply,
     },
+    /// The saga's output could not be computed, and a person gives it; `None` is none, `null`.
+    GiveOutput(Option<Json>),
     /// Turn back, as if a step had been rejected; lifts a pause.
     Cancel,
     /// Send nothing more until resumed. Replies are still recorded.

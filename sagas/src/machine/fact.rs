@@ -119,10 +119,13 @@ pub enum Kind {
     UndoAsked,
     /// An operator took a lock from it.
     Unlocked,
+    /// An operator asked for something: written with the act, so that no turn that was decided without it
+    /// is committed after it. What becomes of it is another fact, or none when it is refused.
+    Asked,
 }
 
 impl Kind {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Started,
         Self::Done,
         Self::Rejected,
@@ -144,6 +147,7 @@ impl Kind {
         Self::Deadline,
         Self::UndoAsked,
         Self::Unlocked,
+        Self::Asked,
     ];
 
     /// Whether an operator did it.
@@ -186,6 +190,7 @@ impl Kind {
             Self::Deadline => "deadline",
             Self::UndoAsked => "undo",
             Self::Unlocked => "break_lock",
+            Self::Asked => "asked",
         }
     }
 }
@@ -271,6 +276,12 @@ impl Failure {
     pub fn to_json(&self) -> Json {
         Json::of(self).unwrap_or_else(|_| Json::null())
     }
+}
+
+/// The sentence that [`message_json`] kept.
+pub(super) fn message(detail: &Json) -> Option<String> {
+    let object: serde_json::Map<String, serde_json::Value> = detail.read().ok()?;
+    object.get("message")?.as_str().map(str::to_owned)
 }
 
 /// What a person reads about a broken attempt, kept in the fact.

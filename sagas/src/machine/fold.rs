@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Fact, Kind, Phase, Send, State, Status, StepState, Time};
+use super::{Fact, Kind, OutputState, Phase, Send, State, Status, StepState, Time};
 use crate::{Json, Op, Outline, StepKind, StepOutline};
 
 impl State {
@@ -33,7 +33,8 @@ impl State {
             Kind::Granted => self.queued = false,
             Kind::Deadline => self.deadline = None,
             Kind::UndoAsked => self.paused = false,
-            Kind::Unmappable if fact.step.is_none() => self.no_output = true,
+            Kind::Unmappable if fact.step.is_none() => self.output = OutputState::Missing,
+            Kind::Asked => self.asked = true,
             _ => {}
         }
         if let Some((at, op)) = fact.step.zip(fact.op) {
@@ -123,6 +124,7 @@ impl State {
             (Kind::Paused, _) => self.paused = true,
             (Kind::Unpaused | Kind::Cancelled, _) => self.paused = false,
             (Kind::Retried, _) => self.repeat(outline),
+            (Kind::Skipped | Kind::Resolved, None) => self.output = OutputState::Given,
             (Kind::Skipped, Some((at, op))) => {
                 if let Some(step) = self.steps.get_mut(at) {
                     let state = step.op_mut(op);
@@ -141,7 +143,7 @@ impl State {
 
     /// What was given up, or waits to be repeated, is sent again at once and counts from now.
     fn repeat(&mut self, outline: &Outline) {
-        self.no_output = false;
+        self.output = OutputState::Computed;
         for (at, op) in self.repeatable(outline) {
             let state = self.steps[at].op_mut(op);
             state.phase = Phase::Idle;

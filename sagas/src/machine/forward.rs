@@ -1,6 +1,8 @@
 //! The way forward: the next stage, and the end.
 
-use super::{Kind, Phase, builder::TurnBuilder, fact::message_json, values::with_env, waits};
+use super::{
+    Kind, OutputState, Phase, builder::TurnBuilder, fact::message_json, values::with_env, waits,
+};
 use crate::{ELEMENTS_MAX, Json, MapError, Op, StepKind};
 
 /// Whether there is a way forward.
@@ -137,7 +139,7 @@ impl TurnBuilder<'_> {
 
     /// All steps are done. With a pivot among them there is no way back.
     fn finish(&mut self) -> Forward {
-        if self.state.no_output {
+        if self.state.output != OutputState::Computed {
             return Forward::Waits;
         }
         match with_env(&self.state, |env| self.definition.output(env)) {

@@ -39,5 +39,5 @@ pub use event::{
 };
 pub use fact::{Fact, Failure, Kind, Next, Send, Status, Time, UnknownWord};
 pub use nested::{ChildOrder, child, child_id, open_children};
-pub use state::{OpState, Phase, State, StepState};
+pub use state::{OpState, OutputState, Phase, State, StepState};
 pub use waits::{Wait, waits};

@@ -1,8 +1,9 @@
 //! What an operator may do to a saga, and what becomes of it.
 
 use super::{
-    Decision, Kind, OperatorAct, OperatorCommand, State, Status, Time, Turn, builder::TurnBuilder,
-    fact::message_json,
+    Decision, Kind, Next, OperatorAct, OperatorCommand, State, Status, StepState, Time, Turn,
+    builder::TurnBuilder,
+    fact::{message, message_json},
 };
 use crate::{
     Definition, Json, Op, StepKind, Task,
@@ -16,6 +17,10 @@ pub(super) fn decide(
     event: &OperatorAct,
     now: Time,
 ) -> Decision {
+    // The lock was taken with the act, whatever became of the saga since.
+    if event.command == OperatorCommand::Unlock && state.status.ended() {
+        return Decision::Known(Vec::new());
+    }
     match try_decide(definition, state, event, now) {
         Ok(turn) => Decision::Turn(Box::new(turn)),
         Err(refusal) => Decision::Refused(refusal),
@@ -49,9 +54,13 @@ fn try_decide(
         OperatorCommand::Pause => turn.record(Kind::Paused, None, Some(signature(event)), None),
         OperatorCommand::Resume if !state.paused => return Err("the saga is not paused".into()),
         OperatorCommand::Resume => turn.record(Kind::Unpaused, None, Some(signature(event)), None),
+        OperatorCommand::GiveOutput(output) => give_output(&mut turn, event, output.as_ref())?,
         OperatorCommand::Unlock => turn.record(Kind::Unlocked, None, Some(signature(event)), None),
     }
     turn.advance();
+    if event.command == OperatorCommand::Retry {
+        has_helped(&turn)?;
+    }
     Ok(turn.finished())
 }
 
@@ -66,8 +75,7 @@ fn retry(turn: &mut TurnBuilder<'_>, event: &OperatorAct) -> Result<(), String> 
         return Err("the saga is paused: resume it first".into());
     }
     let nothing = turn.state.repeatable(turn.definition.outline()).is_empty();
-    let no_output = turn.state.no_output && !turn.state.turned;
-    if nothing && !no_output {
+    if nothing && !turn.lacks_output() {
         let why = if turn.state.status == Status::Stuck {
             "what was given up cannot be repeated: resolve it, or skip it"
         } else {
@@ -77,6 +85,30 @@ fn retry(turn: &mut TurnBuilder<'_>, event: &OperatorAct) -> Result<(), String> 
     }
     turn.record(Kind::Retried, None, Some(signature(event)), None);
     Ok(())
+}
+
+/// A retry computes again what could not be computed: that helps when the code was mended meanwhile.
+/// Where it did not, and nothing else is repeated, it says what does.
+fn has_helped(turn: &TurnBuilder<'_>) -> Result<(), String> {
+    let repeats = turn.facts.iter().any(|fact| !fact.next.sends.is_empty());
+    let waits =
+        |step: &StepState| step.op(Op::Compensation).is_repeated() || step.action.is_repeated();
+    let fails = turn.facts.iter().rev().find(|fact| fact.kind == Kind::Unmappable);
+    let Some(fact) = fails.filter(|_| !repeats && !turn.state.steps.iter().any(waits)) else {
+        return Ok(());
+    };
+    let why = fact.detail.as_ref().and_then(message).unwrap_or_default();
+    Err(match fact.step {
+        Some(at) => {
+            let step = turn.name(at);
+            format!(
+                "the input of `{step}` cannot be computed, now as before: {why}; resolve `{step}` with its output, or skip it"
+            )
+        }
+        None => format!(
+            "the saga's output cannot be computed, now as before: {why}; give it (resolve), or go on without (skip)"
+        ),
+    })
 }
 
 fn position(turn: &TurnBuilder<'_>, step: &str) -> Result<usize, String> {
@@ -156,6 +188,21 @@ fn resolve(
     if let Reply::Rejected { code, message } = outcome {
         turn.set_cause(at, code, message);
     }
+    Ok(())
+}
+
+fn give_output(
+    turn: &mut TurnBuilder<'_>,
+    event: &OperatorAct,
+    output: Option<&Json>,
+) -> Result<(), String> {
+    if !turn.lacks_output() {
+        return Err("the saga does not lack its output: name a step".into());
+    }
+    let kind = if output.is_some() { Kind::Resolved } else { Kind::Skipped };
+    let output = output.cloned().unwrap_or_else(Json::null);
+    let next = Next { output: Some(output), ..Next::default() };
+    turn.record_next(kind, None, Some(signature(event)), next);
     Ok(())
 }
 

@@ -131,6 +131,18 @@ impl StepState {
     }
 }
 
+/// Where the output of a saga stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutputState {
+    /// It is computed at the end.
+    #[default]
+    Computed,
+    /// It could not be computed.
+    Missing,
+    /// An operator gave it, or goes on without.
+    Given,
+}
+
 /// A saga's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -142,14 +154,16 @@ pub struct State {
     pub status: Status,
     /// Whether it has turned back.
     pub turned: bool,
-    /// Whether its output could not be computed.
-    pub no_output: bool,
+    /// Where its output stands.
+    pub output: OutputState,
     /// Whether an operator holds it.
     pub paused: bool,
     /// Whether it waits for its locks.
     pub queued: bool,
     /// When it must have ended, until that time has passed.
     pub deadline: Option<Time>,
+    /// Whether an operator ever asked for something: there may be acts that are not decided.
+    pub asked: bool,
     /// The number after the last fact by an operator.
     pub acted: u32,
     /// The trigger's body.
@@ -170,10 +184,11 @@ impl State {
             seq: 0,
             status: Status::Running,
             turned: false,
-            no_output: false,
+            output: OutputState::default(),
             paused: false,
             queued: false,
             deadline: None,
+            asked: false,
             acted: 0,
             input,
             steps: (0..outline.steps.len()).map(step).collect(),

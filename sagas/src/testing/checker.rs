@@ -159,6 +159,12 @@ impl Checker {
                 self.paused = false;
             }
             Kind::Unmappable => self.no_output = true,
+            Kind::Skipped | Kind::Resolved => {
+                hold!(self.no_output, Operators, "it did not lack its output: {fact:?}");
+                hold!(fact.next.output.is_some(), Operators, "nobody gave an output: {fact:?}");
+                self.no_output = false;
+                self.saw("output given");
+            }
             _ => {}
         }
         Ok(())
@@ -340,7 +346,7 @@ impl Checker {
                 let step = error.map(|error| error.step.as_str());
                 hold!(step.is_some(), Reason, "a stuck saga says why");
                 let culprit = step.and_then(|step| self.position(step));
-                let given_up = culprit.map_or(state.no_output, |at| {
+                let given_up = culprit.map_or(self.no_output, |at| {
                     let step = &state.steps[at];
                     [step.action.phase, step.compensation.phase].contains(&Phase::GivenUp)
                 });

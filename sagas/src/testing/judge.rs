@@ -20,7 +20,10 @@ impl Checker {
             return Ok(());
         }
         let allowed = self.allows(event);
-        hold!(allowed == answer.is_ok(), Operators, "{event:?} is answered with {answer:?}");
+        // Whether a retry can compute what it could not before, only the definition knows.
+        let open = allowed && event.command == OperatorCommand::Retry && !self.repeats();
+        let fits = allowed == answer.is_ok() || open;
+        hold!(fits, Operators, "{event:?} is answered with {answer:?}");
         let Ok(facts) = answer else {
             self.saw("refused act");
             return Ok(());
@@ -32,6 +35,8 @@ impl Checker {
             OperatorCommand::Cancel => Kind::Cancelled,
             OperatorCommand::Pause => Kind::Paused,
             OperatorCommand::Resume => Kind::Unpaused,
+            OperatorCommand::GiveOutput(Some(_)) => Kind::Resolved,
+            OperatorCommand::GiveOutput(None) => Kind::Skipped,
             OperatorCommand::Unlock => Kind::Unlocked,
         };
         let [first, others @ ..] = facts else {
@@ -58,17 +63,13 @@ impl Checker {
         if self.status.ended() {
             return false;
         }
-        let waits = (0..self.accounts.len()).any(|at| {
-            let (account, compensatable) =
-                (&self.accounts[at], self.plan(at).kind == StepKind::Compensatable);
-            let undo = account.undo.stand == Stand::Waits && compensatable;
-            account.action.stand == Stand::Waits || undo
-        });
+        let waits = self.waiting().next().is_some();
         match &event.command {
             OperatorCommand::Retry => !self.paused && (waits || self.no_output && !self.turned),
             OperatorCommand::Cancel => !self.turned && !self.decided(),
             OperatorCommand::Pause => !self.paused && self.status != Status::Stuck,
             OperatorCommand::Resume => self.paused,
+            OperatorCommand::GiveOutput(_) => self.no_output && !self.turned,
             OperatorCommand::Unlock => true,
             OperatorCommand::Skip { step } => self.open(step).is_some_and(|(at, op)| {
                 let plan = self.plan(at);
@@ -90,6 +91,22 @@ impl Checker {
                 })
             }
         }
+    }
+
+    /// The attempts of what can be repeated.
+    fn waiting(&self) -> impl Iterator<Item = u32> {
+        let accounts = self.accounts.iter().enumerate();
+        accounts.flat_map(|(at, account)| {
+            let can = self.plan(at).kind == StepKind::Compensatable;
+            let attempts = [(&account.action, true), (&account.undo, can)];
+            let waits = attempts.into_iter().filter(|(a, can)| *can && a.stand == Stand::Waits);
+            waits.map(|(attempts, _)| attempts.asked)
+        })
+    }
+
+    /// Whether something that was asked for before is repeated.
+    fn repeats(&self) -> bool {
+        self.waiting().any(|asked| asked > 0)
     }
 
     fn open(&self, step: &str) -> Option<(usize, Op)> {

@@ -295,6 +295,7 @@ impl<W: Clone> Ready<W> {
             random: AccidentSource::new(seed, accidents),
             random_acts: seed % 2 == 1,
             heal: true,
+            by_acts: false,
             log,
         });
         let end = sim.run();

@@ -11,9 +11,13 @@ use super::{
     sim::Sim,
 };
 use crate::{
-    AttemptId, Definition, Json, Op, SagaId, StepKind,
-    machine::{Decision, Event, OperatorAct, OperatorCommand, Phase, State, Status},
+    AttemptId, Definition, Json, Op, Record, SagaId, StepKind,
+    machine::{
+        Decision, Event, Fact, Kind, Next, OperatorAct, OperatorCommand, OutputState, Phase, State,
+        Status,
+    },
     preview,
+    turn::{OpenAct, Rows},
     wire::Reply,
 };
 
@@ -77,6 +81,44 @@ impl Sim<'_> {
         self.send(id, Message::Act(event));
     }
 
+    /// An act is noted as the operators' functions do it: beside the saga's next fact, and not for one that
+    /// has ended.
+    pub(super) fn asks(&mut self, id: SagaId, act: OperatorAct) -> Kept {
+        let now = self.now;
+        let saga = self.saga(id)?;
+        let (outline, state) = (saga.definition.outline(), saga.store.state());
+        if state.status.ended() {
+            return Ok(());
+        }
+        let fact = Fact {
+            seq: state.seq,
+            at: now,
+            kind: Kind::Asked,
+            step: None,
+            op: None,
+            attempt: 0,
+            detail: None,
+            next: Next::default(),
+        };
+        let record = Record::of(outline, state, &fact);
+        saga.store.commit(&[record])?;
+        saga.checker.turn(&[fact], saga.store.state())?;
+        self.database.act(id, act, now);
+        Ok(())
+    }
+
+    /// No turn that was decided without an act is committed after it.
+    pub(super) fn goes_past_no_act(&self, rows: &Rows) -> Kept {
+        for (id, _) in rows.sagas.iter().filter(|(_, change)| !change.facts.is_empty()) {
+            let open = self.database.open_acts(*id);
+            let decided = |act: &OpenAct| rows.acts.iter().any(|decided| decided.id == act.id);
+            let passed =
+                open.iter().find(|act| matches!(act.event, Ok(Event::Act(_))) && !decided(act));
+            hold!(passed.is_none(), Operators, "{id} goes past {passed:?}");
+        }
+        Ok(())
+    }
+
     fn signed(&mut self, act: OperatorCommand, seen: u32) -> OperatorAct {
         let by = ["alice", "bob"][self.random.pick(2)].to_owned();
         OperatorAct { command: act, by, reason: format!("looked at {seen} facts"), seen }
@@ -136,12 +178,47 @@ impl Sim<'_> {
         saga.closed += 1;
         hold!(saga.closed <= CLOSED_MAX, Ends, "nobody can end {id}");
         let (paused, seq) = (saga.store.state().paused, saga.store.seq());
-        let act = if paused { OperatorCommand::Resume } else { self.repair(id) };
+        let act = match (paused, self.by_acts) {
+            (true, _) => OperatorCommand::Resume,
+            (false, true) => self.ending(id)?,
+            (false, false) => self.repair(id),
+        };
         let act = self.signed(act, seq);
         self.note(|| format!("act     {act:?}"));
-        self.database.act(id, act, self.now);
+        self.asks(id, act)?;
         self.fire(id)?;
         Ok(true)
+    }
+
+    /// Nothing is repaired: an act that ends what a stuck saga waits for.
+    fn ending(&mut self, id: SagaId) -> Kept<OperatorCommand> {
+        let saga = self.saga(id)?;
+        let (outline, state) = (saga.definition.outline(), saga.store.state());
+        let given_up = state.steps.iter().enumerate().find_map(|(at, step)| {
+            let given_up = |op: &Op| step.op(*op).phase == Phase::GivenUp;
+            Some((at, [Op::Compensation, Op::Action].into_iter().find(given_up)?))
+        });
+        let act = match given_up {
+            Some((at, op)) => {
+                let (step, plan) = (state.name(outline, at), &outline.steps[state.steps[at].plan]);
+                match (op, plan.kind) {
+                    // Whether the pivot was done a person finds out. Of a nested saga only that knows.
+                    (Op::Action, StepKind::Pivot) if plan.task.is_call() => {
+                        let attempt =
+                            AttemptId { saga: id, step: step.as_str().into(), op, attempt: 1 };
+                        let yes = self.random.chance(2);
+                        OperatorCommand::Resolve { step, outcome: self.by_hand(&attempt, yes) }
+                    }
+                    (Op::Action, StepKind::Pivot) => OperatorCommand::Retry,
+                    _ => OperatorCommand::Skip { step },
+                }
+            }
+            None if state.output == OutputState::Missing => OperatorCommand::GiveOutput(None),
+            // Another of its acts may not be decided yet.
+            None => OperatorCommand::Retry,
+        };
+        self.saga(id)?.checker.saw("ended by an act");
+        Ok(act)
     }
 
     /// All services work again, and have forgotten what they accepted or refused although it must

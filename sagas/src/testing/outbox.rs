@@ -61,6 +61,7 @@ impl Sim<'_> {
         let DecidedBatch { outcome, dispositions } = decided;
         let at_hand: HashMap<_, _> =
             outcome.instances.iter().map(|(id, instance)| (*id, instance.state.clone())).collect();
+        self.goes_past_no_act(&outcome.rows)?;
         if self.commit(&outcome)?.is_err() {
             return Ok(Err(Crashed));
         }

@@ -56,6 +56,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) random_acts: bool,
     /// In the end operators have all services repaired, and get stuck sagas going.
     pub(crate) heal: bool,
+    /// They repair nothing, and end it by acts alone.
+    pub(crate) by_acts: bool,
     /// Keep a log of what happened.
     pub(crate) log: bool,
 }
@@ -82,6 +84,7 @@ pub(crate) struct Sim<'a> {
     pub(super) writes: u32,
     pub(super) random_acts: bool,
     pub(super) heal: bool,
+    pub(super) by_acts: bool,
     log: Option<Vec<String>>,
 }
 
@@ -107,6 +110,7 @@ impl<'a> Sim<'a> {
             random,
             random_acts,
             heal,
+            by_acts,
             log,
         } = setting;
         Self {
@@ -128,6 +132,7 @@ impl<'a> Sim<'a> {
             writes: 0,
             random_acts,
             heal,
+            by_acts,
             log: log.then(Vec::new),
         }
     }
@@ -242,7 +247,7 @@ impl<'a> Sim<'a> {
             Message::Act(act) => {
                 // Nobody may act on what is not there.
                 if self.sagas.contains_key(&saga) {
-                    self.database.act(saga, act, self.now);
+                    self.asks(saga, act)?;
                 }
             }
             Message::Command(command) => self.serve(&command)?,

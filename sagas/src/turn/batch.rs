@@ -5,10 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{
-    Definition, Record, SagaId,
-    machine::{Event, Time},
-};
+use crate::{Definition, Record, SagaId, machine::Time};
 
 use super::{
     Change, Disposition, Due, Inbox, InboxQuery, Input, Instance, Item, KeyHolder, Observe, Rearm,
@@ -35,10 +32,8 @@ pub struct Batch<O = ()> {
     pub(super) read_inbox: HashSet<SagaId>,
     /// Other sagas that wait for what happens in this batch.
     pub(super) wakes: BTreeSet<SagaId>,
-    /// Timers that fired, of sagas that moved.
+    /// Timers that fired.
     pub(super) fired: HashMap<SagaId, Due>,
-    /// Timers that fired and led to nothing.
-    pub(super) idle: HashMap<SagaId, Due>,
     pub(super) rearm: Vec<Rearm>,
     pub(super) recorded: Vec<(SagaId, Arc<Definition>, Record)>,
     pub(super) unusable: Vec<(SagaId, String)>,
@@ -100,7 +95,6 @@ impl<O: Observe> Batch<O> {
             read_inbox: HashSet::new(),
             wakes: BTreeSet::new(),
             fired: HashMap::new(),
-            idle: HashMap::new(),
             rearm: Vec::new(),
             recorded: Vec::new(),
             unusable: Vec::new(),
@@ -171,6 +165,15 @@ impl<O: Observe> Batch<O> {
         query
     }
 
+    /// The sagas that were put in and may have acts that are not decided: no turn of them may go past one.
+    /// These acts are to be read, after the sagas.
+    pub fn asked(&self) -> Vec<SagaId> {
+        let asked = |id: &&SagaId| self.instances.get(id).is_some_and(|saga| saga.state.asked);
+        let mut asked: Vec<_> = self.fresh.iter().filter(asked).copied().collect();
+        asked.sort_unstable();
+        asked
+    }
+
     /// Where what was found for a saga is put.
     pub fn inbox(&mut self, id: SagaId) -> &mut Inbox {
         self.inboxes.entry(id).or_default()
@@ -181,14 +184,13 @@ impl<O: Observe> Batch<O> {
         &self.observer
     }
 
-    /// Decides an item.
+    /// Decides an item. What people asked for before it comes first, and then the limits that had passed
+    /// when it came.
     pub fn decide(&mut self, item: &Item) -> Disposition {
         match &item.input {
             Input::Start(start) => self.start(item.saga, start),
             Input::Reply(..) if self.foreign.contains(&item.saga) => Disposition::Park,
-            Input::Reply(reply, came) => {
-                self.event(item.saga, &Event::Reply(reply.clone()), Some(*came))
-            }
+            Input::Reply(reply, came) => self.reply(item.saga, reply, *came),
             Input::Timer(due) => Disposition::Publish(self.timer(due)),
         }
     }
@@ -208,7 +210,8 @@ impl<O: Observe> Batch<O> {
         self.rows.sagas = changes;
         self.rows.wakes = self.wakes.into_iter().collect();
         alarms.extend(self.rows.wakes.iter().map(|_| self.now));
-        let mut idle: Vec<_> = self.idle.into_iter().collect();
+        // Of what is left nothing moved.
+        let mut idle: Vec<_> = self.fired.into_iter().collect();
         idle.sort_unstable_by_key(|(id, _)| *id);
         for (id, due) in idle {
             let Some(instance) = self.instances.get_mut(&id) else { continue };
@@ -235,7 +238,7 @@ impl<O: Observe> Batch<O> {
             instance,
             &timer::Situation {
                 now: self.now,
-                fired: self.idle.remove(&id).or_else(|| self.fired.get(&id).copied()),
+                fired: self.fired.remove(&id),
                 inbox: woken || self.read_inbox.contains(&id),
                 due_before: self.due_before.get(&id).copied().flatten(),
             },

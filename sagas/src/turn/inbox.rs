@@ -45,9 +45,9 @@ pub enum UnreadableAct {
     /// A newer version knows it.
     #[error("this version does not know the act `{0}`")]
     Unknown(String),
-    /// It is for a step, and names none.
-    #[error("the act needs a step")]
-    NoStep,
+    /// It is for no step, and gives no output.
+    #[error("without a step a saga is given its output: say ok")]
+    NoOutput,
     /// It says how a step ended, and has no outcome.
     #[error("a step is resolved with an outcome")]
     NoOutcome,
@@ -71,6 +71,8 @@ pub struct InboxQuery {
     pub waiting: Vec<SagaId>,
     /// They wait for their locks.
     pub queued: Vec<SagaId>,
+    /// They wait for locks and are held: whoever comes after them is to be woken.
+    pub passing: Vec<SagaId>,
     /// They have ended, and hold locks.
     pub ended: Vec<SagaId>,
     /// Nested sagas, and whose step each is.
@@ -83,8 +85,10 @@ impl InboxQuery {
         if !machine::waits(definition, state).is_empty() {
             self.waiting.push(id);
         }
-        if state.queued {
-            self.queued.push(id);
+        match (state.queued, state.paused) {
+            (true, true) => self.passing.push(id),
+            (true, false) => self.queued.push(id),
+            (false, _) => {}
         }
         if state.status.ended() && definition.outline().locks > 0 {
             self.ended.push(id);

@@ -15,6 +15,7 @@
 //! batch that meets it was decided on an outdated state, and is decided again on what is stored. One
 //! that may or may not have been written is decided again, too, and finds its work done.
 
+mod acts;
 mod batch;
 mod inbox;
 mod instance;

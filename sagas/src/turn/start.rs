@@ -16,7 +16,8 @@ impl<O: Observe> Batch<O> {
             return Disposition::Leave;
         }
         if self.instances.contains_key(&id) {
-            return self.event(id, &Event::StartedAgain, None);
+            let publish = self.acts(id);
+            return self.event(id, &Event::StartedAgain, publish);
         }
         if let Some(key) = &start.key {
             let name = start.definition.outline().name.clone();

@@ -4,25 +4,38 @@ use std::sync::Arc;
 
 use crate::{
     Definition, Record, SagaId, StatusChange,
-    machine::{self, ChildOrder, Decision, Event, State, Time, Turn},
+    machine::{self, ChildOrder, Decision, Event, ReplyEvent, State, Time, Turn, Unexpected},
 };
 
 use super::{Batch, Disposition, Message, Observe, Start};
 
 impl<O: Observe> Batch<O> {
-    /// Decides an event, after the limits that had passed when it came; none are asked for an event that
-    /// says nothing new.
-    pub(super) fn event(&mut self, id: SagaId, event: &Event, came: Option<Time>) -> Disposition {
-        let overdue = came.and_then(|came| self.overdue(id, came, self.now));
-        let mut publish = overdue.unwrap_or_default();
+    /// Decides a reply that came at some time.
+    pub(super) fn reply(&mut self, id: SagaId, reply: &ReplyEvent, came: Time) -> Disposition {
+        let event = Event::Reply(reply.clone());
+        // What may not belong to the saga is found out before anything is taken.
+        if (self.has_acts(id) || self.is_overdue(id, came, self.now))
+            && let Some(Decision::Unexpected(why)) = self.foresee(id, &event)
+        {
+            return self.unexpected(id, &why);
+        }
+        let mut publish = self.acts(id);
+        publish.extend(self.overdue(id, came, self.now));
+        self.event(id, &event, publish)
+    }
+
+    /// Decides an event, after what these messages followed from.
+    pub(super) fn event(
+        &mut self,
+        id: SagaId,
+        event: &Event,
+        mut publish: Vec<Message>,
+    ) -> Disposition {
         let Some(decision) = self.ask(id, event, self.now) else {
             return Disposition::Bury(format!("there is no saga {id}"));
         };
         match decision {
-            Decision::Turn(turn) => {
-                publish.extend(self.take(id, *turn));
-                Disposition::Publish(publish)
-            }
+            Decision::Turn(turn) => publish.extend(self.take(id, *turn)),
             Decision::Known(sends) => {
                 // Which of the changes this event caused may be forgotten by now: the saga has gone
                 // on. All are published again; JetStream and consumers drop what they have.
@@ -30,23 +43,42 @@ impl<O: Observe> Batch<O> {
                     publish.extend(instance.changes.iter().map(|change| instance.announce(change)));
                     publish.extend(instance.commands(&sends));
                 }
-                Disposition::Publish(publish)
             }
-            Decision::Unexpected(_) if !self.fresh.contains(&id) => Disposition::Recheck,
-            Decision::Unexpected(why) => Disposition::Bury(why.to_string()),
-            Decision::Refused(why) => Disposition::Bury(why),
+            Decision::Unexpected(why) => return self.unexpected(id, &why),
+            Decision::Refused(why) => return Disposition::Bury(why),
         }
+        Disposition::Publish(publish)
+    }
+
+    fn unexpected(&self, id: SagaId, why: &Unexpected) -> Disposition {
+        if self.fresh.contains(&id) {
+            return Disposition::Bury(why.to_string());
+        }
+        Disposition::Recheck
+    }
+
+    /// What the machine would decide now.
+    fn foresee(&self, id: SagaId, event: &Event) -> Option<Decision> {
+        let instance = self.instances.get(&id)?;
+        Some(machine::decide(&instance.definition, &instance.state, event, self.now))
+    }
+
+    /// Whether something was due when something else came. A stream's clock that is ahead makes nothing
+    /// late that is not.
+    fn is_overdue(&self, id: SagaId, came: Time, now: Time) -> bool {
+        let due = self.instances.get(&id).and_then(|instance| instance.state.due());
+        due.is_some_and(|due| due <= came.min(now))
     }
 
     /// Decides the limits that had passed when something else came, before that is decided: whatever is
-    /// decided first, a limit holds as if its timer had fired in time. `None` when there are none.
-    pub(super) fn overdue(&mut self, id: SagaId, came: Time, now: Time) -> Option<Vec<Message>> {
-        // A stream's clock that is ahead makes nothing late that is not.
-        let came = came.min(now);
-        self.instances.get(&id)?.state.due().filter(|due| *due <= came)?;
-        match self.ask(id, &Event::Overdue(came), now)? {
-            Decision::Turn(turn) => Some(self.take(id, *turn)),
-            _ => None,
+    /// decided first, a limit holds as if its timer had fired in time.
+    pub(super) fn overdue(&mut self, id: SagaId, came: Time, now: Time) -> Vec<Message> {
+        if !self.is_overdue(id, came, now) {
+            return Vec::new();
+        }
+        match self.ask(id, &Event::Overdue(came.min(now)), now) {
+            Some(Decision::Turn(turn)) => self.take(id, *turn),
+            _ => Vec::new(),
         }
     }
 
@@ -100,6 +132,10 @@ impl<O: Observe> Batch<O> {
             // The event may be there already.
             self.read_inbox.insert(id);
             self.rows.wait(id, &definition.outline().name, wait);
+        }
+        // One that is held while it waits for locks lets others go first; afterwards it asks again.
+        if instance.state.queued && before.paused != instance.state.paused {
+            self.read_inbox.insert(id);
         }
         if instance.state.status.ended() && instance.is_awaited() {
             self.read_inbox.insert(id);

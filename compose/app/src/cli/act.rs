@@ -81,8 +81,11 @@ pub(super) struct SkipArgs {
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     pub(super) saga: Option<String>,
     /// The step's name
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present_any = ["all", "output"])]
     pub(super) step: Option<String>,
+    /// In place of a step: the saga's output, where it cannot be computed; it is null then
+    #[arg(long, conflicts_with_all = ["step", "all"])]
+    pub(super) output: bool,
     /// Why: kept with who did it
     #[arg(long, required_unless_present = "dry_run")]
     pub(super) reason: Option<String>,
@@ -110,8 +113,11 @@ pub(super) struct ResolveArgs {
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     pub(super) saga: Option<String>,
     /// The step's name
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present_any = ["all", "output"])]
     pub(super) step: Option<String>,
+    /// In place of a step: the saga's output, where it cannot be computed
+    #[arg(long, conflicts_with_all = ["step", "all", "rejected"])]
+    pub(super) output: bool,
     #[command(flatten)]
     pub(super) ending: EndingArgs,
     /// Why: kept with who did it

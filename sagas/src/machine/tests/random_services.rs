@@ -188,7 +188,8 @@ impl Services for RandomServices {
         let at = some_step(random, state);
         let name = state.name(outline, at);
         let step = if random.pick(12) == 11 { "nobody".to_owned() } else { name.clone() };
-        let act = match random.pick(14) {
+        let act = match random.pick(15) {
+            14 => OperatorCommand::GiveOutput((random.pick(2) > 0).then(Json::null)),
             0..=2 => OperatorCommand::Retry,
             3..=5 => OperatorCommand::Skip { step },
             6..=8 if step == name => return Some(outcome(random, view, at)),

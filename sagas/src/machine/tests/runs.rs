@@ -29,6 +29,7 @@ pub(crate) struct Run {
     accidents: u32,
     random_acts: bool,
     heal: bool,
+    by_acts: bool,
     good: bool,
 }
 
@@ -48,6 +49,7 @@ impl Run {
             accidents: u32::try_from(random.pick(ACCIDENTS_MAX)).unwrap(),
             random_acts: random.chance(2),
             heal: random.pick(4) > 0,
+            by_acts: random.chance(3),
             good: random.chance(4),
             plan,
             random,
@@ -65,6 +67,7 @@ impl Run {
             random: AccidentSource::new(random.next(), self.accidents),
             random_acts: self.random_acts,
             heal: self.heal,
+            by_acts: self.by_acts,
             log,
         }
     }
@@ -187,6 +190,9 @@ fn assert_rich(seen: &Seen, runs: usize) {
         ("version conflict", 10_000),
         ("outdated", 3_000),
         ("overdue", 2_000),
+        ("asked", 1_000),
+        ("ended by an act", 100),
+        ("output given", 10),
         ("unknown", 4_000),
         ("stuck was healed", 2_000),
         ("reply too old", 500),

@@ -8,8 +8,8 @@ use super::plans::{Drawn, SERVICES, Taste, plan};
 use crate::{
     EventId, Json, Op, SagaId,
     machine::{
-        Arrival, ChildEnd, Decision, Event, OpState, OperatorAct, OperatorCommand, Phase,
-        ReplyEvent, State, Status, StepState, Time, child, command, decide, waits,
+        Arrival, ChildEnd, Decision, Event, OpState, OperatorAct, OperatorCommand, OutputState,
+        Phase, ReplyEvent, State, Status, StepState, Time, child, command, decide, waits,
     },
     testing::SplitMix64,
     wire::Reply,
@@ -79,11 +79,13 @@ fn state(steps: usize) -> impl Strategy<Value = State> {
         Status::Queued,
     ]);
     let seq = prop_oneof![4 => 0_u32..50, 1 => Just(u32::MAX)];
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let output =
+        prop::sample::select(vec![OutputState::Computed, OutputState::Missing, OutputState::Given]);
+    let flags = (any::<bool>(), output, any::<bool>());
     let elements = vec((step_state(), 0..steps), 0..4);
     let steps = (vec(step_state(), steps), elements);
     (status, seq, flags, (0_u32..9, option::of(time())), steps).prop_map(
-        |(status, seq, (turned, no_output, paused), (acted, deadline), (mut steps, elements))| {
+        |(status, seq, (turned, output, paused), (acted, deadline), (mut steps, elements))| {
             let (id, input) = (SagaId(uuid::Uuid::nil()), Json::null());
             steps.iter_mut().enumerate().for_each(|(plan, step)| step.plan = plan);
             steps.extend((0..).zip(elements).map(|(n, (step, plan))| StepState {
@@ -96,8 +98,9 @@ fn state(steps: usize) -> impl Strategy<Value = State> {
                 seq,
                 status,
                 turned,
-                no_output,
+                output,
                 paused,
+                asked: false,
                 queued: status == Status::Queued,
                 deadline,
                 acted,
@@ -161,6 +164,7 @@ fn act() -> impl Strategy<Value = OperatorAct> {
         Just(OperatorCommand::Cancel),
         Just(OperatorCommand::Pause),
         Just(OperatorCommand::Resume),
+        option::of(json()).prop_map(OperatorCommand::GiveOutput),
     ];
     (act, 0_u32..60).prop_map(|(act, seen)| OperatorAct {
         command: act,

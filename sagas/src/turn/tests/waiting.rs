@@ -123,11 +123,12 @@ fn the_end_of_a_nested_saga_wakes_the_outer_one() {
     assert_eq!(change.timer, Timer::Set(Some(at(0))));
 }
 
-/// What becomes of a pause by somebody who saw one fact of a saga that has two.
+/// What becomes of a pause by somebody who saw no fact of a saga that has two.
 fn paused(exact: bool) -> DecidedAct {
     let instance = after(&trip(), vec![done(1, "hotel.book")]);
     let (by, reason) = ("alice".to_owned(), "a look".to_owned());
-    let act = OperatorAct { command: OperatorCommand::Pause, by, reason, seen: 1 };
+    // The act's own fact would be the third.
+    let act = OperatorAct { command: OperatorCommand::Pause, by, reason, seen: 0 };
     let mut batch = read(1, instance);
     batch.inbox(id(1)).acts.push(OpenAct { id: 7, came: at(1), event: Ok(Event::Act(act)), exact });
     let (_, mut outcome) = run(batch, &[fired(1, 1)]);

@@ -1,0 +1,1 @@
+select saga as "saga!" from amends.pass_locks($1::uuid[]) as p (saga)
