@@ -270,7 +270,7 @@ mod tests {
         for empty in ["", " \r\n\t"] {
             assert_eq!(Json::parse(empty.as_bytes()), Err(JsonError::Empty), "{empty:?}");
         }
-        for bad in ["{", "nul", "{\"a\":1}x", "\"\\ud800\"", "\"\0\""] {
+        for bad in ["1e400", "{", "nul", "{\"a\":1}x", "\"\\ud800\"", "\"\0\""] {
             assert!(matches!(Json::parse(bad.as_bytes()), Err(JsonError::Invalid(_))), "{bad}");
         }
     }
