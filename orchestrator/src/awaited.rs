@@ -121,8 +121,7 @@ impl AwaitedEvents {
 
     /// Adds a row for each step and key that the event may be for.
     fn read(&self, delivery: &Delivery, kept: &mut Kept) -> Result<(), String> {
-        let body =
-            event_data(delivery.content_type(), &delivery.body).map_err(|e| e.to_string())?;
+        let body = event_data(&delivery.headers(), &delivery.body).map_err(|e| e.to_string())?;
         let mut found = BTreeSet::new();
         let mut wrong = None;
         for (definition, step) in &self.steps {

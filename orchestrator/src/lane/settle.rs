@@ -238,7 +238,8 @@ fn decide(batch: &mut Batch, item: &Item) -> Disposition {
     }
 }
 
-fn buried(item: Item, reason: &str) -> Job {
+/// An item that is a dead letter.
+pub(super) fn buried(item: Item, reason: &str) -> Job {
     let bury = item.delivery.as_ref().map(|delivery| delivery.letter(reason));
     Job { publish: Vec::new(), bury, ack: item.delivery }
 }
