@@ -1,7 +1,11 @@
 with parked as (
     insert into amends.mailbox (saga_id, kind, amends_id, service, body)
     select p.saga_id, 'reply', p.amends_id, p.service, p.body::json
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) as p (saga_id, amends_id, body, service)
+    from (
+        select distinct p.saga_id, p.amends_id, p.body, p.service
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+            as p (saga_id, amends_id, body, service)
+    ) p
 )
 insert into amends.timer as old (saga_id, due_at)
 -- `distinct` beside a clock would tell the rows of one saga apart.
