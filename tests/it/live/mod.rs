@@ -8,6 +8,7 @@ mod demo;
 mod deploys;
 mod letters;
 mod lock_commands;
+mod neighbours;
 mod operating;
 mod operators;
 mod outbox;
