@@ -14,6 +14,7 @@ mod compile_fail;
 mod doubled;
 mod golden;
 mod live;
+mod model;
 mod modules;
 mod outbox;
 mod plans;
