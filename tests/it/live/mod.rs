@@ -9,6 +9,7 @@ mod demo;
 mod deploys;
 mod letters;
 mod lock_commands;
+mod neighbours;
 mod operating;
 mod operators;
 mod outbox;
