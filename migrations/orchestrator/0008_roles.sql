@@ -28,7 +28,7 @@ begin
                  amends.settled_letters to %I', role);
         execute format(
             'grant execute on function amends.first_id, amends.outline, amends.candidates,
-                 amends.error_is_like to %I', role);
+                 amends.error_is_like, amends.standing, amends.stuck_within to %I', role);
     end loop;
 
     if to_regrole('amends_operator') is not null then
