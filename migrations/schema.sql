@@ -671,6 +671,7 @@ grant execute on function amends.forget(older interval) to amends_orchestrator;
 create function amends.stuck_within(saga uuid, step text) returns SETOF uuid
     language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.stuck_within(saga uuid, step text) to amends_operator;
+grant execute on function amends.stuck_within(saga uuid, step text) to amends_orchestrator;
 grant execute on function amends.stuck_within(saga uuid, step text) to amends_viewer;
 
 -- The number of the fact by which a saga turned back; null when it has not
@@ -681,6 +682,7 @@ create function amends.turned_by(saga uuid) returns integer
 create function amends.standing(saga uuid) returns TABLE(step text, "position" integer, element integer, service text, operation text, kind text, task text, action text, undo text, status text, attempts integer, input json, started_at timestamp with time zone, output_in integer, error_in integer, finished_in integer, stuck_saga uuid, turned boolean)
     language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.standing(saga uuid) to amends_operator;
+grant execute on function amends.standing(saga uuid) to amends_orchestrator;
 grant execute on function amends.standing(saga uuid) to amends_viewer;
 
 -- Has changes of these locks take turns, in the order of their names

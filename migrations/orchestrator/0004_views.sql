@@ -98,7 +98,7 @@ begin atomic
         from amends.fact f,
              json_to_recordset(f.next -> 'sends')
                  as s (step text, op text, attempt integer, input json)
-        where f.saga_id = standing.saga
+        where f.saga_id = standing.saga and f.next is not null
     ), told as (
         select e.step,
                max(e.last) filter (where e.op = 'action') as action,

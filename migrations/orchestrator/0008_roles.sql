@@ -52,7 +52,8 @@ begin
         grant usage on sequence amends.act_id to amends_orchestrator;
         grant delete on amends.replay_request to amends_orchestrator;
         grant execute on function amends.serialize_locks, amends.acquire_locks, amends.release_locks,
-            amends.digest, amends.make_periods, amends.drop_period, amends.forget
+            amends.digest, amends.make_periods, amends.drop_period, amends.forget, amends.standing,
+            amends.stuck_within
             to amends_orchestrator;
     end if;
 end
