@@ -51,8 +51,8 @@ pub(crate) async fn store(
     let ended = state.status.ended();
     let timers: Vec<Uuid> = if ended { Vec::new() } else { vec![id] };
     let due: Vec<Option<Time>> = timers.iter().map(|_| state.due()).collect();
-    let errors = records.iter().filter_map(|r| r.next.error.as_ref());
-    let error = errors.last().map(|failure| failure.to_json().as_str().to_owned());
+    let mut errors = records.iter().filter_map(|r| r.next.error.as_ref());
+    let error = errors.next_back().map(|failure| failure.to_json().as_str().to_owned());
     let key = definition.admit(&state.input).unwrap().key;
     let next = |r: &Record| r.next.clone().into_text(r.at, r.detail.as_ref());
     sqlx::query(statement("starts"))
