@@ -242,8 +242,8 @@ create view amends.sagas as
 select s.id, s.definition, s.version, s.key, s.status,
        -- what is under way, and of many the first
        case when s.finished_at is null then (
-           select string_agg(u.step, ', ' order by u.n) filter (where u.n <= 8)
-                  || case when count(*) > 8 then format(', … and %s more', count(*) - 8) else '' end
+           select string_agg(u.step, ', ' order by u.n) filter (where u.n <= 4)
+                  || case when count(*) > 4 then format(', … and %s more', count(*) - 4) else '' end
            from (
                select t.step, row_number() over (order by t.started_at, t.position, t.element) as n
                from amends.standing(s.id) t
