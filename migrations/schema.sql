@@ -305,7 +305,7 @@ grant select on amends.sends to amends_operator;
 grant select on amends.sends to amends_orchestrator;
 grant select on amends.sends to amends_viewer;
 
--- The steps that a saga has come to, with their inputs, outputs and errors
+-- All steps of a saga's plan, the elements of lists too, with their inputs, outputs and errors; in the order of the plan by position, element
 create view amends.steps (
     saga_id uuid,
     step text,
@@ -318,7 +318,9 @@ create view amends.steps (
     error json,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
-    task text
+    task text,
+    position integer,
+    element integer
 );
 grant select on amends.steps to amends_operator;
 grant select on amends.steps to amends_orchestrator;
@@ -665,6 +667,24 @@ create function amends.forget(older interval) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.forget(older interval) to amends_orchestrator;
 
+-- The stuck sagas among the one that is this step, and those that are nested in it
+create function amends.stuck_within(saga uuid, step text) returns SETOF uuid
+    language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function amends.stuck_within(saga uuid, step text) to amends_operator;
+grant execute on function amends.stuck_within(saga uuid, step text) to amends_orchestrator;
+grant execute on function amends.stuck_within(saga uuid, step text) to amends_viewer;
+
+-- The number of the fact by which a saga turned back; null when it has not
+create function amends.turned_by(saga uuid) returns integer
+    language sql stable security definer set search_path=pg_catalog, pg_temp;
+
+-- Where the steps of a saga stand: the phases that the orchestrator's machine has them in, the status that amends.steps shows, and the numbers of the facts that say so
+create function amends.standing(saga uuid) returns TABLE(step text, "position" integer, element integer, service text, operation text, kind text, task text, action text, undo text, status text, attempts integer, input json, started_at timestamp with time zone, output_in integer, error_in integer, finished_in integer, stuck_saga uuid, turned boolean)
+    language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function amends.standing(saga uuid) to amends_operator;
+grant execute on function amends.standing(saga uuid) to amends_orchestrator;
+grant execute on function amends.standing(saga uuid) to amends_viewer;
+
 -- Has changes of these locks take turns, in the order of their names
 create function amends.serialize_locks(names text[]) returns void
     language sql volatile set search_path=pg_catalog, pg_temp;
@@ -677,7 +697,7 @@ grant execute on function amends.acquire_locks(sagas uuid[]) to amends_orchestra
 
 -- Wakes those that come first for these locks, and are not held by an operator: returned
 create function amends.wake_next(names text[]) returns SETOF uuid
-    language sql volatile set search_path=pg_catalog, pg_temp;
+    language plpgsql volatile set search_path=pg_catalog, pg_temp;
 grant execute on function amends.wake_next(names text[]) to amends_orchestrator;
 
 -- These sagas wait for locks and are held by an operator: wakes those that come after them: returned
@@ -786,8 +806,8 @@ create function amends.outline(definition text, version integer) returns json
 grant execute on function amends.outline(definition text, version integer) to amends_operator;
 grant execute on function amends.outline(definition text, version integer) to amends_viewer;
 
--- Whether an operation broke, and now waits to be repeated
-create function amends.waits_to_be_repeated(saga uuid, step text) returns boolean
+-- Whether an operator holds a saga, also one that is stuck
+create function amends.is_paused(saga uuid) returns boolean
     language sql stable security definer set search_path=pg_catalog, pg_temp;
 
 -- Whether an error, of the saga or the last that a step of it met, is like this pattern of LIKE
@@ -811,7 +831,7 @@ create function amends.retry_all(definition text, step text, error_like text, ma
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.retry_all(definition text, step text, error_like text, max integer, reason text) to amends_operator;
 
--- amends.skip where this step is stuck, waits to be repeated, or is a delay; like amends.retry_all otherwise
+-- amends.skip where this step is stuck, waits to be repeated, or waits for a time or an event, if it may be skipped; like amends.retry_all otherwise
 create function amends.skip_all(definition text, step text, error_like text, max integer, reason text) returns TABLE(saga uuid, act bigint)
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.skip_all(definition text, step text, error_like text, max integer, reason text) to amends_operator;
@@ -821,7 +841,7 @@ create function amends.resolve_all(definition text, step text, error_like text, 
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.resolve_all(definition text, step text, error_like text, max integer, outcome json, reason text) to amends_operator;
 
--- amends.cancel for sagas that are not on their way back; like amends.retry_all otherwise
+-- amends.cancel for sagas that can still turn back; like amends.retry_all otherwise
 create function amends.cancel_all(definition text, step text, error_like text, max integer, reason text) returns TABLE(saga uuid, act bigint)
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.cancel_all(definition text, step text, error_like text, max integer, reason text) to amends_operator;

@@ -12,107 +12,244 @@ from amends.fact f, json_array_elements(f.next -> 'sends') s;
 comment on view amends.sends is
     'What was sent: the sendings that facts tell, each as a row';
 
+create function amends.stuck_within(saga uuid, step text) returns setof uuid
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    with recursive inner_saga as (
+        select s.id, s.status from amends.saga s
+        where s.parent = stuck_within.saga and s.parent_step = stuck_within.step
+        union all
+        select s.id, s.status
+        from inner_saga i
+        join amends.saga s on s.parent = i.id
+        where i.status not in ('completed', 'compensated')
+    )
+    select i.id from inner_saga i where i.status = 'stuck' order by i.id;
+end;
+comment on function amends.stuck_within is
+    'The stuck sagas among the one that is this step, and those that are nested in it';
+
+create function amends.turned_by(saga uuid) returns integer
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select min(f.seq)
+    from amends.saga s
+    join amends.fact f on f.saga_id = s.id
+    where s.id = turned_by.saga
+      -- the facts of most sagas need not be read
+      and (s.error is not null or s.status not in ('queued', 'running', 'completed'))
+      and (f.next ->> 'status' in ('compensating', 'compensated')
+           or f.next ->> 'status' = 'paused' and f.next -> 'error' is not null);
+end;
+comment on function amends.turned_by is
+    'The number of the fact by which a saga turned back; null when it has not';
+
+-- Where the steps of one saga stand: its facts are folded as the orchestrator folds them, in one pass,
+-- so that a list of a thousand elements is a thousand rows and not a thousand searches. A function
+-- carries its plan along: a query over many sagas reads one after the other.
+--
+-- What happened last to an operation is a number: 16 times the fact's, and a digit, which decides
+-- within a fact. The digits are 1 backoff, 2 pending, 3 given up, 4 rejected, 5 unmappable, 6 done,
+-- 7 skipped, 8 reopened (a late effect must be undone once more), 9 sent.
+create function amends.standing(saga uuid) returns table (
+    step text, "position" integer, element integer, service text, operation text, kind text,
+    task text, action text, undo text, status text, attempts integer, input json,
+    started_at timestamptz, output_in integer, error_in integer, finished_in integer, stuck_saga uuid,
+    turned boolean
+)
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    with about as materialized (
+        select s.definition, s.version, t.turned, r.retried_action, r.retried_undo
+        from amends.saga s
+        cross join lateral (select amends.turned_by(s.id) as turned offset 0) t
+        cross join lateral (
+            select max(f.seq) as retried_undo,
+                   max(f.seq) filter (where f.seq <= t.turned or t.turned is null) as retried_action
+            from amends.fact f
+            where f.saga_id = s.id and f.kind = 'retry'
+        ) r
+        where s.id = standing.saga
+    ), event as (
+        select f.step, f.op, f.seq::bigint * 16 + case
+                   when f.kind in ('done', 'late') then 6
+                   when f.kind in ('broke', 'timed_out', 'pending') then case
+                       when f.next ->> 'due' is null then 3
+                       when f.kind = 'pending' then 2
+                       else 1
+                   end
+                   when f.kind = 'rejected' then 4
+                   when f.kind = 'unmappable' then 5
+                   else 7
+               end as last,
+               case when f.kind in ('omitted', 'unmappable', 'skip') then f.at end as at,
+               null::integer as attempt, null::json as input
+        from amends.fact f
+        where f.saga_id = standing.saga and f.step is not null
+          and f.kind in ('done', 'late', 'broke', 'timed_out', 'pending', 'rejected', 'unmappable',
+                         'skip', 'omitted')
+        union all
+        select f.step, 'compensation', f.seq::bigint * 16 + 8, null, null, null
+        from amends.fact f
+        where f.saga_id = standing.saga and f.kind = 'late'
+        union all
+        select s.step, coalesce(s.op, 'action'), f.seq::bigint * 16 + 9, f.at,
+               coalesce(s.attempt, 1), s.input
+        from amends.fact f,
+             json_to_recordset(f.next -> 'sends')
+                 as s (step text, op text, attempt integer, input json)
+        where f.saga_id = standing.saga and f.next is not null
+    ), told as (
+        select e.step,
+               max(e.last) filter (where e.op = 'action') as action,
+               max(e.last) filter (where e.op = 'compensation') as undo,
+               bool_or(e.op = 'compensation' and e.last % 16 = 7) as undo_skipped,
+               max(e.attempt) filter (where e.op = 'action') as attempts,
+               max(e.attempt) filter (where e.op = 'compensation') as undo_attempts,
+               min(e.at) filter (where e.op = 'action') as started_at,
+               (array_agg(e.input) filter (where e.input is not null))[1] as input
+        from event e
+        group by e.step
+    ), list as materialized (
+        select f.step, json_array_length(f.detail) as elements
+        from amends.fact f
+        where f.saga_id = standing.saga and f.kind = 'expanded'
+    ), planned as (
+        -- a list is a step until its elements are known, and then they are
+        select d.step, d.position, null::integer as element, d.service, d.operation, d.kind, d.task,
+               l.step is not null as is_empty
+        from about a
+        join amends.definition_step d on d.name = a.definition and d.version = a.version
+        left join list l on l.step = d.step
+        where l.elements is null or l.elements = 0
+        union all
+        select d.step || '.' || n, d.position, n, d.service, d.operation, d.kind, d.task, false
+        from about a
+        join amends.definition_step d on d.name = a.definition and d.version = a.version
+        join list l on l.step = d.step
+        cross join generate_series(0, l.elements - 1) n
+    ), last as (
+        select p.*, a.turned, t.started_at, t.input, coalesce(t.attempts, 0) as attempts,
+               t.undo_skipped, t.undo_attempts,
+               t.action / 16 as action_in, t.action % 16 as action_last,
+               t.undo / 16 as undo_in, t.undo % 16 as undo_last,
+               coalesce(a.retried_action > t.action / 16, false) as action_retried,
+               coalesce(a.retried_undo > t.undo / 16, false) as undo_retried
+        from planned p
+        cross join about a
+        left join told t on t.step = p.step
+        offset 0
+    ), phased as (
+        select l.*,
+               case
+                   when l.is_empty then 'done'
+                   when l.action_last is null then 'idle'
+                   when l.action_last = 9 then case
+                       when l.task = 'call' then 'in flight'
+                       when l.turned is null then 'pending'
+                       when l.task = 'saga' then 'unknown'
+                       else 'cancelled'
+                   end
+                   when l.action_last = 6 then 'done'
+                   when l.action_last = 7 then 'skipped'
+                   when l.action_last in (4, 5) and l.kind <> 'retriable' then 'rejected'
+                   when l.action_last = 3 and l.kind = 'compensatable'
+                       then case when l.task in ('call', 'saga') then 'unknown' else 'rejected' end
+                   when l.action_last in (1, 2) and l.turned is not null then 'unknown'
+                   when l.action_last = 2 then 'pending'
+                   when l.action_retried then case
+                       when l.attempts = 0 then 'idle'
+                       when l.turned is not null then 'unknown'
+                       else 'repeated'
+                   end
+                   when l.action_last = 1 then 'backoff'
+                   else 'given up'
+               end as action,
+               case
+                   when l.undo_skipped then 'skipped'
+                   when l.undo_last is null then 'idle'
+                   when l.undo_last = 9 then case when l.task = 'call' then 'in flight' else 'pending' end
+                   when l.undo_last = 6 then 'done'
+                   when l.undo_last = 2 then 'pending'
+                   when l.undo_last = 8 and l.kind <> 'compensatable' then 'given up'
+                   when l.undo_last = 8 and l.undo_attempts is null then 'idle'
+                   when l.undo_last = 8 then 'repeated'
+                   when l.undo_retried and l.kind = 'compensatable' then 'repeated'
+                   when l.undo_last = 1 then 'backoff'
+                   else 'given up'
+               end as undo
+        from last l
+        offset 0
+    ), nested as (
+        select p.*,
+               case when p.task = 'saga' and (p.action = 'pending' or p.undo = 'pending')
+                   then (select w.id from amends.stuck_within(standing.saga, p.step) w (id) limit 1)
+               end as stuck_saga
+        from phased p
+        offset 0
+    )
+    select n.step, n.position, n.element, n.service, n.operation, n.kind, n.task, n.action, n.undo,
+           case
+               when n.undo = 'skipped' then 'skipped'
+               when n.undo = 'done' then 'compensated'
+               when n.undo = 'given up' or n.stuck_saga is not null then 'stuck'
+               when n.undo <> 'idle' then 'compensating'
+               when n.action = 'idle' then 'not reached'
+               when n.action = 'given up' then 'stuck'
+               when n.action in ('in flight', 'backoff', 'pending', 'repeated') then case
+                   when n.task in ('event', 'delay') then 'waiting'
+                   when n.task = 'call' and n.action = 'pending' then 'pending'
+                   else 'running'
+               end
+               else n.action
+           end,
+           n.attempts,
+           -- an input of null is an input
+           case when n.attempts > 0 then coalesce(n.input, 'null') end,
+           n.started_at,
+           case when n.action_last = 6 then n.action_in end,
+           case
+               when n.undo_last in (1, 3, 4, 7) then n.undo_in
+               when n.action_last in (1, 3, 4, 5, 7) then n.action_in
+           end,
+           case
+               when n.undo in ('done', 'skipped') then n.undo_in
+               when n.undo = 'idle' and n.action in ('done', 'rejected', 'skipped') then n.action_in
+           end,
+           n.stuck_saga,
+           n.turned is not null
+    from nested n;
+end;
+comment on function amends.standing is
+    'Where the steps of a saga stand: the phases that the orchestrator''s machine has them in, the status that amends.steps shows, and the numbers of the facts that say so';
+
 create view amends.steps as
-select a.saga_id, a.step, d.service, d.operation,
-       case
-           when act.kind = 'omitted' then 'skipped'
-           when 'skip' in (undo.outcome, act.kind) then 'skipped'
-           when undo.outcome = 'done' then 'compensated'
-           when undo.outcome is not null and stuck.at is not null then 'stuck'
-           when undo.sent is not null then 'compensating'
-           when act.kind in ('done', 'late') then 'done'
-           when act.kind in ('rejected', 'unmappable') and d.kind <> 'retriable' then 'rejected'
-           when act.kind = 'pending' and act.due is not null then 'pending'
-           when act.kind is not null and act.due is null and d.kind = 'compensatable'
-               then case when d.task in ('event', 'delay') then 'rejected' else 'unknown' end
-           when act.kind is not null and act.due is null then 'stuck'
-           when d.task in ('event', 'delay')
-               then case when saga.status in ('compensating', 'compensated') then 'cancelled'
-                         else 'waiting' end
-           else 'running'
-       end as status,
-       a.attempts,
-       a.input,
-       act.output,
-       coalesce(undo.error, act.error) as error,
-       a.started_at,
-       case
-           when undo.sent is not null then undo.finished_at
-           when act.kind in ('done', 'late', 'rejected', 'omitted') then act.at
-       end as finished_at,
-       d.task
-from (
-    select s.saga_id, s.step,
-           max(s.attempt) as attempts,
-           min(s.at) as started_at,
-           (array_agg(s.input order by s.attempt))[1] as input
-    from amends.sends s
-    where s.op = 'action'
-    group by s.saga_id, s.step
-    union all
-    select f.saga_id, f.step, 0, f.at, null
-    from amends.fact f
-    where f.kind = 'omitted'
-) a
-join amends.saga on saga.id = a.saga_id
--- an element of a list is named <list>.<n>
-join lateral (
-    select d.service, d.operation, d.kind, d.task
-    from amends.definition_step d
-    where d.name = saga.definition and d.version = saga.version
-      and d.step in (a.step, regexp_replace(a.step, '\.[0-9]+$', ''))
-    order by d.step = a.step desc
-    limit 1
-) d on true
--- the last thing that happened to the action, unless it was sent again since
-left join lateral (
-    select f.kind, f.at, f.next ->> 'due' as due,
-           case when f.kind in ('done', 'late') then f.detail end as output,
-           case when f.kind not in ('done', 'late') then f.detail end as error
-    from amends.fact f
-    where f.saga_id = a.saga_id and f.step = a.step and f.op = 'action'
-      and f.kind not in ('resumed', 'resolve')
-      and (f.attempt = a.attempts or f.kind in ('done', 'late')
-           -- what must happen is repeated after a rejection, when an operator says so
-           or f.kind = 'rejected' and d.kind <> 'retriable')
-    order by f.kind in ('done', 'late') desc, f.seq desc
-    limit 1
-) act on true
-left join lateral (
-    select max(s.attempt) as sent from amends.sends s
-    where s.saga_id = a.saga_id and s.step = a.step and s.op = 'compensation'
-) sent on true
-left join lateral (
-    select f.kind as outcome, f.at as finished_at, sent.sent, f.next ->> 'due' as due,
-           case when f.kind <> 'done' then f.detail end as error
-    from (select 1) one
-    left join lateral (
-        select f.* from amends.fact f
-        where f.saga_id = a.saga_id and f.step = a.step and f.op = 'compensation'
-          and f.kind not in ('resumed', 'resolve')
-          and (f.attempt = sent.sent or f.kind in ('done', 'skip'))
-          -- what was undone before a late success must be undone again
-          and f.seq > coalesce((select max(l.seq) from amends.fact l
-                                where l.saga_id = a.saga_id and l.step = a.step
-                                  and l.kind = 'late'), -1)
-        order by f.seq desc
-        limit 1
-    ) f on true
-) undo on sent.sent is not null
-left join lateral (
-    select undo.finished_at as at
-    where undo.outcome in ('rejected', 'broke', 'timed_out') and undo.due is null
-) stuck on true;
+select s.id as saga_id, t.step, t.service, t.operation, t.status, t.attempts, t.input,
+       (select f.detail from amends.fact f where f.saga_id = s.id and f.seq = t.output_in) as output,
+       case when t.stuck_saga is null
+           then (select f.detail from amends.fact f where f.saga_id = s.id and f.seq = t.error_in)
+           else (select n.error from amends.saga n where n.id = t.stuck_saga)
+       end as error,
+       t.started_at,
+       (select f.at from amends.fact f where f.saga_id = s.id and f.seq = t.finished_in) as finished_at,
+       t.task, t.position, t.element
+from amends.saga s
+cross join lateral amends.standing(s.id) t;
 comment on view amends.steps is
-    'The steps that a saga has come to, with their inputs, outputs and errors';
+    'All steps of a saga''s plan, the elements of lists too, with their inputs, outputs and errors; in the order of the plan by position, element';
 
 create view amends.sagas as
 select s.id, s.definition, s.version, s.key, s.status,
+       -- what is under way, and of many the first
        case when s.finished_at is null then (
-           select string_agg(t.step, ', ' order by t.started_at, t.step)
-           from amends.steps t
-           where t.saga_id = s.id
-             and t.status in ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')
+           select string_agg(u.step, ', ' order by u.n) filter (where u.n <= 4)
+                  || case when count(*) > 4 then format(', … and %s more', count(*) - 4) else '' end
+           from (
+               select t.step, row_number() over (order by t.started_at, t.position, t.element) as n
+               from amends.standing(s.id) t
+               where t.status in
+                   ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')
+           ) u
        ) end as step,
        s.input,
        case when s.status = 'completed' then (
@@ -275,10 +412,9 @@ comment on view amends.letter_acts is
 comment on column amends.letter_acts.refusal is 'Why it could not be done; the letter stays open';
 
 -- What stands in the world because of sagas that are not settled, or that ended with an effect which
--- was not undone. The steps of one saga are found by its id; asked for all open sagas together,
--- Postgres would read the facts of all sagas: `offset 0` makes it ask for one saga after the other.
+-- was not undone. What was never sent has no effect.
 create view amends.exposure as
-select t.saga_id, s.definition, s.key, s.status as saga_status, t.step, t.service, t.operation,
+select open.saga_id, s.definition, s.key, s.status as saga_status, t.step, t.service, t.operation,
        case t.status
            when 'compensating' then 'undoing'
            when 'running' then 'in flight'
@@ -287,7 +423,8 @@ select t.saga_id, s.definition, s.key, s.status as saga_status, t.step, t.servic
        end as status,
        clock_timestamp() - t.started_at as age,
        t.started_at,
-       (select a.actor from amends.acts a where a.saga_id = t.saga_id order by a.id desc limit 1) as owner
+       (select a.actor from amends.acts a where a.saga_id = open.saga_id order by a.id desc limit 1)
+           as owner
 from (
     -- sagas that have not ended keep a timer; an ended one left something only if an operator skipped
     select saga_id from amends.timer
@@ -298,14 +435,11 @@ from (
     where a.act = 'skip' and d.accepted
 ) open
 join amends.saga s on s.id = open.saga_id
-cross join lateral (select * from amends.steps t where t.saga_id = open.saga_id offset 0) t
+cross join lateral amends.standing(s.id) t
 where t.task in ('call', 'saga')
-  and (t.status not in ('compensated', 'rejected', 'skipped') or exists (
-      select from amends.fact f
-      where f.saga_id = t.saga_id and f.step = t.step and f.kind = 'skip'))
-  and (s.finished_at is null or exists (
-      select from amends.fact f
-      where f.saga_id = t.saga_id and f.step = t.step and f.kind = 'skip' and f.op = 'compensation'));
+  and t.attempts > 0
+  and t.status not in ('compensated', 'rejected')
+  and (s.finished_at is null or t.undo = 'skipped');
 comment on view amends.exposure is
     'Effects that are done, in flight, unknown, being undone or given up, of sagas that are not settled. owner: the operator who acted last';
 

@@ -8,24 +8,16 @@ begin atomic
 end;
 comment on function amends.outline is 'A definition''s plan as data';
 
-create function amends.waits_to_be_repeated(saga uuid, step text) returns boolean
+create function amends.is_paused(saga uuid) returns boolean
     language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
-    select exists (
-        select from amends.fact f
-        where f.saga_id = saga and f.kind in ('broke', 'timed_out') and f.next ->> 'due' is not null
-          and f.step = coalesce(waits_to_be_repeated.step, f.step)
-          -- turning back leaves no action waiting
-          and (f.op = 'compensation'
-               or (select s.status from amends.saga s where s.id = saga) = 'running')
-          and not exists (
-              select from amends.fact g
-              where g.saga_id = saga and g.seq > f.seq
-                and (g.kind = 'retry' or (g.step = f.step and g.op = f.op)))
-    );
+    select coalesce((
+        select f.kind = 'pause' from amends.fact f
+        where f.saga_id = is_paused.saga and f.kind in ('pause', 'resume', 'cancel', 'undo')
+        order by f.seq desc limit 1), false);
 end;
-comment on function amends.waits_to_be_repeated is
-    'Whether an operation broke, and now waits to be repeated';
+comment on function amends.is_paused is
+    'Whether an operator holds a saga, also one that is stuck';
 
 create function amends.error_is_like(saga uuid, step text, pattern text) returns boolean
     language sql stable security definer set search_path = pg_catalog, pg_temp
@@ -45,7 +37,8 @@ end;
 comment on function amends.error_is_like is
     'Whether an error, of the saga or the last that a step of it met, is like this pattern of LIKE';
 
--- Sagas that wait for the decision of another act are left out.
+-- Sagas that wait for the decision of another act are left out. A call or a nested saga that may still
+-- answer is skipped and resolved by an act on one saga only.
 create function amends.candidates(
     act text, definition text, step text, error_like text, max integer
 ) returns setof uuid
@@ -56,36 +49,45 @@ begin atomic
     where (candidates.definition is null or o.definition = candidates.definition)
       and not exists (select from amends.mailbox m where m.saga_id = o.id)
       and case candidates.act
-          when 'retry' then (o.status = 'stuck' and candidates.step is null)
-              or (o.status in ('running', 'compensating', 'stuck')
-                  and amends.waits_to_be_repeated(o.id, candidates.step))
-              or (o.status = 'stuck' and exists (
-                  select from (select t.step, t.status from amends.steps t
-                               where t.saga_id = o.id offset 0) t
-                  where t.step = candidates.step and t.status = 'stuck'))
-          when 'skip' then exists (
-              select from (select t.step, t.status, t.task from amends.steps t
-                           where t.saga_id = o.id offset 0) t
-              where t.step = candidates.step
-                and ((t.status = 'stuck' and o.status = 'stuck')
-                     or (t.status = 'waiting' and t.task = 'delay')))
-              or amends.waits_to_be_repeated(o.id, candidates.step)
-          when 'resolve' then exists (
-              select from (select t.step, t.status from amends.steps t
-                           where t.saga_id = o.id offset 0) t
-              where t.step = candidates.step
-                and (t.status in ('pending', 'waiting') or (t.status = 'stuck' and o.status = 'stuck')))
-              or amends.waits_to_be_repeated(o.id, candidates.step)
-          when 'cancel' then o.status in ('running', 'paused', 'queued', 'stuck')
           when 'pause' then o.status in ('running', 'compensating', 'queued')
-          when 'resume' then o.status = 'paused'
-          else false
+          when 'resume' then o.status = 'paused' or (o.status = 'stuck' and amends.is_paused(o.id))
+          when 'retry' then o.status in ('running', 'compensating')
+              or (o.status = 'stuck' and not amends.is_paused(o.id))
+          when 'cancel' then amends.turned_by(o.id) is null
+          else candidates.act in ('skip', 'resolve')
       end
-      and (candidates.step is null or candidates.act in ('retry', 'skip', 'resolve') or exists (
-          select from (select t.step, t.status from amends.steps t
-                       where t.saga_id = o.id offset 0) t
-          where t.step = candidates.step
-            and t.status in ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')))
+      and (candidates.act in ('pause', 'resume') and candidates.step is null or (
+          select case candidates.act
+              when 'retry' then bool_or(t.is_asked_for and t.can_be_repeated)
+                  -- nothing was given up: it is the saga's output that could not be computed
+                  or (candidates.step is null and o.status = 'stuck' and not bool_or(t.turned)
+                      and not bool_or('given up' in (t.action, t.undo)))
+              when 'skip' then bool_or(t.is_asked_for and (
+                  t.undo in ('backoff', 'given up')
+                  or t.action in ('backoff', 'given up')
+                      and (t.kind = 'retriable' or t.task = 'delay')
+                  or t.action = 'pending'
+                      and (t.task = 'delay' or t.task = 'event' and t.kind = 'retriable')))
+              when 'resolve' then bool_or(t.is_asked_for and (
+                  t.undo in ('backoff', 'given up') or t.undo = 'pending' and t.task = 'call'
+                  or t.action in ('backoff', 'given up')
+                  or t.action = 'pending' and t.task <> 'saga'))
+              else bool_or(t.is_asked_for and (candidates.step is null or t.is_under_way))
+                  -- behind the pivot, or while it is decided, there is no way back
+                  and (candidates.act <> 'cancel' or not bool_or(
+                      t.kind <> 'compensatable'
+                      and t.action not in ('idle', 'repeated', 'rejected')))
+          end
+          from (
+              select t.*,
+                     candidates.step is null or t.step = candidates.step as is_asked_for,
+                     t.action in ('backoff', 'given up') and not t.turned
+                         or t.undo in ('backoff', 'given up') and t.kind = 'compensatable'
+                         as can_be_repeated,
+                     t.status in ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')
+                         as is_under_way
+              from amends.standing(o.id) t
+          ) t))
       and (error_like is null or amends.error_is_like(o.id, candidates.step, error_like))
     order by o.id
     limit max;
@@ -161,7 +163,7 @@ begin atomic
     select * from amends.note_acts('skip', definition, step, error_like, max, null, reason);
 end;
 comment on function amends.skip_all is
-    'amends.skip where this step is stuck, waits to be repeated, or is a delay; like amends.retry_all otherwise';
+    'amends.skip where this step is stuck, waits to be repeated, or waits for a time or an event, if it may be skipped; like amends.retry_all otherwise';
 
 create function amends.resolve_all(
     definition text, step text, error_like text, max integer, outcome json, reason text
@@ -181,7 +183,7 @@ begin atomic
     select * from amends.note_acts('cancel', definition, step, error_like, max, null, reason);
 end;
 comment on function amends.cancel_all is
-    'amends.cancel for sagas that are not on their way back; like amends.retry_all otherwise';
+    'amends.cancel for sagas that can still turn back; like amends.retry_all otherwise';
 
 create function amends.pause_all(
     definition text, step text, error_like text, max integer, reason text

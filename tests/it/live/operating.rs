@@ -39,8 +39,11 @@ async fn stuck(keys: &[&str]) -> Shop {
         shop.publish_order(&order(key)).await;
     }
     let count = i64::try_from(keys.len()).unwrap();
-    shop.at_least("select count(*) from amends.steps where step = 'notification.send'", count)
-        .await;
+    shop.at_least(
+        "select count(*) from amends.steps where step = 'notification.send' and attempts > 0",
+        count,
+    )
+    .await;
     for saga in ids(&shop).await {
         let no = r#"{"outcome":"rejected","code":"no_such_mailbox","message":"who is this?"}"#;
         answer(&shop, saga, "notification.send", no).await;
@@ -94,8 +97,9 @@ async fn many_at_once() {
 
     let said = shop.done(&["pause", "--all", "--definition", "order", "--reason", "count"]).await;
     assert_eq!(said, "pause: accepted for 2 sagas\n");
-    let said = refused(&shop, &["cancel", "--all", "--reason", "too late"]).await;
-    assert!(said.contains("2 of 2 were refused"), "{said}");
+    // Behind the pivot there is no way back.
+    let said = shop.done(&["cancel", "--all", "--reason", "too late"]).await;
+    assert_eq!(said, "cancel: no saga is like that\n");
     let said = shop.done(&["resume", "--all", "--reason", "counted"]).await;
     assert_eq!(said, "resume: accepted for 2 sagas\n");
     shop.start_worker("notification");
@@ -117,7 +121,6 @@ async fn many_at_once() {
             row("retry", 2, true),
             row("skip", 1, true),
             row("pause", 2, true),
-            row("cancel", 2, false),
             row("resume", 2, true),
         ]
     );
@@ -129,6 +132,9 @@ async fn many_resolved() {
     let resolve = ["resolve", "--all", "--step", "notification.send"];
     let dry = shop.done(&[&resolve[..], &["--dry-run"]].concat()).await;
     assert!(dry.contains("would resolve 2 sagas"), "{dry}");
+    let no = [&resolve[..], &["--rejected", "unknown_address", "--reason", "x"]].concat();
+    let said = refused(&shop, &no).await;
+    assert!(said.contains("2 of 2 were refused"), "{said}");
     let by_hand = [&resolve[..], &["--ok", "{}", "--reason", "sent by hand"]].concat();
     assert_eq!(shop.done(&by_hand).await, "resolve: accepted for 2 sagas\n");
     assert_eq!(shop.fate("o-1").await, "completed");

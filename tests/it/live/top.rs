@@ -42,7 +42,11 @@ async fn one_frame() {
 async fn on_a_terminal() {
     let shop = Shop::open(&["payment"]).await;
     shop.publish_order(&order("o-1")).await;
-    shop.at_least("select count(*) from amends.steps where service = 'inventory'", 1).await;
+    shop.at_least(
+        "select count(*) from amends.steps where service = 'inventory' and attempts > 0",
+        1,
+    )
+    .await;
     let terminal = nix::pty::openpty(None, None).unwrap();
     let before = nix::sys::termios::tcgetattr(&terminal.slave).unwrap();
     let side = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());

@@ -216,7 +216,8 @@ async fn stage(card: &'static str) -> (Stage, Arc<Mutex<BTreeMap<String, i64>>>)
 async fn steps(stage: &Stage, key: &str) -> Value {
     sqlx::query_scalar(
         "select coalesce(json_object_agg(t.step, t.status), '{}') from amends.steps t
-         join amends.sagas s on s.id = t.saga_id where s.key = $1",
+         join amends.sagas s on s.id = t.saga_id
+         where s.key = $1 and t.status <> 'not reached'",
     )
     .bind(key)
     .fetch_one(&stage.shop.pool)

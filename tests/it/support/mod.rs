@@ -3,6 +3,7 @@
 mod agency;
 mod shop;
 mod stage;
+mod stored;
 mod wait;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 pub(crate) use agency::{Agency, trip};
 pub(crate) use shop::{SERVICES, Shop, order};
 pub(crate) use stage::Stage;
+pub(crate) use stored::{register, store};
 pub(crate) use wait::eventually;
 
 /// The product's binary.

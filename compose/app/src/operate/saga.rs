@@ -1,6 +1,8 @@
 //! One saga as it is stored: its row, its steps, its facts, and the plan of its definition.
 
-use amends::{Json, NextRecord, Outline, Record, machine::Time};
+use std::fmt;
+
+use amends::{Json, NextRecord, Outline, Record, machine::Time, transcript::printable};
 use serde::Serialize;
 use sqlx::{PgPool, types::Uuid};
 
@@ -32,8 +34,34 @@ pub(super) struct Step {
     input: Option<Json>,
     output: Option<Json>,
     error: Option<Json>,
-    started_at: Time,
+    started_at: Option<Time>,
     finished_at: Option<Time>,
+}
+
+/// A nested saga that is stuck.
+pub(super) struct StuckWithin {
+    /// The step of the outer saga that it is, or is nested in.
+    step: String,
+    id: Uuid,
+    definition: String,
+    version: i32,
+    error_step: Option<String>,
+    error_code: Option<String>,
+    error_message: Option<String>,
+}
+
+impl fmt::Display for StuckWithin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, id, definition, version, .. } = self;
+        let parts = [&self.error_step, &self.error_code, &self.error_message];
+        let parts = parts.into_iter().flatten().map(String::as_str).filter(|part| !part.is_empty());
+        let why = printable(&parts.collect::<Vec<_>>().join(": "));
+        write!(
+            f,
+            "waits for a nested saga that is stuck, {definition}@{version} as `{step}`: {why}\n\
+             an operator must act on that one: amends show {id}"
+        )
+    }
 }
 
 /// The saga with this id or business key.
@@ -68,7 +96,7 @@ pub(super) async fn outline(
     serde_json::from_str(&row.outline.ok_or_else(unregistered)?).during(WHAT)
 }
 
-/// A saga's steps, in the order in which they began.
+/// A saga's steps, in the order in which they began; after them those that it has not come to.
 pub(super) async fn steps(pool: &PgPool, id: Uuid) -> Result<Vec<Step>, Failed> {
     let rows = sqlx::query_file!("src/sql/steps.sql", id)
         .fetch_all(pool)
@@ -88,6 +116,14 @@ pub(super) async fn steps(pool: &PgPool, id: Uuid) -> Result<Vec<Step>, Failed> 
         finished_at: r.finished_at,
     });
     Ok(step.collect())
+}
+
+/// The stuck sagas that a saga waits for.
+pub(super) async fn stuck_within(pool: &PgPool, id: Uuid) -> Result<Vec<StuckWithin>, Failed> {
+    sqlx::query_file_as!(StuckWithin, "src/sql/stuck_within.sql", id)
+        .fetch_all(pool)
+        .await
+        .during("the nested sagas cannot be read")
 }
 
 /// A saga's facts, as they are stored.

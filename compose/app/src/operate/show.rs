@@ -83,7 +83,11 @@ pub async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Failed> {
         facts: &facts,
         outline: Some(&outline),
     };
-    Ok(transcript.to_string())
+    let mut text = transcript.to_string();
+    for nested in saga::stuck_within(pool, row.id).await? {
+        text += &format!("{nested}\n");
+    }
+    Ok(text)
 }
 
 async fn read(pool: &PgPool, saga: &str) -> Result<ShownSaga, Failed> {

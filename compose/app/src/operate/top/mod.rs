@@ -44,7 +44,9 @@ pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Resu
 async fn once(mut reader: Reader, json: bool) -> Result<(), Failed> {
     const WHAT: &str = "the overview cannot be read";
     reader.count().await.during(WHAT)?;
-    tokio::time::sleep(SAMPLE).await;
+    tokio::time::sleep(SAMPLE / 2).await;
+    reader.look_ahead().await.during(WHAT)?;
+    tokio::time::sleep(SAMPLE / 2).await;
     let overview = reader.read(true).await.during(WHAT)?;
     if json {
         return print_json(&overview);

@@ -122,6 +122,12 @@ impl Reader {
         })
     }
 
+    /// Begins to read what is exposed, which takes the longest, so that the next frame has it.
+    pub(super) async fn look_ahead(&mut self) -> Result<(), sqlx::Error> {
+        let at = self.count().await?;
+        self.exposure.read(&self.pool, at, false).await
+    }
+
     /// Reads all but what is exposed, which is read beside the frames; `whole` waits for it.
     pub(super) async fn read(&mut self, whole: bool) -> Result<Overview, sqlx::Error> {
         let at = self.count().await?;
