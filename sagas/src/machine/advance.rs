@@ -32,7 +32,8 @@ impl TurnBuilder<'_> {
 
     fn settle_status(&mut self) {
         let status = self.status();
-        if status != self.state.status {
+        // It may be stuck for another reason now.
+        if status != self.state.status || (status == Status::Stuck && self.has_cause()) {
             self.set_status(status);
         }
     }

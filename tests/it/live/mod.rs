@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod command_line;
 mod crashes;
+mod decided_first;
 mod demo;
 mod deploys;
 mod letters;
