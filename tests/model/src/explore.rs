@@ -91,7 +91,7 @@ fn report(checker: &impl Checker<Setting>, began: Instant) -> Report {
         name: setting.name,
         states: checker.unique_state_count(),
         steps: checker.state_count(),
-        whole: checker.state_count() < STEPS_MAX,
+        whole: broken.is_none() && checker.state_count() < STEPS_MAX,
         depth: checker.max_depth(),
         took,
         broken,
@@ -157,7 +157,8 @@ impl fmt::Display for Report {
             rate
         )?;
         for Reached { event, times, steps } in &self.reached {
-            let steps = steps.map_or_else(String::new, |steps| format!(", first in {steps} steps"));
+            let steps =
+                steps.map_or_else(String::new, |steps| format!(", an example in {steps} steps"));
             writeln!(f, "    {event}: {times} times{steps}")?;
         }
         for event in &self.missed {

@@ -65,12 +65,15 @@ impl Setting {
         let state = &outer.state;
         (0..state.steps.len()).find_map(|at| {
             let child = child_id(&outer.definition, state, at)?;
-            let child = world.database.sagas[self.position(child)].state().map(|s| s.status);
+            let child = world.database.sagas[self.position(child)].state();
             let step = &state.steps[at];
             let agrees = match (state.status, step.action.phase) {
-                (Status::Completed, Phase::Done) => child == Some(Status::Completed),
+                (Status::Completed, Phase::Done) => {
+                    child.is_some_and(|child| child.status == Status::Completed)
+                }
                 (Status::Compensated, _) => {
-                    let back = matches!(child, None | Some(Status::Compensated | Status::Stuck));
+                    // What was done late, after its end, has it compensate once more.
+                    let back = child.is_none_or(|child| child.turned);
                     back || step.compensation.phase == Phase::Skipped
                 }
                 _ => true,

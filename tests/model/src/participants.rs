@@ -106,7 +106,10 @@ impl Effect {
         if op == Op::Action && self.compensation.is_some() {
             return Answer::Compensated;
         }
-        self.done(op);
+        // What was called off before it was done has nothing to undo.
+        if !(op == Op::Compensation && self.is_accepted(Op::Action)) {
+            self.done(op);
+        }
         match op {
             Op::Action => self.action = Some(Row(Some(Answer::Ok))),
             Op::Compensation => self.compensation = Some(Row(Some(Answer::Ok))),

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) enum Size {
     /// Enough for every rare event: a minute.
     Small,
-    /// Much at once: half an hour, and some gigabytes.
+    /// Much at once: more than ten million states, some minutes of two idle cores.
     Large,
 }
 
