@@ -902,6 +902,10 @@ create function amends_barrier.effect_of(id text, OUT saga_id uuid, OUT step tex
 create function amends_barrier.enter(id text, OUT verdict text, OUT reply json) returns record
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
+-- Raises where a reply cannot be remembered, because no orchestrator would read it.
+create function amends_barrier.check_reply(reply json, of_compensation boolean) returns void
+    language plpgsql immutable;
+
 -- Last statement of a command's transaction: remembers the body of its reply (ok, rejected or pending). Replaces pending; never a final reply.
 create function amends_barrier.leave(id text, reply json) returns void
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;

@@ -40,25 +40,28 @@ comment on function amends.acquire_locks is
     'Gives these sagas their locks, where nobody holds one of them or came earlier; returns the sagas that hold all of theirs';
 
 create function amends.wake_next(names text[]) returns setof uuid
-    language sql
+    language plpgsql
     set search_path = pg_catalog, pg_temp
-begin atomic
-    insert into amends.timer as t (saga_id, due_at)
-    select w.saga_id, clock_timestamp()
-    from (
-        select distinct first.saga_id
-        from unnest(names) as freed (name)
-        cross join lateral (
-            select l.saga_id from amends.lock l
-            where l.name = freed.name and not exists (
-                select from amends.saga s where s.id = l.saga_id and s.status = 'paused')
-            order by l.saga_id
-            limit 1
-        ) first
-    ) w
-    on conflict (saga_id) do update set due_at = least(t.due_at - interval '1 us', excluded.due_at)
-    returning t.saga_id;
-end;
+as $$
+begin
+    return query
+        insert into amends.timer as t (saga_id, due_at)
+        select w.saga_id, clock_timestamp()
+        from (
+            select distinct first.saga_id
+            from unnest(names) as freed (name)
+            cross join lateral (
+                select l.saga_id from amends.lock l
+                where l.name = freed.name and not exists (
+                    select from amends.saga s where s.id = l.saga_id and s.status = 'paused')
+                order by l.saga_id
+                limit 1
+            ) first
+        ) w
+        on conflict (saga_id) do update set due_at = least(t.due_at - interval '1 us', excluded.due_at)
+        returning t.saga_id;
+end
+$$;
 comment on function amends.wake_next is
     'Wakes those that come first for these locks, and are not held by an operator: returned';
 

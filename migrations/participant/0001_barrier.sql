@@ -89,7 +89,8 @@ begin
         and part[3] in ('action', 'compensation')
         and length(part[4]) between 1 and 10
         and translate(part[4], '0123456789', '') = ''
-        and part[4] not like '0%') is not true
+        and part[4] not like '0%'
+        and part[4]::bigint <= 4294967295) is not true
     then
         raise exception 'not an Amends-Id: %', coalesce(quote_literal(left(id, 200)), 'null')
             using errcode = 'invalid_parameter_value',
@@ -188,6 +189,58 @@ $$;
 comment on function amends_barrier.enter(text) is
     'First statement of a command''s transaction, with its Amends-Id. verdict: run (do the business, then leave), replay or void (do nothing, answer reply). For a compensation to run, reply is what the action answered, if anything.';
 
+-- What no orchestrator reads must not be remembered: it would be answered at each delivery, and refused.
+-- The words of `Reply::parse` in Rust, and the limits of a payload. Like `effect_of` without a search path.
+create or replace function amends_barrier.check_reply(reply json, of_compensation boolean)
+    returns void
+    language plpgsql immutable parallel safe
+as $$
+declare
+    outcome text := case when json_typeof(reply) = 'object' then reply ->> 'outcome' end;
+    bytes integer := octet_length(reply::text);
+    members jsonb;
+begin
+    if outcome is null or outcome not in ('ok', 'rejected', 'pending') then
+        raise exception 'a reply with outcome % cannot be remembered', coalesce(quote_literal(outcome), 'null')
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Leave with ok, rejected or pending. For retry, roll the transaction back and do not leave.';
+    end if;
+    if outcome = 'rejected' then
+        if of_compensation then
+            raise exception 'a compensation cannot be rejected'
+                using errcode = 'invalid_parameter_value',
+                      hint = 'A compensation that cannot be done now answers retry.';
+        end if;
+        if (json_typeof(reply -> 'code') = 'string'
+            and octet_length(reply ->> 'code') between 1 and 64
+            and coalesce(json_typeof(reply -> 'message'), 'null') in ('string', 'null')) is not true
+        then
+            raise exception 'a rejection needs a code of 1 to 64 bytes, and its message is text'
+                using errcode = 'invalid_parameter_value',
+                      hint = 'A rejection is {"outcome":"rejected","code":"…","message":"…"}.';
+        end if;
+    end if;
+    if bytes > 262144 then
+        raise exception 'the reply has % bytes; at most 262144 are allowed', bytes
+            using errcode = 'program_limit_exceeded',
+                  hint = 'Pass a reference to large data instead.';
+    end if;
+    -- A text with U+0000 is no jsonb: the cast raises. Of a member that comes twice it keeps one.
+    members := reply;
+    if cardinality(array(select json_object_keys(reply))) <> cardinality(array(select jsonb_object_keys(members))) then
+        raise exception 'the reply holds a member twice' using errcode = 'invalid_parameter_value';
+    end if;
+    -- Level 64 is inside of 64 others, which do not fit into less.
+    if bytes > 128 and jsonb_path_exists(members, 'strict $.**{64} ? (@.type() == "object" || @.type() == "array")') then
+        raise exception 'the reply is nested more than 64 levels deep'
+            using errcode = 'program_limit_exceeded';
+    end if;
+end
+$$;
+
+comment on function amends_barrier.check_reply(json, boolean) is
+    'Raises where a reply cannot be remembered, because no orchestrator would read it.';
+
 -- Raises rather than overwrite: a reply that went out is what others have built on.
 create or replace function amends_barrier.leave(id text, reply json)
     returns void
@@ -196,22 +249,11 @@ create or replace function amends_barrier.leave(id text, reply json)
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    outcome text;
     effect record;
     stored json;
 begin
     effect := amends_barrier.effect_of(id);
-    outcome := case when json_typeof(reply) = 'object' then reply ->> 'outcome' end;
-    if outcome is null or outcome not in ('ok', 'rejected', 'pending') then
-        raise exception 'a reply with outcome % cannot be remembered', coalesce(quote_literal(outcome), 'null')
-            using errcode = 'invalid_parameter_value',
-                  hint = 'Leave with ok, rejected or pending. For retry, roll the transaction back and do not leave.';
-    end if;
-    if outcome = 'rejected' and (effect.compensation or coalesce(reply ->> 'code', '') = '') then
-        raise exception '%', case when effect.compensation then 'a compensation cannot be rejected' else 'a rejection needs a code' end
-            using errcode = 'invalid_parameter_value',
-                  hint = 'A compensation that cannot be done now answers retry; a rejection is {"outcome":"rejected","code":"…","message":"…"}.';
-    end if;
+    perform amends_barrier.check_reply(reply, effect.compensation);
 
     -- The usual case: this transaction has entered. Nobody else sees the row yet, so there is nothing
     -- to wait for and nothing to compare. A transaction is known by its number and its start: numbers
@@ -277,5 +319,6 @@ comment on function amends_barrier.forget(uuid[]) is
 
 revoke all on function amends_barrier.effect_of(text) from public;
 revoke all on function amends_barrier.enter(text) from public;
+revoke all on function amends_barrier.check_reply(json, boolean) from public;
 revoke all on function amends_barrier.leave(text, json) from public;
 revoke all on function amends_barrier.forget(uuid[]) from public;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     bus::Delivery,
+    halves::halves,
     handover::{Job, Publisher},
     health::Health,
     registry::{Awaiting, Registry},
@@ -44,6 +45,12 @@ pub(crate) struct AwaitedEvents {
     pub(crate) left_logged: AtomicBool,
 }
 
+/// An event, and a row for each step and key that it may be for.
+struct Event {
+    delivery: Delivery,
+    kept: Kept,
+}
+
 impl AwaitedEvents {
     /// Runs until all senders are gone. A batch is whatever waits.
     pub(crate) async fn run(self, mut inbox: mpsc::Receiver<Delivery>) {
@@ -55,56 +62,88 @@ impl AwaitedEvents {
     }
 
     async fn settle(&self, deliveries: Vec<Delivery>) {
-        let (mut kept, mut jobs, mut readable) = (Kept::default(), Vec::new(), Vec::new());
+        let (mut events, mut unreadable) = (Vec::new(), Vec::new());
         for delivery in deliveries {
+            let mut kept = Kept::default();
             match self.read(&delivery, &mut kept) {
-                Ok(()) => readable.push(delivery),
-                Err(reason) => jobs.push(done(delivery, Some(&reason))),
+                Ok(()) => events.push(Event { delivery, kept }),
+                Err(reason) => unreadable.push(done(delivery, Some(&reason))),
             }
         }
-        if !readable.is_empty() {
-            jobs.extend(self.keep(&kept, readable).await);
-        }
-        if !jobs.is_empty() {
-            self.publisher.hand_over(jobs).await;
+        self.hand_over(unreadable).await;
+        if !events.is_empty() {
+            self.keep(events).await;
         }
     }
 
-    /// Keeps these events, and tries until Postgres takes them; returns what is to be acked.
-    async fn keep(&self, kept: &Kept, deliveries: Vec<Delivery>) -> Vec<Job> {
-        let versions = self.registry.versions(&self.definition);
-        let mut retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, "awaited events");
-        loop {
-            match self.store.keep(&self.definition, &versions, &self.subject, kept).await {
-                Ok((woken, known_elsewhere)) => {
-                    self.health.set_postgres(true);
-                    if woken > 0 {
-                        self.alarm.set(Duration::ZERO);
-                    }
-                    // Not acked: delivered again, until somebody knows the version.
-                    if known_elsewhere {
-                        self.log_left();
-                        return Vec::new();
-                    }
-                    return deliveries.into_iter().map(|delivery| done(delivery, None)).collect();
+    /// Keeps these events, and tries until Postgres takes them; in halves where it refuses the whole, so
+    /// that none is a dead letter that was not refused alone.
+    async fn keep(&self, events: Vec<Event>) {
+        let mut left = vec![events];
+        let retries = |name| RetryLoop::new(RETRY_FIRST, RETRY_CAP, name);
+        let (mut outages, mut defects) = (retries("awaited events"), retries("defects of awaited"));
+        while let Some(events) = left.pop() {
+            let alone = events.len() == 1;
+            match self.keep_whole(&events).await {
+                Ok(acked) => {
+                    outages.succeeded();
+                    defects.succeeded();
+                    let events = if acked { events } else { Vec::new() };
+                    self.hand_over(events.into_iter().map(|e| done(e.delivery, None)).collect())
+                        .await;
                 }
-                Err(StoreError::Poison(error)) => {
+                Err(StoreError::Poison(error)) if alone => {
                     let reason = error.to_string();
-                    let bury = |delivery| done(delivery, Some(&reason));
-                    return deliveries.into_iter().map(bury).collect();
+                    let bury = |event: Event| done(event.delivery, Some(&reason));
+                    self.hand_over(events.into_iter().map(bury).collect()).await;
                 }
-                Err(error) => {
-                    let pause = retries.failed();
+                Err(StoreError::Poison(_)) => left.extend(halves(events)),
+                Err(StoreError::Defect(_)) => {
+                    tokio::time::sleep(defects.failed()).await;
+                    // Alone it is left to its redelivery: others are not to wait for it.
+                    if !alone {
+                        left.extend(halves(events));
+                    }
+                }
+                Err(error @ (StoreError::Conflict(_) | StoreError::Unavailable(_))) => {
+                    let pause = outages.failed();
                     self.health.set_postgres(false);
-                    if retries.is_first() {
+                    if outages.is_first() {
                         tracing::warn!(
                             ?error,
                             "events cannot be kept; trying again until Postgres answers"
                         );
                     }
                     tokio::time::sleep(pause).await;
+                    left.push(events);
                 }
             }
+        }
+    }
+
+    /// Keeps these events in one statement; returns whether they are to be acked.
+    async fn keep_whole(&self, events: &[Event]) -> Result<bool, StoreError> {
+        let mut kept = Kept::default();
+        for event in events {
+            kept.extend(&event.kept);
+        }
+        let versions = self.registry.versions(&self.definition);
+        let (woken, known_elsewhere) =
+            self.store.keep(&self.definition, &versions, &self.subject, &kept).await?;
+        self.health.set_postgres(true);
+        if woken > 0 {
+            self.alarm.set(Duration::ZERO);
+        }
+        // Not acked: delivered again, until somebody knows the version.
+        if known_elsewhere {
+            self.log_left();
+        }
+        Ok(!known_elsewhere)
+    }
+
+    async fn hand_over(&self, jobs: Vec<Job>) {
+        if !jobs.is_empty() {
+            self.publisher.hand_over(jobs).await;
         }
     }
 
@@ -121,8 +160,7 @@ impl AwaitedEvents {
 
     /// Adds a row for each step and key that the event may be for.
     fn read(&self, delivery: &Delivery, kept: &mut Kept) -> Result<(), String> {
-        let body =
-            event_data(delivery.content_type(), &delivery.body).map_err(|e| e.to_string())?;
+        let body = event_data(&delivery.headers(), &delivery.body).map_err(|e| e.to_string())?;
         let mut found = BTreeSet::new();
         let mut wrong = None;
         for (definition, step) in &self.steps {

@@ -18,6 +18,7 @@ mod awaited;
 mod bus;
 mod clock;
 mod config;
+mod halves;
 mod handover;
 mod health;
 mod lane;

@@ -30,9 +30,12 @@ pub(crate) fn trigger(registry: &Registry, definition: &str, delivery: Delivery)
 }
 
 fn read_trigger(definition: &Arc<Definition>, delivery: &Delivery) -> Result<Start, String> {
-    let input = event_data(delivery.content_type(), &delivery.body).map_err(|e| e.to_string())?;
+    let headers = delivery.headers();
+    let input = event_data(&headers, &delivery.body).map_err(|e| e.to_string())?;
     let Admitted { key, locks } = definition.admit(&input).map_err(|e| e.to_string())?;
-    let trace = delivery.header(wire::TRACEPARENT).and_then(|t| t.parse::<TraceParent>().ok());
+    // A malformed one is no reason to refuse a trigger: W3C has it ignored.
+    let trace = headers.get(wire::TRACEPARENT).ok().flatten();
+    let trace = trace.and_then(|t| t.parse::<TraceParent>().ok());
     Ok(Start { definition: Arc::clone(definition), key, locks, input, trace })
 }
 
@@ -53,10 +56,13 @@ pub(crate) fn reply(delivery: Delivery) -> Item {
 fn read_reply(delivery: &Delivery) -> Result<(amends::SagaId, ReplyEvent), String> {
     let service = wire::service_of_reply(&delivery.subject)
         .ok_or_else(|| "the subject is not amends.reply.<service>".to_owned())?;
-    let id = delivery
-        .header(wire::AMENDS_ID)
+    let headers = delivery.headers();
+    let id = headers
+        .get(wire::AMENDS_ID)
+        .map_err(|e| e.to_string())?
         .ok_or_else(|| format!("the reply has no header {}", wire::AMENDS_ID))?;
     let id: AttemptId = id.parse().map_err(|e| format!("header {}: {e}", wire::AMENDS_ID))?;
+    headers.expect_json().map_err(|e| e.to_string())?;
     let reply = Reply::parse(&delivery.body).map_err(|e| e.to_string())?;
     let event = ReplyEvent {
         step: id.step,

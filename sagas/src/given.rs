@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, marker::PhantomData, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Json;
+use crate::{Json, JsonError};
 
 /// What a saga knows while it runs.
 pub(crate) struct Env<'a> {
@@ -44,6 +44,16 @@ impl MapError {
 
     pub(crate) fn of_list(message: String) -> Self {
         Self(message)
+    }
+
+    pub(crate) fn of_time(wait: &str, error: &JsonError) -> Self {
+        Self(format!("the time that `{wait}` waits for cannot be read: {error}"))
+    }
+
+    pub(crate) fn of_far_time(wait: &str, year: i32, last: i32) -> Self {
+        Self(format!(
+            "`{wait}` would wait until the year {year}; a wait ends in the year {last} at the latest"
+        ))
     }
 }
 

@@ -205,12 +205,22 @@ impl FromStr for AttemptId {
             return Err(IdError::Shape);
         }
         name::check_step(step).map_err(|_| IdError::Step)?;
-        let attempt = attempt.parse().map_err(|_| IdError::Attempt)?;
-        if attempt == 0 {
-            return Err(IdError::Attempt);
-        }
-        Ok(Self { saga: saga.parse()?, step: step.into(), op: op.parse()?, attempt })
+        let (saga, attempt) = (written_saga(saga)?, written_attempt(attempt)?);
+        Ok(Self { saga, step: step.into(), op: op.parse()?, attempt })
     }
+}
+
+/// A saga's id in the one form that Amends writes: it is compared as text, too, as an idempotency key.
+fn written_saga(text: &str) -> Result<SagaId, IdError> {
+    // Of the forms that a UUID has only the one with hyphens has this length.
+    let one_form = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
+    if one_form { text.parse() } else { Err(IdError::Saga) }
+}
+
+/// An attempt's number in the one form that Amends writes: no sign, no leading zero.
+fn written_attempt(text: &str) -> Result<u32, IdError> {
+    let one_form = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| one_form).ok_or(IdError::Attempt)
 }
 
 /// Why a text is not an id.
@@ -220,7 +230,7 @@ pub enum IdError {
     #[error("an Amends-Id has the form <saga id>:<step>:<action|compensation>:<attempt>")]
     Shape,
     /// Not a UUID.
-    #[error("the saga id is not a UUID")]
+    #[error("the saga id is not a UUID in lower case with hyphens")]
     Saga,
     /// Not a step name.
     #[error("the step name is not allowed")]
@@ -283,6 +293,20 @@ mod tests {
             &format!("{saga}:a:undo:1"),
             &format!("{saga}:a b:action:1"),
             "x:a:action:1",
+            &format!("{saga}:a:action:+1"),
+            &format!("{saga}:a:action:01"),
+            &format!("{saga}:a:action:4294967296"),
+            &format!("{saga}:a:action: 1"),
+            &format!("{saga}:a:action:1 "),
+            &format!("{saga}:a:action:1.0"),
+            &format!("{saga}:a:Action:1"),
+            &format!("{saga}:A:action:1"),
+            &format!("{saga}::action:1"),
+            &format!(" {saga}:a:action:1"),
+            &format!("{}:a:action:1", saga.to_uppercase()),
+            &format!("{}:a:action:1", saga.replace('-', "")),
+            &format!("{{{saga}}}:a:action:1"),
+            &format!("urn:uuid:{saga}:a:action:1"),
         ] {
             assert!(bad.parse::<AttemptId>().is_err(), "{bad:?} parsed");
         }

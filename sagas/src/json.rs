@@ -32,6 +32,12 @@ impl Json {
             return Err(JsonError::TooLarge(bytes.len()));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
+        if text.starts_with(BYTE_ORDER_MARK) {
+            return Err(JsonError::ByteOrderMark);
+        }
+        if text.trim_ascii().is_empty() {
+            return Err(JsonError::Empty);
+        }
         let mut parser = serde_json::Deserializer::from_str(text);
         Checked { depth: 0 }
             .deserialize(&mut parser)
@@ -137,6 +143,12 @@ pub enum JsonError {
     /// Not UTF-8.
     #[error("the payload is not UTF-8 text")]
     NotUtf8,
+    /// Text of other programs, which RFC 8259 does not allow in a message.
+    #[error("the payload begins with a byte order mark: send it without")]
+    ByteOrderMark,
+    /// Nothing at all.
+    #[error("the payload is not JSON: it is empty")]
+    Empty,
     /// Above [`PAYLOAD_DEPTH_MAX`].
     #[error("the payload is nested more than {PAYLOAD_DEPTH_MAX} levels deep")]
     TooDeep,
@@ -147,6 +159,8 @@ pub enum JsonError {
     #[error("{0}")]
     Invalid(String),
 }
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const DEEP: &str = "amends: too deep";
 const NUL: &str = "amends: nul";
@@ -252,7 +266,11 @@ mod tests {
         assert_eq!(Json::parse(br#"{"a":"\u0000"}"#), Err(JsonError::Nul));
         assert_eq!(Json::parse(br#"{"a\u0000":1}"#), Err(JsonError::Nul));
         assert_eq!(Json::parse(b"\"\xff\""), Err(JsonError::NotUtf8));
-        for bad in ["", "{", "nul", "{\"a\":1}x", "\"\\ud800\"", "\"\0\""] {
+        assert_eq!(Json::parse("\u{feff}{}".as_bytes()), Err(JsonError::ByteOrderMark));
+        for empty in ["", " \r\n\t"] {
+            assert_eq!(Json::parse(empty.as_bytes()), Err(JsonError::Empty), "{empty:?}");
+        }
+        for bad in ["1e400", "{", "nul", "{\"a\":1}x", "\"\\ud800\"", "\"\0\""] {
             assert!(matches!(Json::parse(bad.as_bytes()), Err(JsonError::Invalid(_))), "{bad}");
         }
     }

@@ -104,9 +104,11 @@ mod duration;
 mod given;
 mod graph;
 mod handlers;
+mod headers;
 mod ids;
 mod json;
 pub mod machine;
+mod members;
 mod name;
 mod outline;
 mod plan;
@@ -127,7 +129,7 @@ pub mod transcript;
 pub mod turn;
 pub mod wire;
 
-pub use cloudevent::event_data;
+pub use cloudevent::{EventError, event_data};
 pub use condition::OnlyIf;
 pub use definition::{
     Admitted, Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX,
@@ -137,6 +139,7 @@ pub use diff::{Difference, DifferenceKind, diff};
 pub use given::{Given, MapError, Values};
 pub use graph::{mermaid, svg};
 pub use handlers::Handler;
+pub use headers::{HeaderError, Headers};
 pub use ids::{AttemptId, EventId, IdError, Op, SagaId};
 pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
 pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};

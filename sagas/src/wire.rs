@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use crate::{Json, Op, check_name};
 
-use crate::{Json, JsonError, Op};
+mod reply;
+mod undo;
+
+pub use reply::Reply;
+pub use undo::Undo;
 
 /// Header that names everything: see [`AttemptId`](crate::AttemptId).
 pub const AMENDS_ID: &str = "Amends-Id";
@@ -56,23 +59,21 @@ pub fn reply_subject(service: &str) -> String {
 /// The service that a reply's subject belongs to.
 #[must_use]
 pub fn service_of_reply(subject: &str) -> Option<&str> {
-    subject.strip_prefix("amends.reply.").filter(|service| !service.contains('.'))
+    subject.strip_prefix("amends.reply.").filter(|service| check_name("service", service).is_ok())
+}
+
+/// The service and the operation that a command's subject names.
+#[must_use]
+pub fn operation_of_command(subject: &str) -> Option<(&str, &str)> {
+    let (service, operation) = subject.strip_prefix("amends.command.")?.split_once('.')?;
+    let named = |what, name| check_name(what, name).is_ok();
+    (named("service", service) && named("operation", operation)).then_some((service, operation))
 }
 
 /// The subject of a change of status.
 #[must_use]
 pub fn status_subject(definition: &str, status: &str) -> String {
     format!("amends.saga.{definition}.{status}")
-}
-
-/// The body of a compensation: the action's input, and its output, or `null` when its outcome is
-/// unknown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undo<I, O> {
-    /// What the action was given.
-    pub input: I,
-    /// What the action answered, if anybody knows.
-    pub output: Option<O>,
 }
 
 /// The body of a command: the step's input for an action, [`Undo`] for a compensation.
@@ -84,118 +85,6 @@ pub fn command_body(op: Op, input: &Json, output: Option<&Json>) -> String {
             let output = output.map_or("null", Json::as_str);
             format!(r#"{{"input":{input},"output":{output}}}"#)
         }
-    }
-}
-
-/// Outcome of an attempt, as a worker reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// Done, with the step's output.
-    Ok(Json),
-    /// A rejection: nothing changed and nothing will; never retried.
-    Rejected {
-        /// A word for programs, `[a-z0-9_]+` by habit.
-        code: String,
-        /// A sentence for people.
-        message: String,
-    },
-    /// This attempt broke.
-    Retry {
-        /// What broke.
-        message: String,
-        /// When to try again, instead of the policy's delay.
-        after: Option<Duration>,
-    },
-    /// Accepted; the real reply comes later.
-    Pending,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Body<'a> {
-    outcome: Outcome,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    output: Option<&'a RawValue>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    code: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    after_ms: Option<u64>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    Ok,
-    Rejected,
-    Retry,
-    Pending,
-}
-
-impl Reply {
-    /// Reads a reply's body. An absent output of `ok` counts as `null`; unknown fields are ignored,
-    /// so that later versions may add some.
-    ///
-    /// # Errors
-    /// [`JsonError`] when the body breaks a limit or is no reply.
-    pub fn parse(body: &[u8]) -> Result<Self, JsonError> {
-        let checked = Json::parse(body)?;
-        let no_reply =
-            |e: serde_json::Error| JsonError::Invalid(format!("the body is no reply: {e}"));
-        let body: Body<'_> = serde_json::from_str(checked.as_str()).map_err(no_reply)?;
-        Ok(match body.outcome {
-            Outcome::Ok => {
-                Self::Ok(body.output.map_or_else(Json::null, |raw| Json::trusted(raw.get())))
-            }
-            Outcome::Rejected if body.code.is_empty() || body.code.len() > CODE_BYTES_MAX => {
-                let wrong = format!("a rejection needs a code of 1 to {CODE_BYTES_MAX} bytes");
-                return Err(JsonError::Invalid(wrong));
-            }
-            Outcome::Rejected => Self::Rejected { code: body.code, message: cut(body.message) },
-            Outcome::Retry => Self::Retry {
-                message: cut(body.message),
-                after: body.after_ms.map(|ms| Duration::from_millis(ms.min(AFTER_MS_MAX))),
-            },
-            Outcome::Pending => Self::Pending,
-        })
-    }
-
-    /// Writes the body.
-    ///
-    /// # Errors
-    /// [`JsonError`] when the output makes the body too large or too deep.
-    pub fn to_json(&self) -> Result<Json, JsonError> {
-        let mut body = Body {
-            outcome: Outcome::Pending,
-            output: None,
-            code: String::new(),
-            message: String::new(),
-            after_ms: None,
-        };
-        let raw: Box<RawValue>;
-        match self {
-            Self::Ok(output) => {
-                raw = RawValue::from_string(output.as_str().to_owned())
-                    .map_err(|e| JsonError::Invalid(e.to_string()))?;
-                body.outcome = Outcome::Ok;
-                body.output = Some(&raw);
-            }
-            Self::Rejected { code, message } => {
-                body.outcome = Outcome::Rejected;
-                body.code = code.chars().take(CODE_BYTES_MAX / 4).collect();
-                if code.len() <= CODE_BYTES_MAX {
-                    body.code.clone_from(code);
-                }
-                body.message = cut(message.clone());
-            }
-            Self::Retry { message, after } => {
-                body.outcome = Outcome::Retry;
-                body.message = cut(message.clone());
-                body.after_ms = after.map(|d| u64::try_from(d.as_millis()).unwrap_or(AFTER_MS_MAX));
-            }
-            Self::Pending => {}
-        }
-        Json::of(&body)
     }
 }
 
@@ -216,45 +105,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_round_trip() {
-        let replies = [
-            Reply::Ok(Json::parse(br#"{"lot": 1.10}"#).unwrap()),
-            Reply::Ok(Json::null()),
-            Reply::Rejected { code: "out_of_stock".into(), message: "none left".into() },
-            Reply::Retry {
-                message: "connection reset".into(),
-                after: Some(Duration::from_millis(500)),
-            },
-            Reply::Retry { message: String::new(), after: None },
-            Reply::Pending,
-        ];
-        for reply in replies {
-            let body = reply.to_json().unwrap();
-            assert_eq!(Reply::parse(body.as_str().as_bytes()).unwrap(), reply, "{body}");
-        }
-    }
-
-    #[test]
-    fn the_documented_bodies_are_read() {
-        let read = |t: &str| Reply::parse(t.as_bytes());
-        assert_eq!(read(r#"{"outcome":"ok"}"#), Ok(Reply::Ok(Json::null())));
-        assert!(read(r#"{"outcome":"ok","output":{"a":1},"later":true}"#).is_ok());
-        for bad in [
-            "",
-            "[]",
-            "{}",
-            r#"{"outcome":"fine"}"#,
-            r#"{"outcome":"rejected"}"#,
-            r#"{"outcome":"retry","after_ms":-1}"#,
-        ] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn messages_are_cut_at_a_character() {
         let long = "ä".repeat(MESSAGE_BYTES_MAX);
         assert_eq!(cut(long).len(), MESSAGE_BYTES_MAX);
         assert_eq!(cut("a\0b".into()), "ab");
+    }
+
+    #[test]
+    fn the_subject_of_a_reply_names_its_service() {
+        assert_eq!(service_of_reply("amends.reply.inventory"), Some("inventory"));
+        for bad in [
+            "amends.reply.",
+            "amends.reply",
+            "amends.reply.a.b",
+            "amends.reply.Inventory",
+            "amends.reply.*",
+            "amends.replyinventory",
+            "amends.command.inventory",
+            "AMENDS.REPLY.inventory",
+        ] {
+            assert_eq!(service_of_reply(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_subject_of_a_command_names_service_and_operation() {
+        let subject = command_subject("hotel", "book");
+        assert_eq!(operation_of_command(&subject), Some(("hotel", "book")));
+        for bad in [
+            "amends.command.hotel",
+            "amends.command.hotel.",
+            "amends.command..book",
+            "amends.command.hotel.book.now",
+            "amends.command.hotel.Book",
+            "amends.commandhotel.book",
+            "amends.reply.hotel.book",
+        ] {
+            assert_eq!(operation_of_command(bad), None, "{bad}");
+        }
     }
 }

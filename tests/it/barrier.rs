@@ -366,6 +366,11 @@ async fn misuse_is_refused_with_words() {
         format!("{saga}:a:action:0"),
         format!("{saga}:a:action:1:2"),
         format!("{saga}:a:action:1\n"),
+        format!("{saga}:a:action:+1"),
+        format!("{saga}:a:action:01"),
+        format!("{saga}:a:action:4294967296"),
+        format!("{}:a:action:1", saga.to_string().to_uppercase()),
+        format!("{{{saga}}}:a:action:1"),
         format!("{saga}:a:undo:1"),
         format!("{saga}::action:1"),
         format!("{saga}:A:action:1"),
@@ -377,6 +382,57 @@ async fn misuse_is_refused_with_words() {
     }
     let missing = sqlx::query("select amends_barrier.enter(null)").execute(&mut session.0).await;
     refused(missing, "22023", "not an Amends-Id: null");
+}
+
+/// A reply that is remembered is one that orchestrators read, and the other way round.
+#[tokio::test]
+async fn only_what_is_read_as_a_reply_is_remembered() {
+    let bench = Bench::new().await;
+    let mut session = bench.session().await;
+    let nested = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        format!(r#"{{"outcome":"ok","output":{open}{close}}}"#)
+    };
+    let sized = |bytes: usize| format!(r#"{{"outcome":"ok","output":"{}"}}"#, "x".repeat(bytes));
+    let code = |bytes: usize| format!(r#"{{"outcome":"rejected","code":"{}"}}"#, "x".repeat(bytes));
+    let replies = [
+        (OK.to_owned(), None),
+        (r#"{"outcome":"ok","output":null,"later":[]}"#.to_owned(), None),
+        (r#"{"outcome":"ok","output":{"a":1,"a":2}}"#.to_owned(), None),
+        (r#"{"outcome":"rejected","code":"no","message":null}"#.to_owned(), None),
+        (nested(63), None),
+        (sized(262_144 - 28), None),
+        (code(64), None),
+        (nested(64), Some("nested more than 64 levels")),
+        (sized(262_144), Some("at most 262144 are allowed")),
+        (code(65), Some("a rejection needs a code of 1 to 64 bytes")),
+        (r#"{"outcome":"ok","outcome":"ok"}"#.to_owned(), Some("holds a member twice")),
+        (r#"{"outcome":"ok","output":1,"output":1}"#.to_owned(), Some("holds a member twice")),
+        (r#"{"outcome":"ok","x":1,"\u0078":1}"#.to_owned(), Some("holds a member twice")),
+        (r#"{"outcome":"ok","output":"\u0000"}"#.to_owned(), Some("unsupported Unicode escape")),
+        (r#"{"outcome":"rejected","code":404}"#.to_owned(), Some("a rejection needs a code")),
+        (
+            r#"{"outcome":"rejected","code":"no","message":["m"]}"#.to_owned(),
+            Some("its message is text"),
+        ),
+        (r#"{"outcome":["ok"]}"#.to_owned(), Some("a reply with outcome")),
+        (r#"["ok"]"#.to_owned(), Some("a reply with outcome null")),
+    ];
+    for (n, (reply, refusal)) in replies.into_iter().enumerate() {
+        let id = format!("{}:step.{n}:action:1", bench.saga);
+        session.enter(&id).await.unwrap();
+        let left = session.leave(&id, &reply).await;
+        let shown: String = reply.chars().take(80).collect();
+        let readable = amends::wire::Reply::parse(reply.as_bytes()).is_ok();
+        assert_eq!(readable, refusal.is_none(), "{shown}");
+        match refusal {
+            None => left.unwrap_or_else(|error| panic!("{shown}: {error}")),
+            Some(words) => {
+                let error = left.expect_err(&shown).to_string();
+                assert!(error.contains(words), "{shown}: {error}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod acts;
 mod limits;
 mod lists;
 mod patience;
+mod times;
 mod trouble;
 
 use amends::machine::Status;

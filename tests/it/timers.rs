@@ -10,9 +10,10 @@ use sqlx::{
     types::Uuid,
 };
 
-use crate::support::{self, repository};
-
-const STATEMENTS: &str = "orchestrator/src/store/sql";
+use crate::{
+    statements::{names, parameters, text},
+    support,
+};
 
 /// As long as production's, and one that has run out.
 const LEASES: [f64; 2] = [10.0, -1.0];
@@ -100,20 +101,8 @@ impl fmt::Display for Part {
     }
 }
 
-fn text(statement: &str) -> String {
-    std::fs::read_to_string(repository().join(format!("{STATEMENTS}/{statement}.sql"))).unwrap()
-}
-
 fn sql(statement: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(text(statement))
-}
-
-/// The parameters' numbers in an excerpt, in its order.
-fn parameters(excerpt: &str) -> impl Iterator<Item = usize> {
-    excerpt.split('$').skip(1).map(|behind| {
-        let digits = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
-        behind[..digits].parse().unwrap()
-    })
 }
 
 /// Two sagas in a database of their own. The timer of one is looked at, the other has a lock.
@@ -397,14 +386,8 @@ const NOT_OF_OTHERS: [&str; 5] =
 #[tokio::test]
 async fn no_statement_that_sets_timers_is_missing_here() {
     let writes = ["insert into amends.timer", "update amends.timer"];
-    let mut found: BTreeSet<String> = BTreeSet::new();
-    for file in std::fs::read_dir(repository().join(STATEMENTS)).unwrap() {
-        let path = file.unwrap().path();
-        let sql = std::fs::read_to_string(&path).unwrap();
-        if writes.iter().any(|write| sql.contains(write)) {
-            found.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
-        }
-    }
+    let sets = |name: &String| writes.iter().any(|write| text(name).contains(write));
+    let mut found: BTreeSet<String> = names().into_iter().filter(sets).collect();
     let mut house = House::new().await;
     let functions: Vec<String> = sqlx::query_scalar(
         "select 'amends.' || p.proname from pg_proc p

@@ -1,6 +1,6 @@
 //! A message that was delivered, and how to ack it.
 
-use amends::{EventId, SagaId, machine::Time, wire};
+use amends::{EventId, Headers, SagaId, machine::Time, wire};
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::letter::Letter;
 /// A message of a stream.
 pub(crate) struct Delivery {
     pub(crate) subject: String,
-    pub(crate) headers: HeaderMap,
+    headers: HeaderMap,
     pub(crate) body: Bytes,
     stream: String,
     consumer: String,
@@ -39,19 +39,17 @@ impl Delivery {
         })
     }
 
-    /// The first value of a header.
-    pub(crate) fn header(&self, name: &'static str) -> Option<&str> {
-        self.headers.get(name).map(async_nats::HeaderValue::as_str)
+    /// The headers, with a pair for each value.
+    pub(crate) fn headers(&self) -> Headers<'_> {
+        let pairs = self.headers.iter().flat_map(|(name, values)| {
+            values.iter().map(move |value| (name.as_ref(), value.as_str()))
+        });
+        pairs.collect()
     }
 
     /// The saga of this definition that the message starts.
     pub(crate) fn saga_id(&self, definition: &str) -> SagaId {
         SagaId::from_message(definition, &self.stream, self.sequence, self.stored_at)
-    }
-
-    /// The type of the body, if the publisher said it.
-    pub(crate) fn content_type(&self) -> Option<&str> {
-        self.header("Content-Type").or_else(|| self.header("content-type"))
     }
 
     /// The event that the message is.

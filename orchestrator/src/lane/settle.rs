@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{BATCH_MAX, Incoming, Item, LaneInput, MessageLanes, cache::Cache, log};
 use crate::{
+    halves::halves,
     handover::{Job, Publisher},
     health::Health,
     registry::Registry,
@@ -22,6 +23,10 @@ const CONFLICTS_MAX: u32 = 20;
 
 /// How often a batch is tried whole while Postgres fails, before it is tried in parts.
 const WHOLE_MAX: u32 = 5;
+
+/// Delays while a batch cannot be written.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_CAP: Duration = Duration::from_secs(2);
 
 /// A lane that has had nothing to do for so long gives its connection back.
 const IDLE: Duration = Duration::from_secs(1);
@@ -104,11 +109,13 @@ impl Lane {
     /// its neighbours.
     async fn settle(&mut self, chunk: Chunk) {
         let mut left = vec![chunk];
-        let mut retries = RetryLoop::new(Duration::from_millis(50), Duration::from_secs(2), "lane");
+        let retries = |name| RetryLoop::new(RETRY_FIRST, RETRY_CAP, name);
+        let (mut outages, mut defects) = (retries("lane"), retries("defects of a lane"));
         while let Some(chunk) = left.pop() {
             match self.attempt(&chunk).await {
                 Ok(dispositions) => {
-                    retries.succeeded();
+                    outages.succeeded();
+                    defects.succeeded();
                     if let Some(again) = self.hand_over(chunk.items, dispositions).await {
                         left.push(again);
                     }
@@ -116,7 +123,7 @@ impl Lane {
                 Err(StoreError::Conflict(_)) if chunk.cached => {
                     left.push(Chunk { cached: false, ..chunk })
                 }
-                Err(StoreError::Conflict(_)) if chunk.items.len() > 1 => left.extend(halves(chunk)),
+                Err(StoreError::Conflict(_)) if chunk.items.len() > 1 => left.extend(parts(chunk)),
                 Err(StoreError::Conflict(_)) if chunk.conflicts < CONFLICTS_MAX => {
                     left.push(Chunk { conflicts: chunk.conflicts + 1, ..chunk });
                 }
@@ -125,13 +132,20 @@ impl Lane {
                         "an event lost against other turns again and again; it will be delivered again"
                     );
                 }
-                Err(StoreError::Poison(_)) if chunk.items.len() > 1 => left.extend(halves(chunk)),
+                Err(StoreError::Poison(_)) if chunk.items.len() > 1 => left.extend(parts(chunk)),
                 Err(StoreError::Poison(error)) => self.poison(chunk, &error).await,
+                Err(StoreError::Defect(_)) => {
+                    tokio::time::sleep(defects.failed()).await;
+                    // Alone it is left to its redelivery, or its timer: others are not to wait for it.
+                    if chunk.items.len() > 1 {
+                        left.extend(parts(Chunk { cached: false, ..chunk }));
+                    }
+                }
                 Err(StoreError::Unavailable(error)) => {
-                    self.unavailable(&mut retries, &error).await;
+                    self.unavailable(&mut outages, &error).await;
                     // Postgres may be there, and the batch too much for it.
-                    if retries.failures().is_multiple_of(WHOLE_MAX) && chunk.items.len() > 1 {
-                        left.extend(halves(Chunk { cached: false, ..chunk }));
+                    if outages.failures().is_multiple_of(WHOLE_MAX) && chunk.items.len() > 1 {
+                        left.extend(parts(Chunk { cached: false, ..chunk }));
                     } else {
                         left.push(Chunk { cached: false, ..chunk });
                     }
@@ -238,14 +252,13 @@ fn decide(batch: &mut Batch, item: &Item) -> Disposition {
     }
 }
 
-fn buried(item: Item, reason: &str) -> Job {
+/// An item that is a dead letter.
+pub(super) fn buried(item: Item, reason: &str) -> Job {
     let bury = item.delivery.as_ref().map(|delivery| delivery.letter(reason));
     Job { publish: Vec::new(), bury, ack: item.delivery }
 }
 
-fn halves(mut chunk: Chunk) -> [Chunk; 2] {
-    let back = chunk.items.split_off(chunk.items.len() / 2);
+fn parts(chunk: Chunk) -> [Chunk; 2] {
     let Chunk { items, cached, conflicts } = chunk;
-    // The first half is popped first: the order of events is kept.
-    [Chunk { items: back, cached, conflicts }, Chunk { items, cached, conflicts }]
+    halves(items).map(|items| Chunk { items, cached, conflicts })
 }

@@ -13,7 +13,7 @@ impl Held {
     pub(crate) async fn commit(&mut self, rows: Rows) -> Result<(), StoreError> {
         let columns = Columns::of(rows);
         let done = write(self.get().await?, &columns).await.map_err(StoreError::from);
-        if let Err(StoreError::Unavailable(_)) = &done {
+        if let Err(StoreError::Unavailable(_) | StoreError::Defect(_)) = &done {
             self.end();
         }
         done

@@ -1,29 +1,85 @@
 //! What a failed statement means for a turn.
 
+use sqlx::Error;
+
+use super::sqlstate::{Class, class};
+
 /// Why a statement failed, by what is to be done about it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// Read again and decide again.
     #[error("another turn came first, or a key is taken: {0}")]
-    Conflict(#[source] sqlx::Error),
-    /// The same rows are refused whenever they are tried.
+    Conflict(#[source] Error),
+    /// The same rows are refused whenever they are tried. Which of them is at fault is only known where one
+    /// was tried alone.
     #[error("Postgres refuses what one of the rows holds: {0}")]
-    Poison(#[source] sqlx::Error),
+    Poison(#[source] Error),
+    /// No row is at fault: to be tried again, and nothing is to be a dead letter for it. It was reported.
+    #[error("a statement of this program is wrong, or does not fit the schema that is there: {0}")]
+    Defect(#[source] Error),
     /// Nothing is assumed: read again.
     #[error("Postgres is not there, or did not say how it ended: {0}")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Error),
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        let code =
-            error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
-        match code.get(..2) {
-            Some("40") => Self::Conflict(error),
-            // 21 cardinality, 22 data exception, 23 constraint, 54 program limit exceeded
-            _ if code == "23505" => Self::Conflict(error),
-            Some("21" | "22" | "23" | "54") => Self::Poison(error),
-            _ => Self::Unavailable(error),
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match class_of(&error) {
+            Class::Outage => Self::Unavailable(error),
+            Class::Conflict => Self::Conflict(error),
+            Class::Poison => Self::Poison(error),
+            Class::Defect => {
+                // Here, so that nobody who handles it can forget to.
+                report(&error);
+                Self::Defect(error)
+            }
+        }
+    }
+}
+
+fn class_of(error: &Error) -> Class {
+    match error {
+        Error::Database(refusal) => class(&refusal.code().unwrap_or_default()),
+        // What a row holds and what this program takes it for differ, or a value cannot be sent.
+        Error::RowNotFound
+        | Error::TypeNotFound { .. }
+        | Error::ColumnIndexOutOfBounds { .. }
+        | Error::ColumnNotFound(_)
+        | Error::ColumnDecode { .. }
+        | Error::Encode(_)
+        | Error::Decode(_)
+        | Error::InvalidArgument(_) => Class::Defect,
+        _ => Class::Outage,
+    }
+}
+
+fn report(error: &Error) {
+    let refusal = error.as_database_error();
+    let code = refusal.and_then(|refusal| refusal.code()).unwrap_or_default();
+    metrics::counter!("amends_store_defects_total", "code" => code.clone().into_owned())
+        .increment(1);
+    tracing::error!(
+        %error,
+        %code,
+        "a statement of this program failed by no fault of its data; it is tried again, and nothing is lost, but nothing that needs it goes on: is the schema of another version, or does the program lack a right? If neither, this is a bug"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_of_postgres_has_a_class_too() {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for outage in
+            [Error::Io(broken), Error::PoolTimedOut, Error::PoolClosed, Error::WorkerCrashed]
+        {
+            assert_eq!(class_of(&outage), Class::Outage, "{outage}");
+        }
+        for defect in [Error::RowNotFound, Error::ColumnNotFound("id".into())] {
+            assert_eq!(class_of(&defect), Class::Defect, "{defect}");
+            assert!(matches!(StoreError::from(defect), StoreError::Defect(_)));
         }
     }
 }

@@ -6,7 +6,7 @@
 //! `commit` writes what a batch decided, as `columns` of arrays, on a connection that a lane has
 //! (`held`). `load`, `acts` and `waits` read what a batch needs; `timers` takes timers and sets them
 //! again. The rest is upkeep: `definitions`, `letters`, `lead`, `periods`, `schema`. `error` says what a
-//! failed statement means for whoever ran it.
+//! failed statement means for whoever ran it, by its `sqlstate`.
 
 mod acts;
 mod columns;
@@ -19,6 +19,7 @@ mod letters;
 mod load;
 mod periods;
 mod schema;
+mod sqlstate;
 mod timers;
 mod waits;
 

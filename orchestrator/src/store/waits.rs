@@ -40,6 +40,17 @@ pub(crate) struct Kept {
     pub(crate) body: Vec<String>,
 }
 
+impl Kept {
+    /// Adds the events of another batch.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        let Self { matcher, key, source, body } = other;
+        self.matcher.extend_from_slice(matcher);
+        self.key.extend_from_slice(key);
+        self.source.extend_from_slice(source);
+        self.body.extend_from_slice(body);
+    }
+}
+
 /// What names the step that an event may be for.
 pub(crate) fn matcher(definition: &str, step: &str) -> String {
     format!("{definition}/{step}")

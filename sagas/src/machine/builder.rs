@@ -133,7 +133,11 @@ impl<'a> TurnBuilder<'a> {
         match plan.task {
             Task::Call => Some(self.now + Duration::from_millis(plan.attempt_timeout_ms)),
             Task::Delay { ms } => Some(self.now + Duration::from_millis(ms)),
-            Task::Until => Some(input.and_then(|until| until.read().ok()).unwrap_or(self.now)),
+            // A time that has passed is over now; the far past could not even be stored.
+            Task::Until => {
+                let until = input.and_then(|until| until.read().ok());
+                Some(until.map_or(self.now, |until: Time| until.max(self.now)))
+            }
             Task::Event { .. } | Task::Saga { .. } => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -10,9 +10,10 @@ use super::{
     steps::{PlanSteps, Position, Written},
 };
 use crate::{
-    Given, Json, JsonError, OnlyIf,
+    Given, Json, JsonError, MapError, OnlyIf,
     definition::{Input, Matches, StepCode},
     duration::millis,
+    given::Eval,
     outline::Task,
 };
 
@@ -126,7 +127,8 @@ impl Delay {
     }
 
     /// A step of this name that is done at a time which the saga knows by then; at once when it has
-    /// passed.
+    /// passed. A time beyond the year 9999 cannot be waited for: the saga turns back, or is stuck behind
+    /// the pivot, with the code `unmappable`.
     pub fn until(name: &str, time: Given<DateTime<Utc>>) -> Self {
         Self { name: name.to_owned(), task: Task::Until, until: Some(time) }
     }
@@ -137,6 +139,22 @@ impl Delay {
     }
 }
 
+/// The last year that a wait may end in: the last that RFC 3339 can write.
+const YEAR_MAX: i32 = 9999;
+
+/// Computes the time, if it is one that can be waited for.
+fn until_eval(name: &str, until: Given<DateTime<Utc>>) -> Eval {
+    let (eval, name) = (until.into_eval(), name.to_owned());
+    Box::new(move |env| {
+        let json = eval(env)?;
+        let time: DateTime<Utc> = json.read().map_err(|e| MapError::of_time(&name, &e))?;
+        if time.year() > YEAR_MAX {
+            return Err(MapError::of_far_time(&name, time.year(), YEAR_MAX));
+        }
+        Ok(json)
+    })
+}
+
 impl<Phase: EitherPhase> Part<Phase> for Delay {
     type Value = ();
 
@@ -145,7 +163,7 @@ impl<Phase: EitherPhase> Part<Phase> for Delay {
         let output = Given::output_of(steps.outlines.len(), &name);
         let needs = until.as_ref().map_or_else(Vec::new, |until| steps.needs(until));
         let code = StepCode {
-            input: until.map_or(Input::Nothing, |until| Input::Eval(until.into_eval())),
+            input: until.map_or(Input::Nothing, |until| Input::Eval(until_eval(&name, until))),
             ..StepCode::new(|_| Ok::<(), JsonError>(()))
         };
         steps.push(Written { name, kind: Phase::KIND, task, needs, within: None, code }, place);

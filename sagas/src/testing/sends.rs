@@ -58,7 +58,7 @@ impl Checker {
             Task::Delay { ms } => Some(after(ms)),
             Task::Until => {
                 let until = send.input.as_ref().and_then(|until| until.read().ok());
-                Some(until.unwrap_or(fact.at))
+                Some(until.map_or(fact.at, |until: Time| until.max(fact.at)))
             }
             Task::Event { .. } | Task::Saga { .. } => None,
         };

@@ -87,7 +87,7 @@ async fn bad_replies() {
         ("inventory", Some(id("inventory.reserve:compensation:1")), ok, "was never sent"),
         ("payment", Some(step.clone()), ok, "belongs to the service `inventory`"),
         ("inventory", Some(step.clone()), "garbage", "not JSON"),
-        ("inventory", Some(step.clone()), r#"{"outcome":"maybe"}"#, "no reply"),
+        ("inventory", Some(step.clone()), r#"{"outcome":"maybe"}"#, "`maybe` is not known"),
         ("inventory", Some(step), r#"{"outcome":"rejected"}"#, "needs a code"),
     ];
     for (service, id, body, _) in &cases {

@@ -204,7 +204,10 @@ async fn actions_and_their_compensations_keep_apart_in_any_order() {
     for (n, saga) in &halves {
         let input = json!({ "n": n, "turn": turn(*n) });
         let action = (format!("{saga}:hotel.book:action:1"), input.clone());
-        let undo = (format!("{saga}:hotel.book:compensation:1"), json!({ "input": input }));
+        let undo = (
+            format!("{saga}:hotel.book:compensation:1"),
+            json!({ "input": input, "output": null }),
+        );
         let order = if n % 2 == 0 { [action, undo] } else { [undo, action] };
         for (id, body) in order {
             house.command(&id, body).await;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amends::{AttemptId, Json, wire::Reply};
+use amends::{AttemptId, Json, JsonError, wire::Reply};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use tracing::Span;
@@ -61,7 +61,10 @@ pub(super) async fn handle(
     task: &Task,
     admission: Admission,
 ) -> Result<Handled, Aborted> {
-    let output = admission.action_reply.as_ref().and_then(output_of);
+    let output = match admission.action_reply.as_ref().map(output_of).transpose() {
+        Ok(output) => output.flatten(),
+        Err(error) => return Err(Aborted::Fault(error.into())),
+    };
     let input = CommandInput { op: task.id.op, body: &task.body, action_output: output.as_ref() };
     let mut attempt = Attempt::new(tx, &task.id, task.deadline);
     let (reply, outcome) = match task.operation.run(&mut attempt, input).await {
@@ -76,11 +79,16 @@ pub(super) async fn handle(
     Ok(Handled { answer: Answer::without_reason(reply, outcome), emitted })
 }
 
+/// The remembered reply of the action that a compensation undoes.
+#[derive(Debug, thiserror::Error)]
+#[error("the remembered reply of the action cannot be read: {0}")]
+struct UnreadableReply(#[from] JsonError);
+
 /// The output that an action's remembered reply holds.
-fn output_of(reply: &Json) -> Option<Json> {
-    match Reply::parse(reply.as_str().as_bytes()) {
-        Ok(Reply::Ok(output)) => Some(output),
-        _ => None,
+fn output_of(reply: &Json) -> Result<Option<Json>, UnreadableReply> {
+    match Reply::parse(reply.as_str().as_bytes())? {
+        Reply::Ok(output) => Ok(Some(output)),
+        Reply::Rejected { .. } | Reply::Retry { .. } | Reply::Pending => Ok(None),
     }
 }
 
@@ -90,11 +98,18 @@ mod tests {
 
     #[test]
     fn only_an_ok_reply_has_an_output() {
-        let output = |text: &str| output_of(&Json::trusted(text)).map(|o| o.to_string());
+        let output = |text: &str| match output_of(&Json::trusted(text)) {
+            Ok(output) => Ok(output.map(|output| output.to_string())),
+            Err(error) => Err(error.to_string()),
+        };
+        let text = r#"{"outcome":"ok","output":{"n": 1.10}}"#;
+        assert_eq!(output(text), Ok(Some(r#"{"n": 1.10}"#.to_owned())));
+        assert_eq!(output(r#"{"outcome":"pending"}"#), Ok(None));
+        let unreadable = output(r#"{"outcome":"ok","output":1,"output":2}"#).unwrap_err();
         assert_eq!(
-            output(r#"{"outcome":"ok","output":{"n": 1.10}}"#).as_deref(),
-            Some(r#"{"n": 1.10}"#)
+            unreadable,
+            "the remembered reply of the action cannot be read: \
+             the reply holds the member `output` twice"
         );
-        assert_eq!(output(r#"{"outcome":"pending"}"#), None);
     }
 }

@@ -1,10 +1,10 @@
 //! Reading a command.
 
 use amends::{
-    AttemptId, IdError, PAYLOAD_BYTES_MAX, TraceParent,
-    wire::{AMENDS_DEADLINE, AMENDS_ID, TRACEPARENT},
+    AttemptId, HeaderError, Headers, IdError, PAYLOAD_BYTES_MAX, TraceParent,
+    wire::{self, AMENDS_DEADLINE, AMENDS_ID, TRACEPARENT},
 };
-use async_nats::{HeaderMap, Message};
+use async_nats::Message;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
@@ -27,48 +27,74 @@ pub(super) enum Malformed {
     NoId,
     #[error("the header {AMENDS_ID} is malformed: {0}")]
     Id(#[from] IdError),
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error("the subject is not amends.command.<service>.<operation>")]
+    Subject,
     #[error("the body has {0} bytes; at most {BODY_BYTES_MAX} are allowed")]
     TooLarge(usize),
 }
 
 impl Command {
     pub(super) fn read(message: &Message) -> Result<Self, Malformed> {
-        let headers = message.headers.as_ref();
-        let id = text(headers, AMENDS_ID).ok_or(Malformed::NoId)?.parse()?;
+        let headers = headers(message);
+        let id: AttemptId = headers.get(AMENDS_ID)?.ok_or(Malformed::NoId)?.parse()?;
+        let (_, operation) =
+            wire::operation_of_command(&message.subject).ok_or(Malformed::Subject)?;
+        headers.expect_json()?;
         if message.payload.len() > BODY_BYTES_MAX {
             return Err(Malformed::TooLarge(message.payload.len()));
         }
-        let (_, operation) = message.subject.rsplit_once('.').unwrap_or_default();
+        let trace = headers.get(TRACEPARENT).ok().flatten();
         Ok(Self {
-            id,
             operation: operation.to_owned(),
-            deadline: text(headers, AMENDS_DEADLINE).and_then(|at| at.parse().ok()),
-            trace: text(headers, TRACEPARENT).and_then(|trace| trace.parse().ok()),
+            deadline: deadline(&id, &headers),
+            // A malformed one is no reason to refuse a command: W3C has it ignored.
+            trace: trace.and_then(|trace| trace.parse().ok()),
             body: message.payload.clone(),
+            id,
         })
     }
 }
 
-fn text<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
-    headers?.get(name).map(|value| value.as_str())
+fn headers(message: &Message) -> Headers<'_> {
+    let headers = message.headers.iter().flat_map(|headers| headers.iter());
+    let pairs = headers
+        .flat_map(|(name, values)| values.iter().map(move |value| (name.as_ref(), value.as_str())));
+    pairs.collect()
+}
+
+/// Until when the attempt counts. It only informs the handler: a command without a sound one is carried
+/// out like any other.
+fn deadline(id: &AttemptId, headers: &Headers<'_>) -> Option<DateTime<Utc>> {
+    let ignored = |error: &dyn std::error::Error| {
+        tracing::warn!(%id, %error, "the header {AMENDS_DEADLINE} is ignored");
+    };
+    let text = headers.get(AMENDS_DEADLINE).inspect_err(|error| ignored(error)).ok()??;
+    let at = DateTime::parse_from_rfc3339(text).inspect_err(|error| ignored(error)).ok()?;
+    Some(at.to_utc())
 }
 
 #[cfg(test)]
 mod tests {
+    use async_nats::HeaderMap;
+
     use super::*;
 
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057:stay:action:2";
 
     fn message(headers: &[(&str, &str)], bytes: usize) -> Message {
-        let headers: HeaderMap =
-            headers.iter().map(|(k, v)| ((*k).parse().unwrap(), (*v).into())).collect();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, *value);
+        }
         let payload = Bytes::from(vec![b'1'; bytes]);
         Message {
             subject: "amends.command.hotel.book".into(),
             reply: None,
             length: payload.len(),
             payload,
-            headers: Some(headers),
+            headers: Some(map),
             status: None,
             description: None,
         }
@@ -83,14 +109,55 @@ mod tests {
         assert_eq!(command.deadline.unwrap().timestamp_millis(), 1_767_323_045_678);
     }
 
+    fn read(headers: &[(&str, &str)]) -> Result<Command, String> {
+        Command::read(&message(headers, 1)).map_err(|error| error.to_string())
+    }
+
     #[test]
-    fn only_the_id_and_the_size_are_worth_a_refusal() {
-        let odd = [(AMENDS_ID, ID), (AMENDS_DEADLINE, "soon"), (TRACEPARENT, "?")];
-        let command = Command::read(&message(&odd, 1)).unwrap();
-        assert!(command.deadline.is_none() && command.trace.is_none());
-        assert!(matches!(Command::read(&message(&[], 1)), Err(Malformed::NoId)));
-        assert!(matches!(Command::read(&message(&[(AMENDS_ID, "x")], 1)), Err(Malformed::Id(_))));
-        let large = message(&[(AMENDS_ID, ID)], BODY_BYTES_MAX + 1);
+    fn what_no_orchestrator_sends_is_refused() {
+        let id = (AMENDS_ID, ID);
+        for (headers, why) in [
+            (&[][..], "the header Amends-Id is missing"),
+            (&[("amends-id", ID)], "the header Amends-Id is missing"),
+            (&[(AMENDS_ID, "x")], "the header Amends-Id is malformed: an Amends-Id has the form"),
+            (&[(AMENDS_ID, "")], "the header Amends-Id is malformed"),
+            (&[id, id], "the header Amends-Id comes more than once"),
+            (&[id, ("Content-Type", "text/plain")], "the content type `text/plain` is not JSON"),
+            (&[id, ("content-type", "application/jsonfoo")], "is not JSON"),
+        ] {
+            let error = read(headers).err().unwrap_or_default();
+            assert!(
+                error.starts_with(why) || error.ends_with(why) || error.contains(why),
+                "{error}"
+            );
+        }
+        let large = message(&[id], BODY_BYTES_MAX + 1);
         assert!(matches!(Command::read(&large), Err(Malformed::TooLarge(_))));
+        for subject in ["amends.command.hotel", "amends.command.hotel.book.now", "hotel.book"] {
+            let message = Message { subject: subject.into(), ..message(&[id], 1) };
+            assert!(matches!(Command::read(&message), Err(Malformed::Subject)), "{subject}");
+        }
+        assert!(read(&[id, ("Content-Type", "Application/JSON; charset=utf-8")]).is_ok());
+    }
+
+    #[test]
+    fn what_only_informs_is_ignored_when_it_is_malformed() {
+        for at in [
+            "soon",
+            "",
+            "1767323045",
+            "2026-01-02",
+            "2026-01-02T03:04:05",
+            "2026-01-02T03:04:05 Z",
+            "2026-13-02T03:04:05Z",
+            " 2026-01-02T03:04:05Z",
+        ] {
+            let command = read(&[(AMENDS_ID, ID), (AMENDS_DEADLINE, at)]).unwrap();
+            assert_eq!(command.deadline, None, "{at}");
+        }
+        let at = (AMENDS_DEADLINE, "2026-01-02T03:04:05+01:00");
+        assert!(read(&[(AMENDS_ID, ID), at]).unwrap().deadline.is_some());
+        assert_eq!(read(&[(AMENDS_ID, ID), at, at]).unwrap().deadline, None);
+        assert_eq!(read(&[(AMENDS_ID, ID), (TRACEPARENT, "?")]).unwrap().trace, None);
     }
 }

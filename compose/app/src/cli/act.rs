@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use amends::{Json, wire::Reply};
+use amends::{
+    Json,
+    wire::{CODE_BYTES_MAX, Reply},
+};
 use clap::Args;
 
 use crate::{
@@ -267,6 +270,11 @@ fn outcome(
         (Some(output), _) => {
             let output = Json::parse(output.as_bytes()).during("--ok takes the step's output")?;
             Reply::Ok(output)
+        }
+        (None, Some(code)) if code.is_empty() || code.len() > CODE_BYTES_MAX => {
+            return Err(Failed::new(format!(
+                "--rejected takes a code of 1 to {CODE_BYTES_MAX} bytes"
+            )));
         }
         (None, Some(code)) => Reply::Rejected { code, message: message.unwrap_or_default() },
         (None, None) => {

@@ -58,6 +58,7 @@ fn describe() {
     counter!("amends_dead_letters_total", "Messages kept as dead letters");
     counter!("amends_timers_fired_total", "Timers that came due");
     counter!("amends_publish_failures_total", "Messages that JetStream did not store in time");
+    counter!("amends_store_defects_total", "Statements of ours that Postgres refuses, by SQLSTATE");
     histogram!("amends_commit_seconds", "Time of one batch's commit");
     histogram!("amends_batch_facts", "Facts written by one statement");
     counter!("amends_worker_attempts_total", "Attempts by service, operation, half and outcome");

@@ -11,8 +11,9 @@ with changed as (
     -- what another turn has set to fire earlier stays, but is moved by a microsecond: it may be a lease,
     -- and whoever has that sets the timer later only where nobody moved it
     insert into amends.timer as old (saga_id, due_at)
-    select t.saga_id, coalesce(t.due_at, 'infinity')
+    select t.saga_id, min(coalesce(t.due_at, 'infinity'))
     from unnest($5::uuid[], $6::timestamptz[]) as t (saga_id, due_at)
+    group by t.saga_id order by t.saga_id
     on conflict (saga_id) do update set due_at = least(old.due_at - interval '1 us', excluded.due_at)
 ), rearmed as (
     -- a timer that fired is set anew, unless another turn moved it since

@@ -33,9 +33,10 @@ with started as (
     -- what another turn has set to fire earlier stays, but is moved by a microsecond: it may be a lease,
     -- and whoever has that sets the timer later only where nobody moved it
     insert into amends.timer as old (saga_id, due_at)
-    select t.saga_id, coalesce(t.due_at, 'infinity')
+    select t.saga_id, min(coalesce(t.due_at, 'infinity'))
     from unnest($18::uuid[], $19::timestamptz[]) as t (saga_id, due_at)
     where t.saga_id <> all($1::uuid[])
+    group by t.saga_id order by t.saga_id
     on conflict (saga_id) do update set due_at = least(old.due_at - interval '1 us', excluded.due_at)
 ), rearmed as (
     -- a timer that fired is set anew, unless another turn moved it since
@@ -60,11 +61,11 @@ with started as (
     where exists (select from amends.act a where a.id = any(array[d.id]) offset 0)
 ), undone as (
     insert into amends.mailbox (saga_id, kind, reason)
-    select u.saga_id, 'undo', u.reason
+    select distinct u.saga_id, 'undo', u.reason
     from unnest($27::uuid[], $28::text[]) as u (saga_id, reason)
 ), waiting as (
     insert into amends.wait (saga_id, step, matcher, key)
-    select w.saga_id, w.step, w.matcher, w.key
+    select distinct on (w.saga_id, w.step) w.saga_id, w.step, w.matcher, w.key
     from unnest($29::uuid[], $30::text[], $31::text[], $32::text[]) as w (saga_id, step, matcher, key)
     on conflict (saga_id, step) do update set matcher = excluded.matcher, key = excluded.key
 ), found as (
@@ -72,7 +73,7 @@ with started as (
     where w.saga_id = any(array[f.saga_id]) and w.step = f.step
 ), queued as (
     insert into amends.lock (saga_id, name)
-    select q.saga_id, q.name from unnest($35::uuid[], $36::text[]) as q (saga_id, name)
+    select distinct q.saga_id, q.name from unnest($35::uuid[], $36::text[]) as q (saga_id, name)
 ), requested as (
     update amends.start_request r
     set decided_at = clock_timestamp(), accepted = d.accepted, answer = d.answer
