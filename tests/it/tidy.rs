@@ -49,9 +49,10 @@ const TOP: [&str; 27] = [
 
 /// Which packages of the workspace each may depend on: arrows only downwards, and orchestrator and
 /// workers do not know each other.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("amends", &[]),
     ("amends-mutants", &[]),
+    ("amends-model", &["amends"]),
     ("order", &["amends"]),
     ("trip", &["amends"]),
     ("amends-orchestrator", &["amends"]),
