@@ -209,8 +209,13 @@ async fn the_database_finds_the_sagas_that_an_act_is_for() {
     let elements = ["museum.visit.0", "museum.visit.1", "post.ship.0", "post.ship.1"];
     for step in plan.chain(elements.map(str::to_owned)) {
         let is_event = step.starts_with("walks.");
-        let outcome =
-            Reply::Ok(if is_event { walkers.walkers[0].state.input.clone() } else { Json::null() });
+        // A list is resolved as a whole: with the outputs of its elements.
+        let is_list = outline.steps.iter().any(|plan| plan.name == step && plan.each.is_some());
+        let outcome = Reply::Ok(match (is_event, is_list) {
+            (true, _) => walkers.walkers[0].state.input.clone(),
+            (false, true) => Json::parse(b"[]").unwrap(),
+            (false, false) => Json::null(),
+        });
         let name = || Some(step.clone());
         acts.push(("skip", name(), OperatorCommand::Skip { step: step.clone() }));
         acts.push(("resolve", name(), OperatorCommand::Resolve { step: step.clone(), outcome }));
