@@ -83,7 +83,11 @@ impl Checker {
                     let account = &self.accounts[at];
                     let attempts = if op == Op::Action { &account.action } else { &account.undo };
                     let fits = match outcome {
-                        Reply::Ok(_) => true,
+                        // A list is answered with its elements' outputs.
+                        Reply::Ok(output) => {
+                            let list = self.plan(at).each.is_some() && account.element.is_none();
+                            op == Op::Compensation || !list || output.read::<Vec<Json>>().is_ok()
+                        }
                         Reply::Rejected { .. } => !final_word,
                         _ => false,
                     };

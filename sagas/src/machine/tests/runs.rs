@@ -192,7 +192,7 @@ fn assert_rich(seen: &Seen, runs: usize) {
         ("overdue", 2_000),
         ("asked", 1_000),
         ("ended by an act", 100),
-        ("output given", 10),
+        ("output given", 5),
         ("unknown", 4_000),
         ("stuck was healed", 2_000),
         ("reply too old", 500),
