@@ -79,7 +79,7 @@ fn a_saga_that_is_resumed_after_its_deadline_turns_back() {
     let mut batch = read(100, instance);
     batch.inbox(id(1)).acts.push(act(OperatorCommand::Resume, 4, 99));
     let (dispositions, outcome) = run(batch, &[fired(1, 100)]);
-    assert_eq!(all_kinds(&outcome), [Kind::Unpaused, Kind::Deadline]);
+    assert_eq!(all_kinds(&outcome), [Kind::Deadline, Kind::Unpaused]);
     assert!(!published(&dispositions[0]).contains(&"card.charge:action:1".to_owned()));
 }
 
