@@ -1,6 +1,6 @@
 //! What follows from what was recorded: the way forward or back, and the saga's status.
 
-use super::{OutputState, Phase, Status, StepState, builder::TurnBuilder, forward::Forward};
+use super::{Kind, OutputState, Phase, Status, StepState, builder::TurnBuilder, forward::Forward};
 use crate::Op;
 
 impl TurnBuilder<'_> {
@@ -32,8 +32,9 @@ impl TurnBuilder<'_> {
 
     fn settle_status(&mut self) {
         let status = self.status();
-        // It may be stuck for another reason now.
-        if status != self.state.status || (status == Status::Stuck && self.has_cause()) {
+        // Where an operator skips what it was stuck at, it may be stuck at what comes after that.
+        let anew = || self.facts.iter().any(|fact| fact.kind == Kind::Unmappable);
+        if status != self.state.status || (status == Status::Stuck && anew()) {
             self.set_status(status);
         }
     }

@@ -12,7 +12,9 @@ pub(crate) fn barred(outline: &Outline, state: &State) -> Option<String> {
         let name = &plan.name;
         match step.action.phase {
             _ if plan.kind == StepKind::Compensatable => None,
-            Phase::Idle | Phase::Rejected => None,
+            Phase::Rejected => None,
+            // One that an operator has repeated was sent before.
+            Phase::Idle if !step.action.is_repeated() => None,
             Phase::Done | Phase::Skipped => Some(format!("`{name}` is done: there is no way back")),
             _ => Some(format!(
                 "the pivot `{name}` is being decided: wait for its outcome, or resolve it"

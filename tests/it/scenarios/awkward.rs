@@ -258,3 +258,28 @@ fn an_event_that_comes_in_a_pause_in_time_counts_after_it() {
         .operator(OperatorCommand::Resume, "counted")
         .completes_with(r#""a room""#);
 }
+
+/// A person who reads why a saga is stuck reads of what waits for them, and not of what came later.
+#[test]
+fn a_late_no_does_not_hide_why_a_saga_is_stuck() {
+    let no = |code: &str| Reply::Rejected { code: code.into(), message: String::new() };
+    let script = Script::given::<Rooms>(r#"["a","b","c","d"]"#)
+        .asks("hotel.book.0")
+        .asks("hotel.book.1")
+        .breaks("hotel.book.0", "connection reset")
+        .ok("hotel.book.1", r#""room b""#)
+        .asks("hotel.book.2")
+        .ok("hotel.book.2", r#""room c""#)
+        .asks("hotel.book.3")
+        .operator(OperatorCommand::Cancel, "the guest stays at home")
+        .ok("hotel.book.3", r#""room d""#)
+        .asks_undo("hotel.book.3", r#""room d""#)
+        .asks_undo("hotel.book.2", r#""room c""#)
+        .replies("hotel.book.3", Op::Compensation, 1, no("too_late"))
+        .asks_undo("hotel.book.1", r#""room b""#)
+        .is(Status::Stuck)
+        .replies("hotel.book.0", Op::Action, 1, no("full"))
+        .is(Status::Stuck);
+    let why = script.records().iter().rev().find_map(|r| r.next.error.clone()).unwrap();
+    assert_eq!((&*why.step, &*why.code), ("hotel.book.3", "too_late"));
+}
