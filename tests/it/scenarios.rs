@@ -1,6 +1,7 @@
 //! The order saga's paths, one at a time.
 
 mod acts;
+mod awkward;
 mod limits;
 mod lists;
 mod patience;

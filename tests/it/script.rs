@@ -297,8 +297,11 @@ impl Script {
         let sent = sent.map(|s| (self.position(&s.step), s.op, s.attempt));
         // Waits and nested sagas are not sent to anybody.
         let called = |at: usize| self.plan(at).task.is_call();
-        let sent: Vec<_> = sent.filter(|(at, ..)| called(*at)).collect();
-        let again: Vec<_> = again.iter().map(|s| (s.step, s.op, s.attempt)).collect();
+        let mut sent: Vec<_> = sent.filter(|(at, ..)| called(*at)).collect();
+        // What is sent side by side has no order.
+        sent.sort_by_key(|(at, ..)| *at);
+        let mut again: Vec<_> = again.iter().map(|s| (s.step, s.op, s.attempt)).collect();
+        again.sort_by_key(|(at, ..)| *at);
         // What a second fact of the turn has sent is left to its timer.
         if !again.is_empty() || self.records.last().unwrap().kind != Kind::Unmappable {
             assert_eq!(again, sent, "what {event:?} sends again\n{self}");
@@ -354,13 +357,29 @@ impl Script {
     /// `step` waits for an event with this key, and one comes.
     #[track_caller]
     pub(crate) fn arrives(mut self, step: &str, key: &str, body: &str) -> Self {
+        let arrival = self.arrival(step, key, body);
+        self.happens(arrival)
+    }
+
+    /// As [`Self::arrives`], after the time for which `step` waits: the limit is decided, and the event is
+    /// of no use.
+    #[track_caller]
+    pub(crate) fn arrives_too_late(mut self, step: &str, key: &str, body: &str) -> Self {
+        let arrival = self.arrival(step, key, body);
+        let Decided { decision, publish, outcome } = self.run(&arrival);
+        assert_eq!(decision, Decision::Known(Vec::new()), "{arrival:?}\n{self}");
+        self.take(publish, outcome);
+        self
+    }
+
+    #[track_caller]
+    fn arrival(&mut self, step: &str, key: &str, body: &str) -> Event {
         let wait = Wait { step: step.to_owned(), key: key.to_owned() };
         let all = waits(&self.definition, self.state());
         assert!(all.contains(&wait), "it waits for {all:?}\n{self}");
         self.arrived += 1;
         let event = EventId::of_message("AMENDS_EVENTS", self.arrived, self.now);
-        let arrival = Arrival { step: step.into(), event, body: json(body) };
-        self.happens(Event::Arrived(arrival))
+        Event::Arrived(Arrival { step: step.into(), event, body: json(body) })
     }
 
     /// Something happens, and then once more to no effect.

@@ -270,7 +270,12 @@ impl State {
     /// The earliest time at which the clock must look at this saga; none while it is held.
     #[must_use]
     pub fn due(&self) -> Option<Time> {
-        if self.paused || self.status.ended() {
+        if self.paused { None } else { self.limit() }
+    }
+
+    /// As [`State::due`], also while it is held: a limit passes in a pause too.
+    pub(crate) fn limit(&self) -> Option<Time> {
+        if self.status.ended() {
             return None;
         }
         let ops = self.steps.iter().flat_map(|s| [s.action.due, s.compensation.due]);

@@ -6,13 +6,16 @@ use super::{
 use crate::{Definition, Op, Task};
 
 /// Decides what is due when the saga's timer fires. What goes on with time comes last: a limit that has
-/// passed may stop the saga.
+/// passed may stop the saga. While it is held nothing is due.
 pub(super) fn fired(definition: &Definition, state: &State, now: Time) -> Decision {
+    if state.paused {
+        return Decision::Known(Vec::new());
+    }
     decide(definition, state, now, now, true)
 }
 
 /// Decides which limits had passed `by` the time at which something else came: it is decided after them,
-/// as if the timer had fired in time.
+/// as if the timer had fired in time. Limits do not stand still in a pause.
 pub(super) fn overdue(definition: &Definition, state: &State, by: Time, now: Time) -> Decision {
     decide(definition, state, by, now, false)
 }
@@ -24,9 +27,6 @@ fn decide(
     now: Time,
     goes_on_too: bool,
 ) -> Decision {
-    if state.paused {
-        return Decision::Known(Vec::new());
-    }
     let mut turn = TurnBuilder::new(definition, state.clone(), now);
     if turn.state.deadline.is_some_and(|deadline| deadline <= by) {
         waits::deadline(&mut turn);

@@ -66,7 +66,7 @@ impl<O: Observe> Batch<O> {
     /// Whether something was due when something else came. A stream's clock that is ahead makes nothing
     /// late that is not.
     fn is_overdue(&self, id: SagaId, came: Time, now: Time) -> bool {
-        let due = self.instances.get(&id).and_then(|instance| instance.state.due());
+        let due = self.instances.get(&id).and_then(|instance| instance.state.limit());
         due.is_some_and(|due| due <= came.min(now))
     }
 

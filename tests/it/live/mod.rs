@@ -1,5 +1,6 @@
 //! Live tests: the real binary, a real Postgres, a real nats-server.
 
+mod awkward;
 mod bad_input;
 mod bench;
 mod command_line;

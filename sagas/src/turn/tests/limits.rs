@@ -79,8 +79,22 @@ fn a_saga_that_is_resumed_after_its_deadline_turns_back() {
     let mut batch = read(100, instance);
     batch.inbox(id(1)).acts.push(act(OperatorCommand::Resume, 4, 99));
     let (dispositions, outcome) = run(batch, &[fired(1, 100)]);
-    assert_eq!(all_kinds(&outcome), [Kind::Unpaused, Kind::Deadline]);
+    assert_eq!(all_kinds(&outcome), [Kind::Deadline, Kind::Unpaused]);
     assert!(!published(&dispositions[0]).contains(&"card.charge:action:1".to_owned()));
+}
+
+/// A pivot that is to be repeated may have taken effect: there is no way back from it, deadline or not.
+#[test]
+fn a_pivot_that_is_repeated_after_the_deadline_is_not_turned_back() {
+    let broke = Reply::Retry { message: "connection reset".to_owned(), after: None };
+    let items = ["hotel.book", "car.book"].map(|step| done(1, step)).into_iter();
+    let items = items.chain([reply(1, "card.charge", 1, broke)]).collect();
+    let mut batch = read(100, after(&hurried(), items));
+    batch.inbox(id(1)).acts.push(act(OperatorCommand::Retry, 9, 59));
+    let (dispositions, outcome) = run(batch, &[fired(1, 100)]);
+    assert_eq!(all_kinds(&outcome), [Kind::Retried, Kind::Deadline]);
+    assert_eq!(published(&dispositions[0]), ["card.charge:action:2"]);
+    assert_eq!(outcome.instances[&id(1)].state.status, Status::Running);
 }
 
 #[test]
