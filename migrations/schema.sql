@@ -722,6 +722,14 @@ create function amends.ask(act bigint, saga uuid, seq integer, what text, step t
 create function amends.note_act(saga uuid, act text, step text, outcome json, reason text, exactly integer DEFAULT NULL::integer) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
+-- The sagas that are steps of this one, of any depth, and their statuses
+create function amends.nested_sagas(saga uuid) returns TABLE(id uuid, status text)
+    language sql stable set search_path=pg_catalog, pg_temp;
+
+-- amends.note_act, also on the sagas nested in this one that have one of these statuses
+create function amends.note_act_within(saga uuid, act text, reason text, statuses text[]) returns bigint
+    language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
 -- Repeat now what was given up or waits to be repeated, with fresh patience; also in stuck sagas that are nested in this one. Returns the id in amends.acts
 create function amends.retry(saga uuid, reason text) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
@@ -747,12 +755,12 @@ create function amends.cancel(saga uuid, reason text, seen integer) returns bigi
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.cancel(saga uuid, reason text, seen integer) to amends_operator;
 
--- Send nothing more until resumed; replies are still recorded
+-- Send nothing more until resumed, nor in the sagas nested in it; replies are still recorded
 create function amends.pause(saga uuid, reason text) returns bigint
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.pause(saga uuid, reason text) to amends_operator;
 
--- Let a paused saga go on
+-- Let a paused saga go on, and those nested in it
 create function amends.resume(saga uuid, reason text) returns bigint
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.resume(saga uuid, reason text) to amends_operator;

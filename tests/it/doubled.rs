@@ -215,12 +215,14 @@ fn others() -> Vec<Case> {
 
 /// The functions that write from arrays or with `on conflict`, and are not run by a statement above: by
 /// what they are given as their input, where a key is found twice.
-const FUNCTIONS: [(&str, &str); 6] = [
+const FUNCTIONS: [(&str, &str); 7] = [
     ("serialize_locks", "select amends.serialize_locks(array['m', 'l', 'm'])"),
     ("note_act", "select amends.pause(id, 'why') from amends.saga, generate_series(1, 2)
                   where finished_at is null"),
     ("ask", "select amends.ask(1, id, 99, 'pause', null, 'why') from amends.saga, generate_series(1, 2)
              where finished_at is null"),
+    ("note_act_within", "select amends.note_act_within(id, 'pause', 'why', array['running', 'running'])
+                         from amends.saga where finished_at is null"),
     ("wake_next", "select amends.wake_next(array['m', 'l', 'm'])"),
     ("note_stuck", "update amends.saga set status = 'stuck' where finished_at is null;
                     update amends.saga set status = 'stuck' where finished_at is null"),

@@ -1,12 +1,14 @@
 //! What an operator may do to a saga, and what becomes of it.
 
 use super::{
-    Decision, Kind, Next, OperatorAct, OperatorCommand, State, Status, StepState, Time, Turn,
+    Decision, Kind, Next, OperatorAct, OperatorCommand, Phase, State, Status, StepState, Time,
+    Turn,
     builder::TurnBuilder,
     fact::{message, message_json},
+    nested::child_id,
 };
 use crate::{
-    Definition, Json, Op, StepKind, Task,
+    Definition, Json, Op, SagaId, StepKind, Task,
     wire::{self, Reply},
 };
 
@@ -148,6 +150,12 @@ fn skip(turn: &mut TurnBuilder<'_>, event: &OperatorAct, step: &str) -> Result<(
     Ok(())
 }
 
+/// The nested saga that an operation waits for. Whoever said how it ended would leave it alone.
+fn runs_in(turn: &TurnBuilder<'_>, at: usize, op: Op) -> Option<SagaId> {
+    let waits = turn.state.steps[at].op(op).phase == Phase::Pending;
+    waits.then(|| child_id(turn.definition, &turn.state, at)).flatten()
+}
+
 fn resolve(
     turn: &mut TurnBuilder<'_>,
     event: &OperatorAct,
@@ -159,6 +167,9 @@ fn resolve(
     let attempt = turn.state.steps[at].op(op).attempt;
     if event.seen <= turn.state.steps[at].asked_since(op) {
         return Err(format!("the {op} of `{step}` was asked for after you looked: look again"));
+    }
+    if let Some(nested) = runs_in(turn, at, op) {
+        return Err(format!("`{step}` is the saga {nested}, which goes on: act on that one"));
     }
     let about = Some((at, op, attempt));
     let (kind, detail) = match (outcome, op, turn.step(at).kind) {

@@ -8,12 +8,12 @@ use super::{
     sim::Sim,
 };
 use crate::{
-    AttemptId, Definition, Json, Op, SagaId,
+    AttemptId, Definition, Json, Op, SagaId, Task,
     machine::{
-        Decision, Event, OperatorAct, OperatorCommand, Phase, ReplyEvent, State, Time, Turn,
-        decide, waits,
+        Decision, Event, OpState, OperatorAct, OperatorCommand, Phase, ReplyEvent, State, Time,
+        Turn, decide, waits,
     },
-    turn::{Instance, Observe},
+    turn::{Input, Instance, Item, Observe},
     wire::Reply,
 };
 
@@ -60,6 +60,28 @@ impl Observe for Watch {
             decision: decision.clone(),
         });
     }
+}
+
+/// A reply is decided on a state in which no limit stands that had passed when it came.
+pub(super) fn met_its_limits(item: &Item, decided: &[Decided]) -> Kept {
+    let Input::Reply(_, came) = &item.input else { return Ok(()) };
+    for decided in decided {
+        let Decided::Asked { definition, before, event: Event::Reply(reply), now, .. } = decided
+        else {
+            continue;
+        };
+        let over = |due: Option<Time>| due.is_some_and(|due| due <= (*came).min(*now));
+        let passed = before.steps.iter().any(|step| {
+            let task = definition.outline().steps.get(step.plan).map(|plan| &plan.task);
+            let time = matches!(task, Some(Task::Delay { .. } | Task::Until));
+            let open = |op: &OpState| matches!(op.phase, Phase::InFlight | Phase::Pending);
+            let over = |op: &OpState| open(op) && over(op.due);
+            !time && (over(&step.action) || over(&step.compensation))
+        });
+        let passed = passed || over(before.deadline);
+        hold!(before.status.ended() || !passed, Patience, "a limit had passed before {reply:?}");
+    }
+    Ok(())
 }
 
 /// Of two operators who saw the same facts, the second is refused, whatever they want.

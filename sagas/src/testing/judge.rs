@@ -91,7 +91,10 @@ impl Checker {
                         Reply::Rejected { .. } => !final_word,
                         _ => false,
                     };
-                    fits && attempts.since < event.seen
+                    let task = &self.plan(at).task;
+                    let runs = attempts.stand == Stand::Accepted;
+                    let goes_on = matches!(task, Task::Saga { .. }) && runs;
+                    fits && !goes_on && attempts.since < event.seen
                 })
             }
         }

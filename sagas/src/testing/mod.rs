@@ -94,6 +94,7 @@ mod database;
 mod ends;
 mod fault;
 mod judge;
+mod made;
 mod matrix;
 mod message;
 mod model;
@@ -113,6 +114,7 @@ mod store;
 mod threads;
 
 pub use fault::{Fault, Planned};
+pub use made::{Admitting, Mapping, Matching, StepFunctions, definition};
 pub use matrix::FaultMatrix;
 pub use model::Effect;
 pub use report::Coverage;

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    audit::{Decided, Watch},
+    audit::{Decided, Watch, met_its_limits},
     breach::{Kept, hold},
     message::Message as Posted,
     saga::Saga,
@@ -73,6 +73,7 @@ impl Sim<'_> {
         let (watched, mut from) = (outcome.observer.0, 0);
         for (n, (disposition, until)) in dispositions.into_iter().enumerate() {
             let decided = &watched[std::mem::replace(&mut from, until)..until];
+            met_its_limits(items[n], decided)?;
             let Some(publish) = self.messages_of(items[n], disposition)? else { continue };
             if self.publish(&publish, &at_hand)?.is_err() {
                 return Ok(Err(Crashed));

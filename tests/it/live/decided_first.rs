@@ -440,6 +440,33 @@ async fn a_retry_reaches_the_nested_saga_that_is_stuck() {
 }
 
 #[tokio::test]
+async fn a_pause_reaches_the_nested_saga_and_so_does_its_end() {
+    let stage = stage().await;
+    card(&stage).await;
+    stage.publish("outer-booking.wanted", json!({"id": "a"})).await;
+    let outer = id(&stage, "a").await;
+    stage.shop.at_least("select count(*) from amends.sends where step = 'hotel.book'", 1).await;
+    let resolve = ["resolve", "a", "room", "--rejected", "no", "--reason", "I think so"];
+    let refused = refused(&stage, &resolve).await;
+    assert!(refused.contains("which goes on: act on that one"), "{refused}");
+    acts(&stage, "select amends.pause(id, 'a look') from amends.sagas where key = $1", "a").await;
+    let paused = "select count(*) from amends.sagas where status = 'paused'";
+    stage.shop.at_least(paused, 2).await;
+    let inner: Uuid = sqlx::query_scalar("select id from amends.sagas where parent_id = $1")
+        .bind(outer)
+        .fetch_one(&stage.shop.pool)
+        .await
+        .unwrap();
+    let booked = serde_json::from_str(BOOKED).unwrap();
+    answers(&stage, "hotel", format!("{inner}:hotel.book:action:1"), booked).await;
+    let done = "select count(*) from amends.history where kind = 'done'";
+    stage.shop.at_least(done, 1).await;
+    assert_eq!(stage.shop.number(paused).await, 2);
+    acts(&stage, "select amends.resume(id, 'seen') from amends.sagas where key = $1", "a").await;
+    assert_eq!(stage.shop.fate("a").await, "completed");
+}
+
+#[tokio::test]
 async fn a_saga_that_is_paused_in_a_queue_lets_others_go_first() {
     let stage = stage().await;
     for id in ["t-1", "t-2", "t-3"] {

@@ -17,6 +17,7 @@ mod outbox;
 mod permissions;
 mod plan;
 mod pressure;
+mod random;
 mod raw_worker;
 mod replays;
 mod replicas;
