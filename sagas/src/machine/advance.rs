@@ -44,7 +44,7 @@ impl TurnBuilder<'_> {
     pub(super) fn turns_while_held(&self) -> bool {
         let blocks = |phase| matches!(phase, Phase::Rejected | Phase::Unknown);
         let blocked = self.state.steps.iter().any(|s| blocks(s.action.phase));
-        self.state.paused && !self.state.turned && blocked && self.has_cause()
+        self.state.paused && !self.state.turned && blocked && self.cause().is_some()
     }
 
     /// Which of these may begin: of a list, so many that no more than its plan allows run at once.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Kind, Phase, builder::TurnBuilder, fact::message_json};
+use super::{
+    Kind, Phase,
+    builder::TurnBuilder,
+    fact::{UNMAPPABLE, message_json},
+};
 use crate::{AttemptId, Json, Op};
 
 /// How long the real reply may take after `pending`, for a step without `within`: a day.
@@ -20,7 +24,7 @@ impl TurnBuilder<'_> {
             Err(error) => {
                 let message = format!("the output does not fit its type: {error}");
                 self.record(Kind::Broke, about, Some(message_json(None, &message)), None);
-                self.set_cause(at, "unmappable", &message);
+                self.set_cause(at, UNMAPPABLE, &message);
             }
         }
     }

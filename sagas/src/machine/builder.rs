@@ -81,9 +81,9 @@ impl<'a> TurnBuilder<'a> {
         self.cause.get_or_insert(Failure { step: String::new(), code, message });
     }
 
-    /// Whether something happened in this turn that stops the saga.
-    pub(super) const fn has_cause(&self) -> bool {
-        self.cause.is_some()
+    /// What happened in this turn that stops the saga.
+    pub(super) const fn cause(&self) -> Option<&Failure> {
+        self.cause.as_ref()
     }
 
     /// Whether an output is of its step's type; of a whole list, whether it has those of its elements.

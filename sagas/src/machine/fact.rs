@@ -270,18 +270,15 @@ pub struct Failure {
     pub message: String,
 }
 
+/// The code of a value that cannot be computed, or does not fit its type.
+pub(super) const UNMAPPABLE: &str = "unmappable";
+
 impl Failure {
     /// As a payload for SQL.
     #[must_use]
     pub fn to_json(&self) -> Json {
         Json::of(self).unwrap_or_else(|_| Json::null())
     }
-}
-
-/// The sentence that [`message_json`] kept.
-pub(super) fn message(detail: &Json) -> Option<String> {
-    let object: serde_json::Map<String, serde_json::Value> = detail.read().ok()?;
-    object.get("message")?.as_str().map(str::to_owned)
 }
 
 /// What a person reads about a broken attempt, kept in the fact.

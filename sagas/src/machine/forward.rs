@@ -1,7 +1,11 @@
 //! The way forward: the next stage, and the end.
 
 use super::{
-    Kind, OutputState, Phase, builder::TurnBuilder, fact::message_json, values::with_env, waits,
+    Kind, OutputState, Phase,
+    builder::TurnBuilder,
+    fact::{UNMAPPABLE, message_json},
+    values::with_env,
+    waits,
 };
 use crate::{ELEMENTS_MAX, Json, MapError, Op, StepKind};
 
@@ -132,9 +136,9 @@ impl TurnBuilder<'_> {
     }
 
     fn unmappable(&mut self, at: usize, message: &str) {
-        let detail = message_json(Some("unmappable"), message);
+        let detail = message_json(Some(UNMAPPABLE), message);
         self.record(Kind::Unmappable, Some((at, Op::Action, 0)), Some(detail), None);
-        self.set_cause(at, "unmappable", message);
+        self.set_cause(at, UNMAPPABLE, message);
     }
 
     /// All steps are done. With a pivot among them there is no way back.
@@ -151,9 +155,9 @@ impl TurnBuilder<'_> {
             }
             Err(error) => {
                 let message = error.to_string();
-                let detail = message_json(Some("unmappable"), &message);
+                let detail = message_json(Some(UNMAPPABLE), &message);
                 self.record(Kind::Unmappable, None, Some(detail), None);
-                self.set_cause_of_saga("unmappable", &message);
+                self.set_cause_of_saga(UNMAPPABLE, &message);
                 if self.passed_pivot() { Forward::Waits } else { Forward::Blocked }
             }
         }

@@ -1,10 +1,10 @@
 //! What an operator may do to a saga, and what becomes of it.
 
 use super::{
-    Decision, Kind, Next, OperatorAct, OperatorCommand, Phase, State, Status, StepState, Time,
-    Turn,
+    Decision, Failure, Kind, Next, OperatorAct, OperatorCommand, Phase, State, Status, StepState,
+    Time, Turn,
     builder::TurnBuilder,
-    fact::{message, message_json},
+    fact::{UNMAPPABLE, message_json},
     nested::child_id,
 };
 use crate::{
@@ -92,24 +92,23 @@ fn retry(turn: &mut TurnBuilder<'_>, event: &OperatorAct) -> Result<(), String> 
 /// A retry computes again what could not be computed: that helps when the code was mended meanwhile.
 /// Where it did not, and nothing else is repeated, it says what does.
 fn has_helped(turn: &TurnBuilder<'_>) -> Result<(), String> {
-    let repeats = turn.facts.iter().any(|fact| !fact.next.sends.is_empty());
-    let waits =
-        |step: &StepState| step.op(Op::Compensation).is_repeated() || step.action.is_repeated();
-    let fails = turn.facts.iter().rev().find(|fact| fact.kind == Kind::Unmappable);
-    let Some(fact) = fails.filter(|_| !repeats && !turn.state.steps.iter().any(waits)) else {
+    let Some(cause) = turn.cause().filter(|cause| cause.code == UNMAPPABLE) else {
         return Ok(());
     };
-    let why = fact.detail.as_ref().and_then(message).unwrap_or_default();
-    Err(match fact.step {
-        Some(at) => {
-            let step = turn.name(at);
-            format!(
-                "the input of `{step}` cannot be computed, now as before: {why}; resolve `{step}` with its output, or skip it"
-            )
-        }
-        None => format!(
-            "the saga's output cannot be computed, now as before: {why}; give it (resolve), or go on without (skip)"
-        ),
+    let repeats = turn.facts.iter().any(|fact| !fact.next.sends.is_empty());
+    let waits = |step: &StepState| step.compensation.is_repeated() || step.action.is_repeated();
+    if repeats || turn.state.steps.iter().any(waits) {
+        return Ok(());
+    }
+    let Failure { step, message, .. } = cause;
+    Err(if step.is_empty() {
+        format!(
+            "the saga's output cannot be computed, now as before: {message}; give it (resolve), or go on without (skip)"
+        )
+    } else {
+        format!(
+            "the input of `{step}` cannot be computed, now as before: {message}; resolve `{step}` with its output, or skip it"
+        )
     })
 }
 

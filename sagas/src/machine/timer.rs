@@ -59,7 +59,7 @@ fn go_on(turn: &mut TurnBuilder<'_>, at: usize, op: Op, phase: Phase) {
         return waits::elapsed(turn, at);
     }
     // What is about to be undone is not tried once more.
-    if op == Op::Compensation || !turn.has_cause() {
+    if op == Op::Compensation || turn.cause().is_none() {
         let attempt = turn.state.steps[at].op(op).attempt;
         turn.record(Kind::Resumed, Some((at, op, attempt)), None, None);
         turn.send(at, op, None);
