@@ -12,22 +12,18 @@ use crate::store::StoreError;
 
 impl Lane {
     /// Reads the inboxes of sagas whose timers fired. Whoever brings something commits it first and
-    /// makes the timer due then, so nothing is missed. Acts are read of all sagas that were read, and
-    /// after them: no turn goes past an act.
+    /// makes the timer due then, so nothing is missed.
     pub(super) async fn read_inboxes(
         &self,
         batch: &mut Batch,
         woken: &[SagaId],
     ) -> Result<(), StoreError> {
-        for (id, acts) in self.store.open_acts(woken).await? {
-            batch.inbox(id).acts = acts;
-        }
-        let asked: Vec<_> = batch.asked().into_iter().filter(|id| !woken.contains(id)).collect();
-        for (id, acts) in self.store.open_acts(&asked).await? {
-            batch.inbox(id).acts = acts;
-        }
         let query = batch.inbox_query(woken);
-        let InboxQuery { missing, waiting, queued, passing, ended, children } = query;
+        let InboxQuery { mail, missing, waiting, queued, passing, ended, children } = query;
+        let mail: Vec<_> = mail.into_iter().collect();
+        for (id, acts) in self.store.open_acts(&mail).await? {
+            batch.inbox(id).acts = acts;
+        }
         self.read_requests(batch, &missing).await?;
         for (id, arrivals) in self.store.arrivals(&waiting).await? {
             batch.inbox(id).arrivals = arrivals;

@@ -94,10 +94,10 @@ impl Sim<'_> {
 
     /// Reads what the sagas whose timers fired may have waited for.
     pub(super) fn read_inboxes(&mut self, batch: &mut Batch<Watch>, woken: &[SagaId]) {
-        for id in woken {
-            batch.inbox(*id).acts = self.database.open_acts(*id);
-        }
         let query = batch.inbox_query(woken);
+        for id in query.mail {
+            batch.inbox(id).acts = self.database.open_acts(id);
+        }
         for id in query.waiting {
             batch.inbox(id).arrivals = self.arrivals(id);
         }

@@ -124,9 +124,6 @@ impl Sim<'_> {
             }
         }
         self.read_inboxes(batch, &missing.woken);
-        for id in batch.asked() {
-            batch.inbox(id).acts = self.database.open_acts(id);
-        }
     }
 
     fn stored(&self, id: SagaId) -> Option<Instance> {

@@ -151,10 +151,12 @@ impl<O: Observe> Batch<O> {
         self.keys.insert((definition, key), holder);
     }
 
-    /// Which inboxes to read, of these sagas, whose timers fired. To be asked once what is
-    /// [`Missing`](super::Missing) was put in.
+    /// Which inboxes to read, of these sagas, whose timers fired, and of what else was put in. To be asked
+    /// once what is [`Missing`](super::Missing) was put in.
     pub fn inbox_query(&self, woken: &[SagaId]) -> InboxQuery {
+        let asked = |id: &&SagaId| self.instances.get(id).is_some_and(|saga| saga.state.asked);
         let mut query = InboxQuery::default();
+        query.mail.extend(self.fresh.iter().filter(asked));
         for id in woken {
             match self.instances.get(id) {
                 Some(instance) => query.add(*id, instance),
@@ -163,15 +165,6 @@ impl<O: Observe> Batch<O> {
             }
         }
         query
-    }
-
-    /// The sagas that were put in and may have acts that are not decided: no turn of them may go past one.
-    /// These acts are to be read, after the sagas.
-    pub fn asked(&self) -> Vec<SagaId> {
-        let asked = |id: &&SagaId| self.instances.get(id).is_some_and(|saga| saga.state.asked);
-        let mut asked: Vec<_> = self.fresh.iter().filter(asked).copied().collect();
-        asked.sort_unstable();
-        asked
     }
 
     /// Where what was found for a saga is put.

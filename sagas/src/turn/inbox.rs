@@ -2,7 +2,7 @@
 //! events, locks, a start. It is committed first and the saga's timer is made due then, so whoever looks
 //! when the timer fires misses nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     IdError, JsonError, SagaId,
@@ -62,9 +62,12 @@ pub enum UnreadableAct {
     Body(#[from] JsonError),
 }
 
-/// What to read for which of the sagas whose timers fired, beside acts.
+/// What to read for which sagas.
 #[derive(Debug, Default)]
 pub struct InboxQuery {
+    /// Their mailboxes: of those whose timers fired, and of those that were asked for an act, whatever moves
+    /// them. To be read after the sagas: no turn goes past an act.
+    pub mail: BTreeSet<SagaId>,
     /// There is no such saga: a start by SQL may be noted under its id.
     pub missing: Vec<SagaId>,
     /// Steps of them wait for events.
@@ -81,6 +84,7 @@ pub struct InboxQuery {
 
 impl InboxQuery {
     pub(super) fn add(&mut self, id: SagaId, instance: &Instance) {
+        self.mail.insert(id);
         let (definition, state) = (&instance.definition, &instance.state);
         if !machine::waits(definition, state).is_empty() {
             self.waiting.push(id);

@@ -176,7 +176,7 @@ impl Orchestrator<'_> {
             }
         }
         // No turn goes past an act: those of what was read are read with it.
-        for id in batch.asked() {
+        for id in batch.inbox_query(&[]).mail {
             let saga = setting.position(id);
             let mailbox = &self.world.database.sagas[saga].mailbox;
             if mailbox.iter().any(|mail| matches!(mail.what, Told::Act(..))) {
