@@ -148,7 +148,7 @@ pub use plan::{
     AfterPivot, Await, BeforePivot, Decides, Delay, Finished, Group, Nested, Part, Plan, Position,
     Saga, StandsIn, Trigger,
 };
-pub use record::{NextRecord, Record, RecordError, SendRecord, fold};
+pub use record::{FactRow, NextRecord, Record, RecordError, SendRecord, UnreadableFact, fold};
 pub use retry::Retry;
 pub use retry_loop::RetryLoop;
 pub use soundness::{Finding, Severity, check};

@@ -1,6 +1,9 @@
 //! Facts as they are stored and read: steps by name, so that they stay readable without the code.
 
+mod row;
 mod stored;
+
+pub use row::{FactRow, UnreadableFact};
 
 use serde::{Deserialize, Deserializer, Serialize};
 

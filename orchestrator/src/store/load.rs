@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use amends::{
-    Json, NextRecord, Record, SagaId,
-    machine::Time,
-    turn::{KeyHolder, Stored, UnreadableFact},
+    FactRow, Json, SagaId,
+    turn::{KeyHolder, Stored},
 };
 
 use super::{Store, StoreError, timers::LEASE, uuids};
@@ -83,35 +82,6 @@ impl Store {
             ((row.definition, row.key), KeyHolder { id: SagaId(row.id), digest })
         });
         Ok(found.collect())
-    }
-}
-
-/// A row of `amends.fact`.
-struct FactRow {
-    seq: i32,
-    attempt: i32,
-    at: Time,
-    kind: String,
-    step: Option<String>,
-    op: Option<String>,
-    detail: Option<String>,
-    next: Option<String>,
-}
-
-impl FactRow {
-    fn read(self) -> Result<Record, UnreadableFact> {
-        let detail = self.detail.map(|d| Json::trusted(&d));
-        let next = NextRecord::from_text(self.next.as_deref(), self.at, detail.as_ref());
-        Ok(Record {
-            seq: unsigned(self.seq),
-            at: self.at,
-            kind: self.kind.parse().map_err(UnreadableFact::Kind)?,
-            step: self.step,
-            op: self.op.map(|op| op.parse()).transpose().map_err(UnreadableFact::Op)?,
-            attempt: unsigned(self.attempt),
-            detail,
-            next: next.map_err(UnreadableFact::Next)?,
-        })
     }
 }
 

@@ -4,62 +4,16 @@ use std::sync::Arc;
 
 use super::breach::{Breach, Guarantee, Kept, hold};
 use crate::{
-    Definition, Json, NextRecord, Op, Record, SagaId, StatusChange, fold,
+    Definition, FactRow, Json, Record, SagaId, StatusChange, fold,
     machine::{State, Time},
 };
-
-#[derive(Clone)]
-struct Row {
-    seq: u32,
-    at: Time,
-    kind: &'static str,
-    step: Option<String>,
-    op: Option<&'static str>,
-    attempt: u32,
-    detail: Option<String>,
-    next: Option<String>,
-}
-
-impl Row {
-    fn of(record: Record) -> Self {
-        let next = record.next.into_text(record.at, record.detail.as_ref());
-        Self {
-            seq: record.seq,
-            at: record.at,
-            kind: record.kind.as_str(),
-            step: record.step,
-            op: record.op.map(Op::as_str),
-            attempt: record.attempt,
-            detail: record.detail.map(|json| json.as_str().to_owned()),
-            next,
-        }
-    }
-
-    fn record(&self) -> Option<Record> {
-        let detail = self.detail.as_deref().map(Json::trusted);
-        let next = NextRecord::from_text(self.next.as_deref(), self.at, detail.as_ref()).ok()?;
-        Some(Record {
-            seq: self.seq,
-            at: self.at,
-            kind: self.kind.parse().ok()?,
-            step: self.step.clone(),
-            op: match self.op {
-                Some(op) => Some(op.parse().ok()?),
-                None => None,
-            },
-            attempt: self.attempt,
-            detail,
-            next,
-        })
-    }
-}
 
 /// What was committed of one saga.
 pub(crate) struct Store {
     definition: Arc<Definition>,
     id: SagaId,
     input: Json,
-    rows: Vec<Row>,
+    rows: Vec<FactRow>,
     /// The fold of the rows, kept up with each commit.
     folded: State,
     changes: Vec<StatusChange>,
@@ -84,10 +38,11 @@ impl Store {
     pub(crate) fn commit(&mut self, records: &[Record]) -> Kept {
         for record in records {
             hold!(record.seq == self.seq(), Fold, "facts are numbered without gaps: {record:?}");
-            let row = Row::of(record.clone());
-            let stored = row
-                .record()
-                .and_then(|record| record.into_fact(self.definition.outline(), &self.folded).ok());
+            let row = FactRow::of(record.clone());
+            let stored =
+                row.clone().read().ok().and_then(|record| {
+                    record.into_fact(self.definition.outline(), &self.folded).ok()
+                });
             let Some(stored) = stored else {
                 hold!(false, Fold, "a stored fact cannot be read: {record:?}");
                 continue;
@@ -123,6 +78,6 @@ impl Store {
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {
-        self.rows.iter().filter_map(Row::record).collect()
+        self.rows.iter().filter_map(|row| row.clone().read().ok()).collect()
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Definition, IdError, Json, Record, RecordError, SagaId, StatusChange, TraceParent, fold,
-    machine::{self, Send, State, Time, UnknownWord},
+    Definition, Json, Record, RecordError, SagaId, StatusChange, TraceParent, UnreadableFact, fold,
+    machine::{self, Send, State, Time},
     status_event,
 };
 
@@ -29,20 +29,6 @@ pub struct Stored {
     pub parent: Option<SagaId>,
     /// Its facts in their order, or why one cannot be read: a newer version may have written it.
     pub facts: Result<Vec<Record>, UnreadableFact>,
-}
-
-/// What of a fact's row is not of this version.
-#[derive(Debug, thiserror::Error)]
-pub enum UnreadableFact {
-    /// What happened.
-    #[error("a stored fact is not readable: {0}")]
-    Kind(#[source] UnknownWord),
-    /// To which half of a step.
-    #[error("a stored fact is not readable: {0}")]
-    Op(#[source] IdError),
-    /// What followed.
-    #[error("a stored fact is not readable: {0}")]
-    Next(#[source] serde_json::Error),
 }
 
 /// Why a stored saga cannot be read by this program.

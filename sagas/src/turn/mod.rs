@@ -31,7 +31,7 @@ mod woken;
 
 pub use batch::{Batch, Missing, Outcome};
 pub use inbox::{Inbox, InboxQuery, OpenAct, UnreadableAct};
-pub use instance::{Instance, Stored, Unreadable, UnreadableFact};
+pub use instance::{Instance, Stored, Unreadable};
 pub use item::{Disposition, Due, Input, Item, KeyHolder, Message, Request, Start};
 pub use observe::Observe;
 pub use rows::{Change, DecidedAct, DecidedStart, NewSaga, NewWait, Rearm, Rows, Timer};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use amends::{
-    Definition, Json, NextRecord, Record, SagaId,
+    Definition, FactRow, Json, Record, SagaId,
     machine::{OpState, State, Status, Time},
     turn::{self, Instance},
 };
@@ -143,8 +143,6 @@ impl Stored {
 
 /// A fact as it is read back.
 fn written(record: &Record) -> Result<Record, Breach> {
-    let (at, detail) = (record.at, record.detail.as_ref());
-    let text = record.next.clone().into_text(at, detail);
-    let next = NextRecord::from_text(text.as_deref(), at, detail).map_err(|_| Breach::Stored)?;
-    if next == record.next { Ok(Record { next, ..record.clone() }) } else { Err(Breach::Stored) }
+    let read = FactRow::of(record.clone()).read().map_err(|_| Breach::Stored)?;
+    if read == *record { Ok(read) } else { Err(Breach::Stored) }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use amends::{Json, NextRecord, Outline, Record, machine::Time, transcript::printable};
+use amends::{FactRow, Json, Outline, Record, machine::Time, transcript::printable};
 use serde::Serialize;
 use sqlx::{PgPool, types::Uuid};
 
@@ -131,18 +131,17 @@ pub(super) async fn records(pool: &PgPool, id: Uuid) -> Result<Vec<Record>, Fail
     const WHAT: &str = "the history cannot be read";
     let rows = sqlx::query_file!("src/sql/facts.sql", id).fetch_all(pool).await.during(WHAT)?;
     let record = rows.into_iter().map(|r| {
-        let detail = r.detail.map(|text| Json::trusted(&text));
-        let next = NextRecord::from_text(r.next.as_deref(), r.at, detail.as_ref());
-        Ok(Record {
-            seq: r.seq.unsigned_abs(),
+        let row = FactRow {
+            seq: r.seq,
+            attempt: r.attempt,
             at: r.at,
-            kind: r.kind.parse().during(WHAT)?,
+            kind: r.kind,
             step: r.step,
-            op: r.op.map(|op| op.parse()).transpose().during(WHAT)?,
-            attempt: r.attempt.unsigned_abs(),
-            detail,
-            next: next.during(WHAT)?,
-        })
+            op: r.op,
+            detail: r.detail,
+            next: r.next,
+        };
+        row.read().during(WHAT)
     });
     record.collect()
 }

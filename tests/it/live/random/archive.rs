@@ -6,10 +6,10 @@ use std::{
 };
 
 use amends::{
-    Json, NextRecord, Op, Record, SagaId, fold,
-    machine::{Kind, State, Time},
+    FactRow, Json, Op, Record, SagaId, fold,
+    machine::{Kind, State},
 };
-use sqlx::PgPool;
+use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use super::plan::{Order, Plan};
@@ -45,35 +45,6 @@ struct SagaRow {
     parent_step: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
-struct FactRow {
-    saga_id: Uuid,
-    seq: i32,
-    attempt: i32,
-    at: Time,
-    kind: String,
-    step: Option<String>,
-    op: Option<String>,
-    detail: Option<String>,
-    next: Option<String>,
-}
-
-impl FactRow {
-    fn read(self) -> Record {
-        let detail = self.detail.as_deref().map(Json::trusted);
-        Record {
-            next: NextRecord::from_text(self.next.as_deref(), self.at, detail.as_ref()).unwrap(),
-            seq: u32::try_from(self.seq).unwrap(),
-            at: self.at,
-            kind: self.kind.parse().unwrap(),
-            step: self.step,
-            op: self.op.map(|op| op.parse().unwrap()),
-            attempt: u32::try_from(self.attempt).unwrap(),
-            detail,
-        }
-    }
-}
-
 /// All sagas, by id.
 pub(super) async fn sagas(
     pool: &PgPool,
@@ -104,7 +75,7 @@ pub(super) async fn sagas(
 }
 
 async fn facts(pool: &PgPool) -> HashMap<Uuid, Vec<Record>> {
-    let rows: Vec<FactRow> = sqlx::query_as(
+    let rows = sqlx::query(
         "select saga_id, seq, attempt, at, kind, step, op, detail::text, next::text
          from amends.facts order by saga_id, seq",
     )
@@ -113,7 +84,17 @@ async fn facts(pool: &PgPool) -> HashMap<Uuid, Vec<Record>> {
     .unwrap();
     let mut facts: HashMap<_, Vec<_>> = HashMap::new();
     for row in rows {
-        facts.entry(row.saga_id).or_default().push(row.read());
+        let fact = FactRow {
+            seq: row.get("seq"),
+            attempt: row.get("attempt"),
+            at: row.get("at"),
+            kind: row.get("kind"),
+            step: row.get("step"),
+            op: row.get("op"),
+            detail: row.get("detail"),
+            next: row.get("next"),
+        };
+        facts.entry(row.get("saga_id")).or_default().push(fact.read().unwrap());
     }
     facts
 }
