@@ -667,6 +667,10 @@ create function amends.forget(older interval) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.forget(older interval) to amends_orchestrator;
 
+-- The sagas that are steps of this one, or this step of it, of any depth; awaited when all that they are nested in go on
+create function amends.nested_sagas(saga uuid, step text DEFAULT NULL::text) returns TABLE(id uuid, status text, awaited boolean)
+    language sql stable security definer set search_path=pg_catalog, pg_temp;
+
 -- The stuck sagas among the one that is this step, and those that are nested in it
 create function amends.stuck_within(saga uuid, step text) returns SETOF uuid
     language sql stable security definer set search_path=pg_catalog, pg_temp;
@@ -722,11 +726,7 @@ create function amends.ask(act bigint, saga uuid, seq integer, what text, step t
 create function amends.note_act(saga uuid, act text, step text, outcome json, reason text, exactly integer DEFAULT NULL::integer) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
--- The sagas that are steps of this one, of any depth, and their statuses
-create function amends.nested_sagas(saga uuid) returns TABLE(id uuid, status text)
-    language sql stable set search_path=pg_catalog, pg_temp;
-
--- amends.note_act, also on the sagas nested in this one that have one of these statuses
+-- amends.note_act on the sagas nested in this one that have one of these statuses. Returns the first act; null when there is none
 create function amends.note_act_within(saga uuid, act text, reason text, statuses text[]) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 
@@ -757,12 +757,12 @@ grant execute on function amends.cancel(saga uuid, reason text, seen integer) to
 
 -- Send nothing more until resumed, nor in the sagas nested in it; replies are still recorded
 create function amends.pause(saga uuid, reason text) returns bigint
-    language sql volatile security definer set search_path=pg_catalog, pg_temp;
+    language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.pause(saga uuid, reason text) to amends_operator;
 
 -- Let a paused saga go on, and those nested in it
 create function amends.resume(saga uuid, reason text) returns bigint
-    language sql volatile security definer set search_path=pg_catalog, pg_temp;
+    language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.resume(saga uuid, reason text) to amends_operator;
 
 -- Take a lock from the saga that holds it, which goes on without. Returns the id in amends.acts

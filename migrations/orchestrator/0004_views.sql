@@ -12,19 +12,31 @@ from amends.fact f, json_array_elements(f.next -> 'sends') s;
 comment on view amends.sends is
     'What was sent: the sendings that facts tell, each as a row';
 
+create function amends.nested_sagas(saga uuid, step text default null)
+    returns table (id uuid, status text, awaited boolean)
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    with recursive below as (
+        select s.id, s.status, true as awaited
+        from amends.saga s
+        where s.parent = nested_sagas.saga
+          and (nested_sagas.step is null or s.parent_step = nested_sagas.step)
+        union all
+        select s.id, s.status, b.awaited and b.status not in ('completed', 'compensated')
+        from below b
+        join amends.saga s on s.parent = b.id
+    )
+    select b.id, b.status, b.awaited from below b;
+end;
+comment on function amends.nested_sagas is
+    'The sagas that are steps of this one, or this step of it, of any depth; awaited when all that they are nested in go on';
+
 create function amends.stuck_within(saga uuid, step text) returns setof uuid
     language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
-    with recursive inner_saga as (
-        select s.id, s.status from amends.saga s
-        where s.parent = stuck_within.saga and s.parent_step = stuck_within.step
-        union all
-        select s.id, s.status
-        from inner_saga i
-        join amends.saga s on s.parent = i.id
-        where i.status not in ('completed', 'compensated')
-    )
-    select i.id from inner_saga i where i.status = 'stuck' order by i.id;
+    select n.id from amends.nested_sagas(stuck_within.saga, stuck_within.step) n
+    where n.awaited and n.status = 'stuck'
+    order by n.id;
 end;
 comment on function amends.stuck_within is
     'The stuck sagas among the one that is this step, and those that are nested in it';

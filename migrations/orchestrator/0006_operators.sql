@@ -83,48 +83,7 @@ $$;
 comment on function amends.note_act is
     'Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts. Raises for one that has ended';
 
-create function amends.nested_sagas(saga uuid) returns table (id uuid, status text)
-    language sql stable
-    set search_path = pg_catalog, pg_temp
-begin atomic
-    with recursive below as (
-        select s.id, s.status from amends.saga s where s.parent = nested_sagas.saga
-        union all
-        select s.id, s.status from below b join amends.saga s on s.parent = b.id
-    )
-    select b.id, b.status from below b;
-end;
-comment on function amends.nested_sagas is
-    'The sagas that are steps of this one, of any depth, and their statuses';
-
--- The outer saga first: from then on none begins in it, until the act is decided.
 create function amends.note_act_within(saga uuid, act text, reason text, statuses text[]) returns bigint
-    language plpgsql
-    security definer
-    set search_path = pg_catalog, pg_temp
-as $$
-declare
-    noted bigint := amends.note_act(saga, note_act_within.act, null, null, note_act_within.reason);
-    inner_saga uuid;
-begin
-    for inner_saga in
-        select n.id from amends.nested_sagas(note_act_within.saga) n where n.status = any(statuses)
-        order by n.id
-    loop
-        begin
-            perform amends.note_act(inner_saga, note_act_within.act, null, null, note_act_within.reason);
-        exception
-            -- It has ended meanwhile.
-            when object_not_in_prerequisite_state then null;
-        end;
-    end loop;
-    return noted;
-end
-$$;
-comment on function amends.note_act_within is
-    'amends.note_act, also on the sagas nested in this one that have one of these statuses';
-
-create function amends.retry(saga uuid, reason text) returns bigint
     language plpgsql
     security definer
     set search_path = pg_catalog, pg_temp
@@ -134,13 +93,33 @@ declare
     noted bigint;
     first bigint;
 begin
-    -- A saga that waits for a nested one which is stuck has nothing to repeat itself.
     for inner_saga in
-        select n.id from amends.nested_sagas(retry.saga) n where n.status = 'stuck' order by n.id
+        select n.id from amends.nested_sagas(note_act_within.saga) n where n.status = any(statuses)
+        order by n.id
     loop
-        noted := amends.note_act(inner_saga, 'retry', null, null, reason);
-        first := coalesce(first, noted);
+        begin
+            noted := amends.note_act(inner_saga, note_act_within.act, null, null, note_act_within.reason);
+            first := coalesce(first, noted);
+        exception
+            -- It has ended meanwhile.
+            when object_not_in_prerequisite_state then null;
+        end;
     end loop;
+    return first;
+end
+$$;
+comment on function amends.note_act_within is
+    'amends.note_act on the sagas nested in this one that have one of these statuses. Returns the first act; null when there is none';
+
+-- A saga that waits for a nested one which is stuck has nothing to repeat itself.
+create function amends.retry(saga uuid, reason text) returns bigint
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first bigint := amends.note_act_within(saga, 'retry', reason, array['stuck']);
+begin
     if first is null or exists (select from amends.saga s where s.id = retry.saga and s.status = 'stuck') then
         first := amends.note_act(saga, 'retry', null, null, reason);
     end if;
@@ -173,15 +152,34 @@ create function amends.cancel(saga uuid, reason text, seen integer) returns bigi
 comment on function amends.cancel(uuid, text, integer) is
     'amends.cancel, refused when the saga has another number of facts than the operator saw';
 
+-- The outer saga first: from then on none begins in it, until the act is decided.
 create function amends.pause(saga uuid, reason text) returns bigint
-    language sql security definer set search_path = pg_catalog, pg_temp
-    return amends.note_act_within(saga, 'pause', reason, array['running', 'compensating', 'queued']);
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    noted bigint := amends.note_act(saga, 'pause', null, null, reason);
+begin
+    perform amends.note_act_within(saga, 'pause', reason, array['running', 'compensating', 'queued']);
+    return noted;
+end
+$$;
 comment on function amends.pause is
     'Send nothing more until resumed, nor in the sagas nested in it; replies are still recorded';
 
 create function amends.resume(saga uuid, reason text) returns bigint
-    language sql security definer set search_path = pg_catalog, pg_temp
-    return amends.note_act_within(saga, 'resume', reason, array['paused']);
+    language plpgsql
+    security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    noted bigint := amends.note_act(saga, 'resume', null, null, reason);
+begin
+    perform amends.note_act_within(saga, 'resume', reason, array['paused']);
+    return noted;
+end
+$$;
 comment on function amends.resume is 'Let a paused saga go on, and those nested in it';
 
 -- The lock goes with the act: whatever becomes of the saga until a turn puts it on record, nothing
