@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgPoolOptions};
 use uuid::Uuid;
 
-use crate::support::{self, repository};
+use crate::support::{self, statement};
 
 const ROLES: [&str; 3] = ["orchestrator", "operator", "viewer"];
 
@@ -169,12 +169,6 @@ async fn every_view_can_be_read() {
     assert_eq!(house.number(hidden).await, 0);
 }
 
-/// A statement of the orchestrator, from its file.
-fn statement(name: &str) -> AssertSqlSafe<String> {
-    let file = repository().join(format!("orchestrator/src/store/sql/{name}.sql"));
-    AssertSqlSafe(std::fs::read_to_string(file).unwrap())
-}
-
 /// Many replies for one saga, and many events for steps of one saga, wake it once: no row is written
 /// twice by one statement, which Postgres refuses.
 #[tokio::test]
@@ -184,7 +178,7 @@ async fn one_statement_wakes_a_saga_once() {
     let saga = house.saga;
     let sagas = vec![saga; MANY];
     let ids: Vec<_> = (0..MANY).map(|n| format!("{saga}:shop.work:action:{n}")).collect();
-    sqlx::query(statement("park"))
+    sqlx::query(AssertSqlSafe(statement("park")))
         .bind(&sagas)
         .bind(&ids)
         .bind(vec![r#"{"outcome":"ok"}"#; MANY])
@@ -202,7 +196,7 @@ async fn one_statement_wakes_a_saga_once() {
     let wait = "insert into amends.wait (saga_id, step, matcher, key)
         select $1, n::text, 'job/told', 'k' from generate_series(1, 2000) n";
     sqlx::query(wait).bind(saga).execute(&mut house.owner).await.unwrap();
-    let woken = sqlx::query(statement("wake_waiting"))
+    let woken = sqlx::query(AssertSqlSafe(statement("wake_waiting")))
         .bind(["job/told"])
         .bind(["k"])
         .fetch_all(&mut house.owner)
@@ -216,7 +210,7 @@ async fn one_statement_wakes_a_saga_once() {
     house.owner.execute(held).await.unwrap();
     let waits = "insert into amends.lock (name, saga_id) select n::text, $1 from generate_series(1, 2000) n";
     sqlx::query(waits).bind(saga).execute(&mut house.owner).await.unwrap();
-    let woken = sqlx::query(statement("release"))
+    let woken = sqlx::query(AssertSqlSafe(statement("release")))
         .bind(["00000000-0000-7000-8000-000000000001".parse::<Uuid>().unwrap()])
         .fetch_all(&mut house.owner)
         .await
@@ -241,9 +235,7 @@ async fn an_act_is_decided_once() {
     house.owner.execute("delete from amends.timer").await.unwrap();
     assert_eq!(house.number(KEPT).await, 1);
     for (accepted, answer) in [(true, None), (false, Some("too late"))] {
-        let sql =
-            std::fs::read_to_string(repository().join("orchestrator/src/store/sql/everything.sql"))
-                .unwrap();
+        let sql = statement("everything");
         // All other arrays are empty.
         let (mut given, ours) = (vec!["'{}'".to_owned(); 48], 24);
         given[ours - 1] = format!("'{{{act}}}'");

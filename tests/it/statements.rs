@@ -8,21 +8,15 @@ use sqlx::{
     postgres::{PgPoolOptions, PgRow},
 };
 
-use crate::support::{self, repository};
-
-const FOLDER: &str = "orchestrator/src/store/sql";
+use crate::support::{self, STATEMENTS, repository, statement};
 
 /// The names of all files.
 pub(crate) fn names() -> Vec<String> {
-    let files = std::fs::read_dir(repository().join(FOLDER)).unwrap();
+    let files = std::fs::read_dir(repository().join(STATEMENTS)).unwrap();
     let name = |path: std::path::PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
     let mut names: Vec<_> = files.map(|file| name(file.unwrap().path())).collect();
     names.sort();
     names
-}
-
-pub(crate) fn text(statement: &str) -> String {
-    std::fs::read_to_string(repository().join(format!("{FOLDER}/{statement}.sql"))).unwrap()
 }
 
 /// The parameters' numbers in an excerpt, in its order.
@@ -82,7 +76,7 @@ impl Session {
         }
         let mut prepared = BTreeMap::new();
         for name in names() {
-            let text = text(&name);
+            let text = statement(&name);
             let prepare = AssertSqlSafe(format!("prepare {name} as {text}"));
             connection.execute(prepare).await.unwrap();
             let types =

@@ -11,7 +11,7 @@ use sqlx::{
 };
 
 use crate::{
-    statements::{names, parameters, text},
+    statements::{names, parameters},
     support,
 };
 
@@ -102,7 +102,7 @@ impl fmt::Display for Part {
 }
 
 fn sql(statement: &str) -> AssertSqlSafe<String> {
-    AssertSqlSafe(text(statement))
+    AssertSqlSafe(support::statement(statement))
 }
 
 /// Two sagas in a database of their own. The timer of one is looked at, the other has a lock.
@@ -163,7 +163,7 @@ impl House {
     /// A commit in which nothing but these arrays is given, by the names of the statement's parts: so
     /// that no parameter's number stands here.
     async fn commit(&mut self, statement: &str, part: Part, arrays: &[String]) {
-        let text = text(statement);
+        let text = support::statement(statement);
         let (_, part) = text.split_once(&format!("{part} as (")).unwrap();
         let (given, _) = part.split_once("unnest(").unwrap().1.split_once(')').unwrap();
         let mut values = vec!["'{}'".to_owned(); parameters(&text).max().unwrap()];
@@ -386,7 +386,7 @@ const NOT_OF_OTHERS: [&str; 5] =
 #[tokio::test]
 async fn no_statement_that_sets_timers_is_missing_here() {
     let writes = ["insert into amends.timer", "update amends.timer"];
-    let sets = |name: &String| writes.iter().any(|write| text(name).contains(write));
+    let sets = |name: &String| writes.iter().any(|write| support::statement(name).contains(write));
     let mut found: BTreeSet<String> = names().into_iter().filter(sets).collect();
     let mut house = House::new().await;
     let functions: Vec<String> = sqlx::query_scalar(

@@ -1,60 +1,18 @@
 //! Awkward moments, on real servers: what comes in the moment in which it is waited for, after it was
 //! waited for, or after the end; sessions that break under a lock; clocks of other zones.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use amends::{
-    Await, BeforePivot, Compensatable, Definition, Delay, Finished, Given, Plan, Rejection, Retry,
-    Saga, Step, Trigger, machine::Time,
+    Await, BeforePivot, Definition, Delay, Finished, Given, Plan, Retry, Saga, Step, Trigger,
+    machine::Time,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use crate::support::{Stage, eventually};
-
-#[derive(Serialize, Deserialize)]
-struct Wanted {
-    id: String,
-}
-
-struct No;
-
-impl Rejection for No {
-    fn code(&self) -> &str {
-        "no"
-    }
-}
-
-struct Book;
-
-impl Step for Book {
-    const NAME: &'static str = "hotel.book";
-    type Input = String;
-    type Output = String;
-    type Rejection = No;
-}
-
-impl Compensatable for Book {}
-
-struct Charge;
-
-impl Step for Charge {
-    const NAME: &'static str = "card.charge";
-    type Input = String;
-    type Output = ();
-    type Rejection = No;
-}
-
-struct Tell;
-
-impl Step for Tell {
-    const NAME: &'static str = "mail.tell";
-    type Input = String;
-    type Output = String;
-    type Rejection = Infallible;
-}
+use crate::support::{Book, Charge, Stage, Tell, Wanted, eventually};
 
 fn paid() -> Await<Wanted> {
     Await::<Wanted>::on("awkward.paid").matching(|paid| paid.id.clone())
@@ -261,12 +219,7 @@ async fn nothing_moves_a_saga_that_has_ended() {
             json!({"outcome": "retry"}),
             json!({"outcome": "pending"}),
         ] {
-            let mut headers = async_nats::HeaderMap::new();
-            headers.insert("Amends-Id", format!("{saga}:{step}:action:1"));
-            let (jetstream, subject) = (&stage.shop.jetstream, format!("amends.reply.{service}"));
-            let body = body.to_string().into();
-            let stored = jetstream.publish_with_headers(subject, headers, body).await.unwrap();
-            stored.await.unwrap();
+            stage.reply(&service, &format!("{saga}:{step}:action:1"), body).await;
         }
     }
     stage.publish("stay.wanted", json!({"id": "a"})).await;

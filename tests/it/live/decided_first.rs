@@ -2,7 +2,6 @@
 //! one event. On real servers.
 
 use std::{
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -10,57 +9,11 @@ use std::{
     time::Duration,
 };
 
-use amends::{
-    Await, BeforePivot, Compensatable, Definition, Finished, Given, Plan, Rejection, Saga, Step,
-    Trigger,
-};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use amends::{Await, BeforePivot, Definition, Finished, Given, Plan, Saga, Step, Trigger};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Stage, eventually};
-
-#[derive(Serialize, Deserialize)]
-struct Wanted {
-    id: String,
-}
-
-struct No;
-
-impl Rejection for No {
-    fn code(&self) -> &str {
-        "no"
-    }
-}
-
-struct Book;
-
-impl Step for Book {
-    const NAME: &'static str = "hotel.book";
-    type Input = String;
-    type Output = String;
-    type Rejection = No;
-}
-
-impl Compensatable for Book {}
-
-struct Charge;
-
-impl Step for Charge {
-    const NAME: &'static str = "card.charge";
-    type Input = String;
-    type Output = ();
-    type Rejection = No;
-}
-
-struct Tell;
-
-impl Step for Tell {
-    const NAME: &'static str = "mail.tell";
-    type Input = String;
-    type Output = String;
-    type Rejection = Infallible;
-}
+use crate::support::{Book, Charge, Stage, Tell, Wanted, eventually};
 
 /// A hotel, then the card, within two seconds.
 struct Hurried;
@@ -229,15 +182,6 @@ async fn id(stage: &Stage, key: &str) -> Uuid {
     .await
 }
 
-async fn answers(stage: &Stage, service: &str, attempt: String, body: Value) {
-    let mut headers = async_nats::HeaderMap::new();
-    headers.insert("Amends-Id", attempt.as_str());
-    let subject = format!("amends.reply.{service}");
-    let jetstream = &stage.shop.jetstream;
-    let stored = jetstream.publish_with_headers(subject, headers, body.to_string().into()).await;
-    stored.unwrap().await.unwrap();
-}
-
 async fn acts(stage: &Stage, act: &'static str, key: &str) {
     sqlx::query(act).bind(key).execute(&stage.shop.pool).await.unwrap();
 }
@@ -269,7 +213,7 @@ async fn a_deadline_that_passed_in_an_outage_stops_the_pivot() {
     stage.leave("one").await;
     // In time, and decided too late.
     let booked = serde_json::from_str(BOOKED).unwrap();
-    answers(&stage, "hotel", format!("{saga}:hotel.book:action:1"), booked).await;
+    stage.reply("hotel", &format!("{saga}:hotel.book:action:1"), booked).await;
     deadline_has_passed(&stage).await;
     enter(&mut stage).await;
     was_too_late(&stage, &charged).await;
@@ -284,7 +228,7 @@ async fn a_deadline_that_passed_in_a_pause_stops_the_pivot() {
     let pause = "select amends.pause(id, 'a look') from amends.sagas where key = $1";
     acts(&stage, pause, "a").await;
     let booked = serde_json::from_str(BOOKED).unwrap();
-    answers(&stage, "hotel", format!("{saga}:hotel.book:action:1"), booked).await;
+    stage.reply("hotel", &format!("{saga}:hotel.book:action:1"), booked).await;
     deadline_has_passed(&stage).await;
     acts(&stage, "select amends.resume(id, 'seen') from amends.sagas where key = $1", "a").await;
     was_too_late(&stage, &charged).await;
@@ -332,7 +276,7 @@ async fn a_committed_act_is_not_overtaken() {
         let saga = id(&stage, key).await;
         let booked = serde_json::from_str(BOOKED).unwrap();
         acts(&stage, act, key).await;
-        answers(&stage, "hotel", format!("{saga}:hotel.book:action:1"), booked).await;
+        stage.reply("hotel", &format!("{saga}:hotel.book:action:1"), booked).await;
     }
     let decided = "select count(*) from amends.acts where accepted";
     stage.shop.at_least(decided, 40).await;
@@ -458,7 +402,7 @@ async fn a_pause_reaches_the_nested_saga_and_so_does_its_end() {
         .await
         .unwrap();
     let booked = serde_json::from_str(BOOKED).unwrap();
-    answers(&stage, "hotel", format!("{inner}:hotel.book:action:1"), booked).await;
+    stage.reply("hotel", &format!("{inner}:hotel.book:action:1"), booked).await;
     let done = "select count(*) from amends.history where kind = 'done'";
     stage.shop.at_least(done, 1).await;
     assert_eq!(stage.shop.number(paused).await, 2);
@@ -479,12 +423,12 @@ async fn a_saga_that_is_paused_in_a_queue_lets_others_go_first() {
     stage.shop.at_least(paused, 1).await;
     let (holder, third) = (id(&stage, "t-1").await, id(&stage, "t-3").await);
     let rejected = json!({"outcome": "rejected", "code": "no"});
-    answers(&stage, "card", format!("{holder}:card.charge:action:1"), rejected.clone()).await;
+    stage.reply("card", &format!("{holder}:card.charge:action:1"), rejected.clone()).await;
     assert_eq!(stage.shop.fate("t-1").await, "compensated");
     let holds = "select count(*) from amends.locks where status = 'held' and key = 't-3'";
     stage.shop.at_least(holds, 1).await;
     acts(&stage, "select amends.resume(id, 'seen') from amends.sagas where key = $1", "t-2").await;
-    answers(&stage, "card", format!("{third}:card.charge:action:1"), rejected).await;
+    stage.reply("card", &format!("{third}:card.charge:action:1"), rejected).await;
     let next = "select count(*) from amends.locks where status = 'held' and key = 't-2'";
     stage.shop.at_least(next, 1).await;
 }

@@ -3,6 +3,7 @@
 mod agency;
 mod shop;
 mod stage;
+mod steps;
 mod stored;
 mod wait;
 
@@ -14,12 +15,21 @@ use tempfile::TempDir;
 pub(crate) use agency::{Agency, trip};
 pub(crate) use shop::{SERVICES, Shop, order};
 pub(crate) use stage::Stage;
+pub(crate) use steps::{Book, Charge, Tell, Wanted};
 pub(crate) use stored::{register, store};
 pub(crate) use wait::eventually;
 
 /// The product's binary.
 pub(crate) fn amends() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_amends-under-test"))
+}
+
+/// Where the orchestrator's statements stand.
+pub(crate) const STATEMENTS: &str = "orchestrator/src/store/sql";
+
+/// A statement of the orchestrator, from its file.
+pub(crate) fn statement(name: &str) -> String {
+    std::fs::read_to_string(repository().join(format!("{STATEMENTS}/{name}.sql"))).unwrap()
 }
 
 /// A folder for one test's servers; gone with the test.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use amends::Definition;
 use amends_orchestrator::{Config, Health, RunError};
-use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::{self, consumer::PullConsumer};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -76,17 +76,17 @@ impl Stage {
                 let operation = command.subject.rsplit('.').next().unwrap().to_owned();
                 let half = id.split(':').nth(2).unwrap().to_owned();
                 let body = serde_json::from_slice(&command.payload).unwrap();
-                if let Some(reply) = answer(&operation, &half, body) {
-                    let mut headers = async_nats::HeaderMap::new();
-                    headers.insert("Amends-Id", id.as_str());
-                    let subject = format!("amends.reply.{service}");
-                    let reply = reply.to_string().into();
-                    let ack = jetstream.publish_with_headers(subject, headers, reply);
-                    ack.await.unwrap().await.unwrap();
+                if let Some(body) = answer(&operation, &half, body) {
+                    reply(&jetstream, service, &id, body).await;
                 }
                 command.ack().await.unwrap();
             }
         })
+    }
+
+    /// Replies to an attempt.
+    pub(crate) async fn reply(&self, service: &str, attempt: &str, body: Value) {
+        reply(&self.shop.jetstream, service, attempt, body).await;
     }
 
     /// Publishes until JetStream has stored it.
@@ -97,4 +97,12 @@ impl Stage {
         })
         .await;
     }
+}
+
+async fn reply(jetstream: &jetstream::Context, service: &str, attempt: &str, body: Value) {
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Amends-Id", attempt);
+    let subject = format!("amends.reply.{service}");
+    let ack = jetstream.publish_with_headers(subject, headers, body.to_string().into());
+    ack.await.unwrap().await.unwrap();
 }

@@ -6,12 +6,7 @@ use amends::{
 };
 use sqlx::{AssertSqlSafe, PgConnection, types::Uuid};
 
-use super::repository;
-
-fn statement(name: &str) -> AssertSqlSafe<String> {
-    let file = repository().join(format!("orchestrator/src/store/sql/{name}.sql"));
-    AssertSqlSafe(std::fs::read_to_string(file).unwrap())
-}
+use super::statement;
 
 fn int(n: u32) -> i32 {
     i32::try_from(n).unwrap()
@@ -23,7 +18,7 @@ pub(crate) async fn register(connection: &mut PgConnection, definition: &Definit
     let column = |of: fn(&amends::StepOutline) -> String| -> Vec<String> {
         outline.steps.iter().map(of).collect()
     };
-    sqlx::query(statement("register"))
+    sqlx::query(AssertSqlSafe(statement("register")))
         .bind(&outline.name)
         .bind(int(outline.version))
         .bind(definition.digest())
@@ -55,7 +50,7 @@ pub(crate) async fn store(
     let error = errors.next_back().map(|failure| failure.to_json().as_str().to_owned());
     let key = definition.admit(&state.input).unwrap().key;
     let next = |r: &Record| r.next.clone().into_text(r.at, r.detail.as_ref());
-    sqlx::query(statement("starts"))
+    sqlx::query(AssertSqlSafe(statement("starts")))
         .bind([id])
         .bind([&definition.outline().name])
         .bind([int(definition.outline().version)])
