@@ -13,14 +13,15 @@ impl<O: Observe> Batch<O> {
     /// Decides a reply that came at some time.
     pub(super) fn reply(&mut self, id: SagaId, reply: &ReplyEvent, came: Time) -> Disposition {
         let event = Event::Reply(reply.clone());
-        // What may not belong to the saga is found out before anything is taken.
-        if (self.has_acts(id) || self.is_overdue(id, came, self.now))
-            && let Some(Decision::Unexpected(why)) = self.foresee(id, &event)
-        {
-            return self.unexpected(id, &why);
+        let mut publish = Vec::new();
+        if self.has_acts(id) || self.is_overdue(id, came, self.now) {
+            // A reply that may not belong to the saga is found out before anything is taken.
+            if let Some(Decision::Unexpected(why)) = self.foresee(id, &event) {
+                return self.unexpected(id, &why);
+            }
+            publish.extend(self.acts(id));
+            publish.extend(self.overdue(id, came, self.now));
         }
-        let mut publish = self.acts(id);
-        publish.extend(self.overdue(id, came, self.now));
         self.event(id, &event, publish)
     }
 
