@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use amends_app::{During as _, Failed, connect};
+use amends_app::{During as _, Failed, connect, nats};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +60,7 @@ async fn connected(
 ) -> Result<(PgPool, async_nats::Client), Failed> {
     let settings = &servers.settings;
     let (url, creds) = (settings.nats()?, settings.nats_creds.as_deref());
-    let client = tokio::time::timeout(PATIENCE, connect::nats(url, creds, stop)).await;
+    let client = tokio::time::timeout(PATIENCE, nats::connect(url, creds, stop)).await;
     let client = client.during("NATS does not answer")??.ok_or_else(Failed::interrupted)?;
     let (url, patience) = (settings.database()?, Some(PATIENCE));
     let pool = connect::postgres(url, CONNECTIONS, &[], patience, stop).await?;

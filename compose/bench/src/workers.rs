@@ -7,7 +7,8 @@ use amends::{
     wire::{self, Undo},
 };
 use amends_app::{
-    During as _, Failed, SERVICE_CONNECTIONS, SERVICE_SESSION, Settings, connect, stop_on_signal,
+    During as _, Failed, SERVICE_CONNECTIONS, SERVICE_SESSION, Settings, connect, nats,
+    stop_on_signal,
 };
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, reject};
 use async_nats::{
@@ -44,7 +45,7 @@ pub async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(), Fail
     let creds = settings.nats_creds.as_deref();
     let mut serving = JoinSet::new();
     for (at, service) in SERVICES.into_iter().enumerate() {
-        let Some(client) = connect::nats(settings.nats()?, creds, &stop).await? else {
+        let Some(client) = nats::connect(settings.nats()?, creds, &stop).await? else {
             return Ok(());
         };
         if args.barrier {

@@ -26,7 +26,7 @@ mod trips;
 use std::path::Path;
 
 use amends_app::{
-    During as _, Failed, Program, Workspace, connect, local::Local, log_ends, prepare, print,
+    During as _, Failed, Program, Workspace, connect, local::Local, log_ends, nats, prepare, print,
     stop_on_signal,
 };
 use async_nats::jetstream;
@@ -84,7 +84,7 @@ async fn perform(
 ) -> Result<Outcome, Failed> {
     let pool = connect::postgres(local.database_url(), CONNECTIONS, &[], None, stop).await?;
     let pool = pool.ok_or_else(Failed::interrupted)?;
-    let client = connect::nats(local.nats_url(), None, stop).await?;
+    let client = nats::connect(local.nats_url(), None, stop).await?;
     let jetstream = jetstream::new(client.ok_or_else(Failed::interrupted)?);
     prepare(program, &pool).await?;
     let logs = data.join("logs");

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connect, migrate::prepare, orchestrator::readiness, probes, shutdown::stop_on_signal,
+    connect, migrate::prepare, nats, orchestrator::readiness, probes, shutdown::stop_on_signal,
     worker::SERVICE_SESSION,
 };
 use crate::{
@@ -56,7 +56,7 @@ async fn serve(
     let url = local.database_url();
     let own = connect::postgres(url, CONNECTIONS, &SERVICE_SESSION, None, stop).await?;
     let lanes = connect::postgres(url, CONNECTIONS, &SESSION, None, stop).await?;
-    let client = connect::nats(local.nats_url(), None, stop).await?;
+    let client = nats::connect(local.nats_url(), None, stop).await?;
     let (Some(pool), Some(lanes), Some(client)) = (own, lanes, client) else { return Ok(()) };
     prepare(program, &pool).await?;
     let mut services = serve_all(program, &pool, &client, stop)?;

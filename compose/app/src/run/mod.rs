@@ -4,13 +4,14 @@
 //! |---|---|
 //! | the roles | `orchestrator`, `worker`, `dev` |
 //! | schemas brought up to date | `migrate` |
-//! | connecting to Postgres and NATS | [`connect`] |
+//! | connecting to Postgres, to NATS | [`connect`], [`nats`] |
 //! | what a monitor asks | `probes`, `telemetry` |
 //! | how a role ends | `shutdown` |
 
 pub mod connect;
 pub(crate) mod dev;
 pub(crate) mod migrate;
+pub mod nats;
 pub(crate) mod orchestrator;
 mod probes;
 mod shutdown;

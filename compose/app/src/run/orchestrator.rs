@@ -7,7 +7,7 @@ use amends_orchestrator::{Config, Health, SESSION};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connect,
+    connect, nats,
     probes::{self, NotReady, Readiness},
     shutdown,
 };
@@ -50,7 +50,7 @@ pub async fn orchestrator(
     let Some(pool) = connect::postgres(database, connections, &SESSION, None, &stop).await? else {
         return Ok(());
     };
-    let Some(client) = connect::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
+    let Some(client) = nats::connect(nats, settings.nats_creds.as_deref(), &stop).await? else {
         return Ok(());
     };
     let (pool_, client_) = (pool.clone(), client.clone());

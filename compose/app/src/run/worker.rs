@@ -11,7 +11,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connect,
+    connect, nats,
     probes::{self, NotReady, Readiness},
     shutdown,
 };
@@ -51,7 +51,7 @@ pub(crate) async fn run<F: WorkerFlags>(
     let stop = shutdown::stop_on_signal()?;
     let (watched, ended) = (Arc::default(), CancellationToken::new());
     let probes = probes::serve(options.http, readiness(&watched), ended.clone()).await?;
-    let Some(client) = connect::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
+    let Some(client) = nats::connect(nats, settings.nats_creds.as_deref(), &stop).await? else {
         return Ok(());
     };
     let mut services = Vec::new();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amends_app::{During as _, Failed, connect};
+use amends_app::{During as _, Failed, nats};
 use async_nats::jetstream::{
     self, Context, Message,
     consumer::{AckPolicy, pull},
@@ -45,7 +45,7 @@ impl JetStream {
         stop: &CancellationToken,
     ) -> Result<Self, Failed> {
         let context = async || {
-            let client = connect::nats(url, creds, stop).await?;
+            let client = nats::connect(url, creds, stop).await?;
             client.map(jetstream::new).ok_or_else(Failed::interrupted)
         };
         let mut services = Vec::new();
