@@ -33,4 +33,4 @@ pub use run::{
     SERVICE_CONNECTIONS, SERVICE_SESSION, connect, log_lines, nats, orchestrator, prepare,
     stop_on_signal,
 };
-pub use settings::{LogFormat, Settings, database_variable};
+pub use settings::{LogFormat, NatsSettings, Settings, database_variable};

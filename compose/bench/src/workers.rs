@@ -42,12 +42,10 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Servers that cannot be used.
 pub async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(), Failed> {
     let stop = stop_on_signal()?;
-    let creds = settings.nats_creds.as_deref();
+    let nats = nats::Access::of(&settings.nats)?;
     let mut serving = JoinSet::new();
     for (at, service) in SERVICES.into_iter().enumerate() {
-        let Some(client) = nats::connect(settings.nats()?, creds, &stop).await? else {
-            return Ok(());
-        };
+        let Some(client) = nats.connect(&stop).await? else { return Ok(()) };
         if args.barrier {
             let service = with_barrier(settings, at, args.shared, &stop).await?;
             let Some(service) = service else { return Ok(()) };

@@ -10,6 +10,7 @@ mod demo;
 mod deploys;
 mod letters;
 mod lock_commands;
+mod logins;
 mod neighbours;
 mod operating;
 mod operators;

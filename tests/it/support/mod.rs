@@ -1,6 +1,8 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod agency;
+mod issuer;
+mod nats_server;
 mod shop;
 mod stage;
 mod steps;
@@ -13,6 +15,8 @@ use amends_app::local::{Local, Postgres};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
+pub(crate) use issuer::Issuer;
+pub(crate) use nats_server::NatsServer;
 pub(crate) use shop::{SERVICES, Shop, order};
 pub(crate) use stage::Stage;
 pub(crate) use steps::{Book, Charge, Tell, Wanted};

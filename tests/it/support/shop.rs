@@ -36,6 +36,8 @@ pub(crate) struct Shop {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) folder: TempDir,
     crew: BTreeMap<String, Child>,
+    /// What the environment of its processes has beside the servers.
+    variables: BTreeMap<&'static str, String>,
 }
 
 impl Shop {
@@ -52,7 +54,14 @@ impl Shop {
         let stock: BTreeMap<_, _> = STOCK.into();
         std::fs::write(folder.path().join("stock.json"), json!(stock).to_string()).unwrap();
         let jetstream = jetstream::new(client);
-        let shop = Self { local, pool, jetstream, folder, crew: BTreeMap::new() };
+        let shop = Self {
+            local,
+            pool,
+            jetstream,
+            folder,
+            crew: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
         shop.done(&["migrate"]).await;
         shop
     }
@@ -87,9 +96,15 @@ impl Shop {
             .env("RUST_LOG", "info,amends_orchestrator=debug,amends_workers=debug")
             .env_remove("AMENDS_LOG_FORMAT")
             .env_remove("AMENDS_HTTP")
+            .envs(&self.variables)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
+    }
+
+    /// Sets a variable for what is started from now on.
+    pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.variables.insert(variable, value.into());
     }
 
     /// Starts a role under a name of its own; its log goes to a file of that name.

@@ -8,14 +8,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connect, migrate::prepare, nats, orchestrator::readiness, probes, shutdown::stop_on_signal,
-    worker::SERVICE_SESSION,
+    connect, migrate::prepare, nats::Access, orchestrator::readiness, probes,
+    shutdown::stop_on_signal, worker::SERVICE_SESSION,
 };
 use crate::{
     failed::{During as _, Failed},
     local::Local,
     print::print,
     program::Program,
+    settings::NatsSettings,
 };
 
 /// Connections for the services together, and for the orchestrator.
@@ -56,7 +57,7 @@ async fn serve(
     let url = local.database_url();
     let own = connect::postgres(url, CONNECTIONS, &SERVICE_SESSION, None, stop).await?;
     let lanes = connect::postgres(url, CONNECTIONS, &SESSION, None, stop).await?;
-    let client = nats::connect(local.nats_url(), None, stop).await?;
+    let client = Access::of(&NatsSettings::at(local.nats_url()))?.connect(stop).await?;
     let (Some(pool), Some(lanes), Some(client)) = (own, lanes, client) else { return Ok(()) };
     prepare(program, &pool).await?;
     let mut services = serve_all(program, &pool, &client, stop)?;

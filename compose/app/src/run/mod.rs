@@ -5,11 +5,14 @@
 //! | the roles | `orchestrator`, `worker`, `dev` |
 //! | schemas brought up to date | `migrate` |
 //! | connecting to Postgres, to NATS | [`connect`], [`nats`] |
+//! | who logs in to NATS, and whether they are let in | `credentials`, `login` |
 //! | what a monitor asks | `probes`, `telemetry` |
 //! | how a role ends | `shutdown` |
 
 pub mod connect;
+mod credentials;
 pub(crate) mod dev;
+mod login;
 pub(crate) mod migrate;
 pub mod nats;
 pub(crate) mod orchestrator;
