@@ -18,6 +18,7 @@ mod outbox;
 mod permissions;
 mod plan;
 mod pressure;
+mod probes;
 mod random;
 mod raw_worker;
 mod replays;

@@ -120,6 +120,11 @@ impl Shop {
         self.start(service, &["worker", service, "--seed-stock", &stock]);
     }
 
+    /// The process of a role that runs.
+    pub(crate) fn process_id(&self, name: &str) -> u32 {
+        self.crew[name].id().unwrap()
+    }
+
     fn log(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(format!("{name}.log"))
     }
