@@ -154,7 +154,6 @@ impl Sim<'_> {
         let definition = Arc::clone(&saga.definition);
         for fact in &turn.facts {
             saga.output = fact.next.output.clone().or(saga.output.take());
-            saga.error = fact.next.error.clone().or(saga.error.take());
             for send in &fact.next.sends {
                 let plan = turn.next.steps.get(send.step).map_or(0, |step| step.plan);
                 if !definition.outline().steps[plan].task.is_call() {

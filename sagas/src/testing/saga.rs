@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{checker::Checker, store::Store};
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepOutline,
-    machine::{Event, Failure, OpState},
+    machine::{Event, OpState},
     turn::Instance,
 };
 
@@ -29,9 +29,8 @@ pub(super) struct Saga {
     pub(super) closed: u32,
     /// The saga and the step that it is.
     pub(super) outer: Option<(SagaId, String)>,
-    /// What it answered, and why it turned back.
+    /// What it answered.
     pub(super) output: Option<Json>,
-    pub(super) error: Option<Failure>,
 }
 
 impl Saga {
@@ -52,7 +51,6 @@ impl Saga {
             closed: 0,
             outer,
             output: None,
-            error: None,
         }
     }
 

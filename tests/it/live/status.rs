@@ -41,6 +41,7 @@ async fn each_change_of_status_is_a_cloud_event() {
     assert_eq!(told[1].0, "amends.saga.order.compensating");
     assert_eq!(told[1].1["error"]["code"], "no_route");
     assert_eq!(told[2].0, "amends.saga.order.compensated");
+    assert_eq!(told[2].1["error"], told[1].1["error"], "an end tells what led to it");
     let event = &news[2].1;
     assert_eq!(event["specversion"], "1.0");
     assert_eq!(event["type"], "amends.saga.compensated");
