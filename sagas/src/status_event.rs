@@ -54,6 +54,10 @@ const fn is_back(status: Status) -> bool {
 /// A CloudEvent to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusEvent {
+    /// The saga.
+    pub saga: SagaId,
+    /// The fact that the change followed from.
+    pub seq: u32,
     /// `amends.saga.<definition>.<status>`.
     pub subject: String,
     /// `<saga id>:<seq>`: the same each time the change is published; what a consumer dedups by.
@@ -115,6 +119,8 @@ pub fn status_event(
         },
     };
     StatusEvent {
+        saga,
+        seq: change.seq,
         subject: wire::status_subject(&outline.name, change.status.as_str()),
         body: serde_json::to_string(&event).unwrap_or_default(),
         id,

@@ -35,7 +35,7 @@ pub(crate) struct Lane {
     pub(super) store: Store,
     held: Held,
     pub(super) registry: Arc<Registry>,
-    publisher: Publisher,
+    pub(super) publisher: Publisher,
     pub(super) alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,

@@ -174,7 +174,14 @@ impl Sim<'_> {
 
     fn publish(&mut self, messages: &[Message], at_hand: &HashMap<SagaId, State>) -> Survives {
         for message in messages {
-            let Message::Command(command, _) = message else { continue };
+            let command = match message {
+                Message::Command(command, _) => command,
+                Message::Status(event, _) => {
+                    let saga = self.saga(event.saga)?;
+                    saga.announced = saga.announced.max(Some(event.seq));
+                    continue;
+                }
+            };
             if let Some(state) = at_hand.get(&command.id.saga) {
                 self.may_publish(command, state)?;
             }

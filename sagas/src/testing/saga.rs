@@ -21,6 +21,8 @@ pub(super) struct Saga {
     pub(super) checker: Checker,
     /// Attempts that were committed and not yet published, with the fact that sent them.
     pub(super) unpublished: Vec<(u32, AttemptId)>,
+    /// The last change whose status event was published, by its fact.
+    pub(super) announced: Option<u32>,
     /// Events that were new, and the first fact of each.
     pub(super) taken: Vec<(Event, u32)>,
     /// `effect()` of each operation that was sent.
@@ -46,6 +48,7 @@ impl Saga {
             replicas: [const { None }; REPLICAS],
             checker: Checker::new(Arc::clone(definition)),
             unpublished: Vec::new(),
+            announced: None,
             taken: Vec::new(),
             effects: BTreeMap::new(),
             closed: 0,

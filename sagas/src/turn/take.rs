@@ -21,6 +21,7 @@ impl<O: Observe> Batch<O> {
             }
             publish.extend(self.acts(id));
             publish.extend(self.overdue(id, came, self.now));
+            self.by_itself.insert(id);
         }
         self.event(id, &event, publish)
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     Definition, Json, Op, SagaId, StatusEvent,
-    machine::{Kind, ReplyEvent, Time},
+    machine::{Kind, ReplyEvent, State, Time},
     sample::{compensatable, definition, outline, pivot, retriable},
     wire::Reply,
 };

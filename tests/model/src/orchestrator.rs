@@ -209,6 +209,8 @@ impl Orchestrator<'_> {
                 batch.put(id, kept.instance.clone());
             }
         }
+        // No event of a change of status is lost here.
+        batch.put_announced(due.saga, u32::MAX);
         (batch, item)
     }
 

@@ -75,3 +75,37 @@ fn a_saga_that_was_not_turned_back_tells_no_reason() {
         run(read(2, outcome.instances[&id(1)].clone()), &[done(1, "mail.tickets")]);
     assert_eq!(told(&dispositions[0]), changes(&[("completed", "")]));
 }
+
+/// The saga 1, which ended at 0 s, when its timer fires.
+fn fires(seconds: i64, announced: Option<u32>) -> (Vec<(String, String)>, Rearm) {
+    let ended = after(&trip(), vec![rejected(1, "hotel.book")]);
+    assert_eq!(ended.changes.last().map(|change| change.seq), Some(1));
+    let mut batch = read(seconds, ended);
+    if let Some(seq) = announced {
+        batch.put_announced(id(1), seq);
+    }
+    let (dispositions, outcome) = run(batch, &[fired(1, seconds)]);
+    assert!(outcome.rows.is_empty());
+    (told(&dispositions[0]), outcome.rearm[0])
+}
+
+/// A timer fires at once after the end of a saga that others wait for.
+#[test]
+fn a_timer_that_fires_soon_after_a_change_does_not_tell_it_again() {
+    let until = |n: i64, seconds| Rearm::Set(due(1, n), Some(at(seconds)));
+    for seconds in [0, 9] {
+        assert_eq!(fires(seconds, None), (Vec::new(), until(seconds, 10)), "it may be lost");
+    }
+    assert_eq!(fires(0, Some(0)), (Vec::new(), until(0, 10)), "an earlier one is stored");
+}
+
+#[test]
+fn a_change_is_told_again_until_it_is_known_to_be_stored() {
+    let ended = changes(&[("compensated", "full")]);
+    for seconds in [10, 20, 3600] {
+        let again = Rearm::Set(due(1, seconds), Some(at(seconds + 10)));
+        assert_eq!(fires(seconds, None), (ended.clone(), again));
+        assert_eq!(fires(seconds, Some(1)), (Vec::new(), Rearm::Delete(due(1, seconds))));
+    }
+    assert_eq!(fires(0, Some(1)), (Vec::new(), Rearm::Delete(due(1, 0))));
+}
