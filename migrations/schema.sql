@@ -44,6 +44,18 @@ create table amends.definition_step (
 );
 grant select, insert, update, delete on amends.definition_step to amends_orchestrator;
 
+-- Which replica takes the messages: one for each set of definitions. Correctness does not need it.
+create table amends.leader (
+    place text not null,
+    holder uuid not null,
+    definitions text not null,
+    since timestamp with time zone not null,
+    -- Its last sign of life; one that stands still for 2 s is followed by another replica
+    at timestamp with time zone not null,
+    PRIMARY KEY (place)
+);
+grant select, insert, update, delete on amends.leader to amends_orchestrator;
+
 -- One row a saga: written at its start, at a change of status and at its end. Its state is the fold of its facts.
 create table amends.saga (
     id uuid not null,

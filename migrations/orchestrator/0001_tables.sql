@@ -31,6 +31,21 @@ create table amends.definition_step (
 );
 comment on table amends.definition_step is 'The steps of each definition, in the order of its plan.';
 
+-- Replicas ---------------------------------------------------------------------------------------
+
+-- A row and not an advisory lock: such a lock anybody may take who may log in, and a frozen process keeps
+-- it for ever.
+create table amends.leader (
+    place text primary key,
+    holder uuid not null,
+    definitions text not null,
+    since timestamptz not null,
+    at timestamptz not null
+);
+comment on table amends.leader is
+    'Which replica takes the messages: one for each set of definitions. Correctness does not need it.';
+comment on column amends.leader.at is 'Its last sign of life; one that stands still for 2 s is followed by another replica';
+
 -- Sagas and their facts --------------------------------------------------------------------------
 
 -- Both lie in partitions by the time in the saga's id, see 0003_partitions.sql. An ended saga is not

@@ -79,6 +79,7 @@ impl AwaitedEvents {
     /// Keeps these events, and tries until Postgres takes them; in halves where it refuses the whole, so
     /// that none is a dead letter that was not refused alone.
     async fn keep(&self, events: Vec<Event>) {
+        let _under_way = self.health.under_way();
         let mut left = vec![events];
         let retries = |name| RetryLoop::new(RETRY_FIRST, RETRY_CAP, name);
         let (mut outages, mut defects) = (retries("awaited events"), retries("defects of awaited"));
@@ -107,7 +108,6 @@ impl AwaitedEvents {
                 }
                 Err(error @ (StoreError::Conflict(_) | StoreError::Unavailable(_))) => {
                     let pause = outages.failed();
-                    self.health.set_postgres(false);
                     if outages.is_first() {
                         tracing::warn!(
                             ?error,
@@ -130,7 +130,6 @@ impl AwaitedEvents {
         let versions = self.registry.versions(&self.definition);
         let (woken, known_elsewhere) =
             self.store.keep(&self.definition, &versions, &self.subject, &kept).await?;
-        self.health.set_postgres(true);
         if woken > 0 {
             self.alarm.set(Duration::ZERO);
         }

@@ -52,6 +52,8 @@ const OTHER_NEW: &str = "00000000-0000-7000-8000-000000000012";
 
 const LONG_AGO: &str = "2001-01-01 00:00:00Z";
 const LEASE: &str = "2101-01-01 00:00:00Z";
+/// A replica's clock that is behind the database's.
+const PAST: &str = "'2000-01-01'";
 const LATER: &str = "2102-01-01 00:00:00Z";
 
 /// What every case finds. Whatever a statement joins, it finds twice: a saga has two waits for one key,
@@ -173,6 +175,7 @@ fn others() -> Vec<Case> {
         &[&["1", "7"], &["s", "s"], &["r", "r"], &["{}", "{}"], &["t", "f"], &[r"\x7b7d", r"\x00"]];
     let steps: [&[&str]; 6] = [&["0"], &["s"], &["x"], &["y"], &["pivot"], &["call"]];
     let definition: [&[&str]; 4] = [&["=", "'new'"], &["=", "1"], &["=", "'d'"], &["=", "'{}'"]];
+    let replica = ["=", "'00000000-0000-7000-8000-00000000000f'"];
     let keep: [&[&str]; 3] = [&["=", "'order'"], &["1", "2"], &["=", "'s'"]];
     vec![
         // They hold all of theirs already, or from now on.
@@ -182,23 +185,25 @@ fn others() -> Vec<Case> {
         case(
             "claim_known_timers",
             "",
-            &[&["=", "10"], &["=", "10"], &["a@1", "b@1"], &["=", "0"]],
+            &[&["=", "10"], &["=", "10"], &["a@1", "b@1"], &["=", "0"], &["=", PAST]],
             Same,
         ),
-        case("claim_timers", "", &[&["=", "10"], &["=", "10"], &["=", "0"]], Same),
+        case("claim_timers", "", &[&["=", "10"], &["=", "10"], &["=", "0"], &["=", PAST]], Same),
         case("drop_period", "", &[&["=", "3600"]], Same),
         case("ends", "", &[&[A, ENDED]], EachAnswered),
         case("find_keys", "", &[&["order", "order"], &["k-a", "k-b"]], EachAnswered),
         case("forget", "", &[&["=", "3600"]], Same),
         case("forget_events", "", &[], Same),
         case("keep", "", &[&keep[..], &events].concat(), Same),
-        case("lead", "", &[&["=", "'here'"]], Same),
+        case("forget_leaders", "", &[], Same),
+        case("lead", "", &[&["=", "'here'"], &replica, &["=", "null"], &["=", "null"]], Same),
+        case("leave", "", &[&["=", "'here'"], &replica], Same),
         case("load_acts", "", &[&[A, B]], Same),
         case("load_facts", "", &[&[A, B]], EachAnswered),
         case("load_replays", "", &[&["=", "10"]], Same),
         case("load_sagas", "", &[&[A, B], &["=", "10"]], EachAnswered),
         case("make_periods", "", &[&["=", "3600"]], Same),
-        case("next_timer", "", &[], Same),
+        case("next_timer", "", &[&["=", PAST]], Same),
         case("park", "", replies, Same),
         case("pass", "", &[&[A, B]], Same),
         case("rearm_timers", "", &[&[A, B], &[LATER, LATER], &[LATER, LEASE], &[], &[]], Same),

@@ -49,19 +49,34 @@ const TOP: [&str; 27] = [
 
 /// Which packages of the workspace each may depend on: arrows only downwards, and orchestrator and
 /// workers do not know each other.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("amends", &[]),
+    ("amends-postgres", &[]),
     ("amends-mutants", &[]),
     ("amends-model", &["amends"]),
     ("order", &["amends"]),
     ("trip", &["amends"]),
-    ("amends-orchestrator", &["amends"]),
-    ("amends-workers", &["amends"]),
+    ("amends-orchestrator", &["amends", "amends-postgres"]),
+    ("amends-workers", &["amends", "amends-postgres"]),
     ("order-services", &["amends", "amends-workers", "order"]),
     ("trip-services", &["amends", "amends-workers", "trip"]),
-    ("amends-app", &["amends", "amends-orchestrator", "amends-workers"]),
-    ("amends-bench", &["amends", "amends-app", "amends-orchestrator", "amends-workers"]),
-    ("amends-demo", &["amends", "amends-app", "order", "order-services", "trip", "trip-services"]),
+    ("amends-app", &["amends", "amends-orchestrator", "amends-postgres", "amends-workers"]),
+    (
+        "amends-bench",
+        &["amends", "amends-app", "amends-orchestrator", "amends-postgres", "amends-workers"],
+    ),
+    (
+        "amends-demo",
+        &[
+            "amends",
+            "amends-app",
+            "amends-postgres",
+            "order",
+            "order-services",
+            "trip",
+            "trip-services",
+        ],
+    ),
     (
         "amends-cli",
         &[
@@ -69,6 +84,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "amends-app",
             "amends-bench",
             "amends-demo",
+            "amends-postgres",
             "order",
             "order-services",
             "trip",
@@ -83,6 +99,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "amends-cli",
             "amends-demo",
             "amends-orchestrator",
+            "amends-postgres",
             "amends-workers",
             "order",
             "order-services",

@@ -14,7 +14,7 @@ use crate::{
     handover::{Job, Publisher},
     health::Health,
     registry::Registry,
-    store::{Held, Store, StoreError},
+    store::{Store, StoreError},
     time::{Alarm, Now},
 };
 
@@ -28,12 +28,8 @@ const WHOLE_MAX: u32 = 5;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_CAP: Duration = Duration::from_secs(2);
 
-/// A lane that has had nothing to do for so long gives its connection back.
-const IDLE: Duration = Duration::from_secs(1);
-
 pub(crate) struct Lane {
     pub(super) store: Store,
-    held: Held,
     pub(super) registry: Arc<Registry>,
     publisher: Publisher,
     pub(super) alarm: Arc<Alarm>,
@@ -61,7 +57,6 @@ impl Lane {
         health: Arc<Health>,
     ) -> Self {
         Self {
-            held: store.hold(),
             store,
             registry,
             publisher,
@@ -82,16 +77,7 @@ impl Lane {
     /// load, because a commit under way gathers the next.
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<LaneInput>) {
         let mut inputs = Vec::with_capacity(BATCH_MAX);
-        loop {
-            let more = queue.recv_many(&mut inputs, BATCH_MAX);
-            match tokio::time::timeout(IDLE, more).await {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(_) => {
-                    self.held.rest();
-                    continue;
-                }
-            }
+        while queue.recv_many(&mut inputs, BATCH_MAX).await > 0 {
             let mut items = Vec::with_capacity(inputs.len());
             for input in inputs.drain(..) {
                 match input {
@@ -108,6 +94,8 @@ impl Lane {
     /// Decides and commits a batch, in parts where the whole cannot be: one bad event must not fail
     /// its neighbours.
     async fn settle(&mut self, chunk: Chunk) {
+        let health = Arc::clone(&self.health);
+        let _under_way = health.under_way();
         let mut left = vec![chunk];
         let retries = |name| RetryLoop::new(RETRY_FIRST, RETRY_CAP, name);
         let (mut outages, mut defects) = (retries("lane"), retries("defects of a lane"));
@@ -155,7 +143,6 @@ impl Lane {
     }
 
     async fn unavailable(&self, retries: &mut RetryLoop, error: &sqlx::Error) {
-        self.health.set_postgres(false);
         let pause = retries.failed();
         if retries.is_first() {
             match error.as_database_error().and_then(|e| e.code()) {
@@ -189,8 +176,7 @@ impl Lane {
         if !rows.is_empty() {
             let began = std::time::Instant::now();
             let facts = rows.facts();
-            self.held.commit(rows).await?;
-            self.health.set_postgres(true);
+            self.store.commit(rows).await?;
             metrics::histogram!("amends_commit_seconds").record(began.elapsed().as_secs_f64());
             metrics::histogram!("amends_batch_facts").record(facts as f64);
         }

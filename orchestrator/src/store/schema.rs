@@ -1,9 +1,7 @@
 //! Which version of the schema `amends` is there, and which one this program needs.
 
-use sqlx::{
-    PgPool,
-    migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator},
-};
+use amends_postgres::Database;
+use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator};
 
 use super::Store;
 
@@ -21,8 +19,10 @@ fn migrations() -> Migrator {
 ///
 /// # Errors
 /// When Postgres refuses, or the schema is newer than this program, or of other migrations.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrationError> {
-    migrations().run(pool).await.map_err(|error| match error {
+pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
+    // The migrator's lock belongs to the session, and stays held after an error: a session of its own.
+    let mut session = database.fresh().await.map_err(MigrateError::from)?;
+    migrations().run(&mut session).await.map_err(|error| match error {
         MigrateError::VersionMismatch(_) => MigrationError::Other,
         error => error.into(),
     })
@@ -98,8 +98,10 @@ impl Store {
     }
 
     async fn applied(&self) -> Result<Vec<AppliedMigration>, MigrateError> {
-        let mut connection = self.pool.acquire().await?;
-        connection.list_applied_migrations(APPLIED).await
+        let mut connection = self.database.session().await?;
+        let applied = connection.list_applied_migrations(APPLIED).await?;
+        connection.give_back();
+        Ok(applied)
     }
 }
 

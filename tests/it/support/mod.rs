@@ -10,6 +10,7 @@ mod wait;
 use std::path::{Path, PathBuf};
 
 use amends_app::local::{Local, Postgres};
+use amends_postgres::Database;
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
@@ -58,4 +59,9 @@ pub(crate) async fn postgres() -> Fresh {
 /// The repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The database of this URL, as the product's libraries want it.
+pub(crate) fn database(url: &str) -> Database {
+    Database::new(url.parse().unwrap(), &[], 10)
 }

@@ -8,6 +8,7 @@ use std::{
 
 use amends_app::local::Local;
 use amends_demo::audit::Audit;
+use amends_postgres::Database;
 use async_nats::{HeaderMap, jetstream};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
@@ -215,10 +216,15 @@ impl Shop {
             .await;
     }
 
+    /// The database, as the product's libraries want it.
+    pub(crate) fn database(&self) -> Database {
+        super::database(self.local.database_url())
+    }
+
     /// All ledgers; panics when they do not balance.
     pub(crate) async fn audit(&self) -> Audit {
         let seeded = STOCK.iter().map(|(_, quantity)| quantity).sum();
-        let audit = Audit::of(&self.pool, seeded).await.unwrap();
+        let audit = Audit::of(&self.database(), seeded).await.unwrap();
         assert!(audit.balanced(), "{:#?}", audit.problems);
         audit
     }

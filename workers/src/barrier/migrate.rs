@@ -1,7 +1,8 @@
 //! Bringing a service's database up to date.
 
+use amends_postgres::Database;
 use sqlx::{
-    Connection, Executor, PgPool,
+    Connection as _, Executor as _,
     migrate::{MigrateError, Migrator},
 };
 
@@ -25,8 +26,8 @@ static BARRIER: Migrator = sqlx::migrate!("../migrations/participant");
 ///
 /// # Errors
 /// The database's, or a migration that was changed after it had been applied.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrationError> {
-    migrate_schema(pool, "amends_barrier", &BARRIER).await
+pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
+    migrate_schema(database, "amends_barrier", &BARRIER).await
 }
 
 /// Applies migrations that belong to one schema, and keeps the list of what was applied in it
@@ -36,7 +37,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrationError> {
 /// # Errors
 /// The database's, or a migration that was changed after it had been applied.
 pub async fn migrate_schema(
-    pool: &PgPool,
+    database: &Database,
     schema: &'static str,
     migrations: &Migrator,
 ) -> Result<(), MigrationError> {
@@ -44,9 +45,9 @@ pub async fn migrate_schema(
     migrator.dangerous_set_table_name(format!("{schema}._migrations"));
     migrator.create_schema(schema);
     migrator.set_ignore_missing(true);
-    // The migrator's lock belongs to the session and stays held after an error: a connection of its
-    // own, not one that goes back to the pool. `create schema` runs under that lock, too.
-    let mut connection = pool.acquire().await.map_err(MigrateError::from)?.detach();
+    // The migrator's lock belongs to the session and stays held after an error: a session of its own.
+    // `create schema` runs under that lock, too.
+    let mut connection = database.fresh().await.map_err(MigrateError::from)?;
     // "already exists, skipping" is no news.
     let quiet = connection.execute("set client_min_messages = warning").await;
     quiet.map_err(MigrateError::from)?;

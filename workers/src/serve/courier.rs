@@ -17,7 +17,6 @@ use crate::{
     execution::{self, Answer, Outcome, SharedTransactions, Task},
     meter::{self, Meter},
     rate_limiter::RateLimiter,
-    service::connections,
 };
 
 pub(super) struct Courier {
@@ -27,7 +26,7 @@ pub(super) struct Courier {
     pub(super) database_gate: Arc<DatabaseGate>,
     pub(super) circuit_breaker: CircuitBreaker,
     pub(super) rate_limiter: RateLimiter,
-    /// One for each attempt in a transaction of its own: as many as the pool has connections, as those
+    /// One for each attempt in a transaction of its own: as many as the database has sessions, as those
     /// that wait for one count as an outage in the end.
     single_transactions: Semaphore,
     shared_transactions: Option<SharedTransactions>,
@@ -40,18 +39,19 @@ impl Courier {
         replies: Replies,
         stop: &CancellationToken,
     ) -> Self {
-        let (pool, health) = (&service.pool, &service.health);
-        let database_gate = Arc::new(DatabaseGate::new(pool.clone(), health.clone(), stop.clone()));
-        let start = |sharing| SharedTransactions::start(pool, &database_gate, sharing);
+        let (database, health) = (&service.database, service.health.clone());
+        let gate = DatabaseGate::new(&service.name, database.clone(), health, stop.clone());
+        let database_gate = Arc::new(gate);
+        let start = |sharing| SharedTransactions::start(database, &database_gate, sharing);
         Self {
             replies,
             circuit_breaker: CircuitBreaker::new(
                 &service.name,
                 service.failures_to_open,
-                health.clone(),
+                service.health.clone(),
             ),
             rate_limiter: RateLimiter::new(service.per_second),
-            single_transactions: Semaphore::new(connections(pool)),
+            single_transactions: Semaphore::new(database.connections()),
             shared_transactions: service.sharing.map(start),
             database_gate,
             client,
@@ -160,8 +160,8 @@ impl Courier {
         }
         // It is never closed; without a permit there would only be no limit.
         let _permit = self.single_transactions.acquire().await.ok();
-        let (pool, gate) = (self.service.pool.clone(), Arc::clone(&self.database_gate));
-        execution::execute(pool, gate, task).await
+        let (database, gate) = (self.service.database.clone(), Arc::clone(&self.database_gate));
+        execution::execute(database, gate, task).await
     }
 
     async fn acknowledge(&self, message: &Message, body: Bytes) {

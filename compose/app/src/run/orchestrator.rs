@@ -41,26 +41,25 @@ pub async fn orchestrator(
     definitions: Vec<Definition>,
 ) -> Result<(), Failed> {
     let OrchestratorOptions { http, config } = options.into();
-    let (database, nats) = (settings.database()?, settings.nats()?);
+    let (url, nats) = (settings.database()?, settings.nats()?);
     let stop = shutdown::stop_on_signal()?;
     let health = Arc::new(Health::default());
     let ended = CancellationToken::new();
     let probes = probes::serve(http, readiness(&health), ended.clone()).await?;
     let connections = connections(config.lanes)?;
-    let Some(pool) = connect::postgres(database, connections, &SESSION, None, &stop).await? else {
-        return Ok(());
-    };
+    let connected = connect::postgres(url, connections, &SESSION, None, &stop);
+    let Some(database) = connected.await? else { return Ok(()) };
     let Some(client) = connect::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
         return Ok(());
     };
-    let (pool_, client_) = (pool.clone(), client.clone());
+    let (pool_, client_) = (database.clone(), client.clone());
     let run = amends_orchestrator::run(config, pool_, client_, definitions, health, stop.clone());
     let result = shutdown::ended(tokio::spawn(run), &stop).await;
     ended.cancel();
     if let Some(probes) = probes {
         let _ = probes.await;
     }
-    shutdown::close(pool, &client).await;
+    shutdown::close(database, &client).await;
     match result {
         Some(result) => {
             result.during("the orchestrator failed")?.during("the orchestrator cannot run")
