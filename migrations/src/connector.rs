@@ -90,6 +90,16 @@ impl Connector {
         }
     }
 
+    /// The same, for sessions that others' trouble does not make suspect.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            address: self.address.clone(),
+            settings: self.settings.clone(),
+            suspicion: Arc::default(),
+            abandoned: Arc::clone(&self.abandoned),
+        }
+    }
+
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }

@@ -51,18 +51,8 @@ impl Database {
     /// At most `connections` sessions with these settings; a statement takes at most 12 s.
     #[must_use]
     pub fn new(address: Address, session: &[(&str, &str)], connections: u32) -> Self {
-        let connector = Connector::new(address, session);
-        let timeouts = Timeouts { wait: Some(WAIT), create: None, recycle: None };
         let size = usize::try_from(connections).unwrap_or(1).max(1);
-        // The one that was used last is alive most probably; others may be closed for their age.
-        let config = PoolConfig { max_size: size, timeouts, queue_mode: QueueMode::Lifo };
-        let builder = Pool::builder(connector).config(config).runtime(Runtime::Tokio1);
-        #[expect(
-            clippy::expect_used,
-            reason = "it fails only without the runtime that is given here"
-        )]
-        let pool = builder.build().expect("a pool with a runtime");
-        Self { pool, limit: STATEMENT }
+        Self { pool: pool_of(Connector::new(address, session), size), limit: STATEMENT }
     }
 
     /// The same sessions for statements that may take as long as this.
@@ -98,6 +88,13 @@ impl Database {
         })
     }
 
+    /// The same database, with a session of its own that is made when it is first used: what others did to
+    /// theirs has no part in what is met on it.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { pool: pool_of(self.pool.manager().apart(), 1), limit: self.limit }
+    }
+
     /// Makes a session apart from the pool: it shows whether new ones can be had. Dropped, it is closed.
     ///
     /// # Errors
@@ -128,6 +125,15 @@ impl Database {
     pub fn close(&self) {
         self.pool.close();
     }
+}
+
+fn pool_of(connector: Connector, size: usize) -> Pool<Connector> {
+    let timeouts = Timeouts { wait: Some(WAIT), create: None, recycle: None };
+    // The one that was used last is alive most probably; others may be closed for their age.
+    let config = PoolConfig { max_size: size, timeouts, queue_mode: QueueMode::Lifo };
+    let builder = Pool::builder(connector).config(config).runtime(Runtime::Tokio1);
+    #[expect(clippy::expect_used, reason = "it fails only without the runtime that is given here")]
+    builder.build().expect("a pool with a runtime")
 }
 
 /// Runs one statement on a session of its own, and gives that back unless it is of no use any more. A

@@ -85,7 +85,11 @@ impl AwaitedEvents {
         let (mut outages, mut defects) = (retries("awaited events"), retries("defects of awaited"));
         while let Some(events) = left.pop() {
             let alone = events.len() == 1;
-            match self.keep_whole(&events).await {
+            let mut kept = self.keep_whole(&self.store, &events).await;
+            if alone && matches!(kept, Err(StoreError::Poison(_))) {
+                kept = self.keep_whole(&self.store.apart(), &events).await;
+            }
+            match kept {
                 Ok(acked) => {
                     outages.succeeded();
                     defects.succeeded();
@@ -122,14 +126,14 @@ impl AwaitedEvents {
     }
 
     /// Keeps these events in one statement; returns whether they are to be acked.
-    async fn keep_whole(&self, events: &[Event]) -> Result<bool, StoreError> {
+    async fn keep_whole(&self, store: &Store, events: &[Event]) -> Result<bool, StoreError> {
         let mut kept = Kept::default();
         for event in events {
             kept.extend(&event.kept);
         }
         let versions = self.registry.versions(&self.definition);
         let (woken, known_elsewhere) =
-            self.store.keep(&self.definition, &versions, &self.subject, &kept).await?;
+            store.keep(&self.definition, &versions, &self.subject, &kept).await?;
         if woken > 0 {
             self.alarm.set(Duration::ZERO);
         }

@@ -45,6 +45,14 @@ pub(super) struct Chunk {
     /// Whether cached states may be used.
     pub(super) cached: bool,
     conflicts: u32,
+    /// Whether Postgres refused it alone.
+    refused: bool,
+}
+
+impl Chunk {
+    const fn new(items: Vec<Item>, cached: bool) -> Self {
+        Self { items, cached, conflicts: 0, refused: false }
+    }
 }
 
 impl Lane {
@@ -86,7 +94,7 @@ impl Lane {
                 }
             }
             if !items.is_empty() {
-                self.settle(Chunk { items, cached: true, conflicts: 0 }).await;
+                self.settle(Chunk::new(items, true)).await;
             }
         }
     }
@@ -121,6 +129,9 @@ impl Lane {
                     );
                 }
                 Err(StoreError::Poison(_)) if chunk.items.len() > 1 => left.extend(parts(chunk)),
+                Err(StoreError::Poison(_)) if !chunk.refused => {
+                    left.push(Chunk { cached: false, refused: true, ..chunk });
+                }
                 Err(StoreError::Poison(error)) => self.poison(chunk, &error).await,
                 Err(StoreError::Defect(_)) => {
                     tokio::time::sleep(defects.failed()).await;
@@ -165,18 +176,19 @@ impl Lane {
         let dispositions: Vec<_> =
             chunk.items.iter().map(|item| decide(&mut batch, item)).collect();
         let outcome = batch.finish();
-        self.commit(outcome).await?;
+        let store = if chunk.refused { self.store.apart() } else { self.store.clone() };
+        self.commit(&store, outcome).await?;
         Ok(dispositions)
     }
 
-    async fn commit(&mut self, outcome: Outcome) -> Result<(), StoreError> {
+    async fn commit(&mut self, store: &Store, outcome: Outcome) -> Result<(), StoreError> {
         let Outcome { rows, rearm, alarms, instances, recorded, unusable, .. } = outcome;
         log::unusable(&unusable);
         let decided = log::Decided::of(&rows);
         if !rows.is_empty() {
             let began = std::time::Instant::now();
             let facts = rows.facts();
-            self.store.commit(rows).await?;
+            store.commit(rows).await?;
             metrics::histogram!("amends_commit_seconds").record(began.elapsed().as_secs_f64());
             metrics::histogram!("amends_batch_facts").record(facts as f64);
         }
@@ -216,7 +228,7 @@ impl Lane {
         if !jobs.is_empty() {
             self.publisher.hand_over(jobs).await;
         }
-        (!again.is_empty()).then_some(Chunk { items: again, cached: false, conflicts: 0 })
+        (!again.is_empty()).then(|| Chunk::new(again, false))
     }
 
     async fn poison(&self, chunk: Chunk, error: &sqlx::Error) {
@@ -245,6 +257,6 @@ pub(super) fn buried(item: Item, reason: &str) -> Job {
 }
 
 fn parts(chunk: Chunk) -> [Chunk; 2] {
-    let Chunk { items, cached, conflicts } = chunk;
-    halves(items).map(|items| Chunk { items, cached, conflicts })
+    let Chunk { items, cached, conflicts, refused } = chunk;
+    halves(items).map(|items| Chunk { items, cached, conflicts, refused })
 }

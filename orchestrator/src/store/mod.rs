@@ -41,6 +41,12 @@ impl Store {
     pub(crate) fn new(database: Database) -> Self {
         Self { database }
     }
+
+    /// The same tables on a session of their own. What a row is refused for there is its own fault: no
+    /// session that others used, nor a pooler between, has a part in it.
+    pub(crate) fn apart(&self) -> Self {
+        Self { database: self.database.apart() }
+    }
 }
 
 fn uuids(ids: &[SagaId]) -> Vec<Uuid> {

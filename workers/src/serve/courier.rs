@@ -108,11 +108,26 @@ impl Courier {
         };
         self.note(outcome, &reason);
         meter.answered(outcome);
-        let sent = self.replies.send(&id, trace.as_ref(), &reply).await;
+        let tell = |stored: Result<(), &dyn std::error::Error>| {
+            self.replies_are_stored(stored.err().map(ToString::to_string));
+        };
+        let sent = self.replies.send_and_tell(&id, trace.as_ref(), &reply, tell).await;
         if let Err(error) = &sent {
             tracing::warn!(%error, "the command is left to be delivered again");
         }
         sent.is_ok()
+    }
+
+    /// Shows in the health whether replies are stored, and why not.
+    fn replies_are_stored(&self, error: Option<String>) {
+        let why = error.map(|error| format!("its replies are not stored: {error}"));
+        self.service.health.send_if_modified(|health| {
+            let changed = health.replies.is_some() != why.is_some();
+            if changed {
+                health.replies = why;
+            }
+            changed
+        });
     }
 
     fn note(&self, outcome: Outcome, reason: &str) {
