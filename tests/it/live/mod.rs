@@ -24,6 +24,7 @@ mod replicas;
 mod retention;
 mod shapes;
 mod shared;
+mod silent;
 mod start_command;
 mod starts;
 mod status;

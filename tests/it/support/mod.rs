@@ -1,6 +1,10 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod agency;
+mod load;
+mod lookout;
+mod probe;
+mod proxy;
 mod shop;
 mod stage;
 mod steps;
@@ -14,6 +18,10 @@ use amends_postgres::Database;
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
+pub(crate) use load::{Load, Published};
+pub(crate) use lookout::{Lookout, Sight};
+pub(crate) use probe::Probe;
+pub(crate) use proxy::Proxy;
 pub(crate) use shop::{SERVICES, Shop, order};
 pub(crate) use stage::Stage;
 pub(crate) use steps::{Book, Charge, Tell, Wanted};

@@ -95,15 +95,26 @@ impl Shop {
 
     /// Starts a role under a name of its own; its log goes to a file of that name.
     pub(crate) fn start(&mut self, name: &str, args: &[&str]) {
+        self.start_with(name, args, &[]);
+    }
+
+    /// As [`Self::start`], with variables that differ.
+    pub(crate) fn start_with(&mut self, name: &str, args: &[&str], variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.log(name)).unwrap();
-        let child = self.command(args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
         assert!(self.crew.insert(name.to_owned(), child).is_none(), "{name} runs already");
     }
 
     pub(crate) fn start_worker(&mut self, service: &str) {
-        let stock = self.folder.path().join("stock.json");
-        let stock = stock.to_str().unwrap().to_owned();
+        let stock = self.stock();
         self.start(service, &["worker", service, "--seed-stock", &stock]);
+    }
+
+    /// The file with what is on the shelves, for `--seed-stock`.
+    pub(crate) fn stock(&self) -> String {
+        self.folder.path().join("stock.json").to_str().unwrap().to_owned()
     }
 
     fn log(&self, name: &str) -> std::path::PathBuf {
