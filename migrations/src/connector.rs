@@ -1,7 +1,10 @@
 //! Makes the sessions of a pool, and looks whether they may be lent again.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,8 @@ const VERSION_MIN: i32 = 140_000;
 #[derive(Debug)]
 pub(crate) struct Connector {
     address: Address,
+    /// The host that served last: tried first, as one that is gone costs each connection its time.
+    served: AtomicUsize,
     /// `set` for each of its sessions' settings.
     settings: String,
     suspicion: Arc<Suspicion>,
@@ -84,6 +89,7 @@ impl Connector {
         let set = |(name, value): &(&str, &str)| format!("set {name} = '{value}';");
         Self {
             address,
+            served: AtomicUsize::new(0),
             settings: session.iter().map(set).collect(),
             suspicion: Arc::default(),
             abandoned: Arc::default(),
@@ -94,6 +100,7 @@ impl Connector {
     pub(crate) fn apart(&self) -> Self {
         Self {
             address: self.address.clone(),
+            served: AtomicUsize::new(self.served.load(Ordering::Relaxed)),
             settings: self.settings.clone(),
             suspicion: Arc::default(),
             abandoned: Arc::clone(&self.abandoned),
@@ -111,9 +118,13 @@ impl Connector {
     /// Connects to the first host that serves.
     pub(crate) async fn connect(&self) -> Result<Connected, Error> {
         let mut last = silence("it has no host");
-        for options in self.address.hosts() {
+        let (hosts, first) = (self.address.hosts(), self.served.load(Ordering::Relaxed));
+        for (at, options) in hosts.iter().enumerate().cycle().skip(first).take(hosts.len()) {
             match timeout(CONNECT, self.connect_to(options)).await {
-                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Ok(connected)) => {
+                    self.served.store(at, Ordering::Relaxed);
+                    return Ok(connected);
+                }
                 Ok(Err(error)) => last = error,
                 Err(_) => last = silence(&format!("no connection within {CONNECT:?}")),
             }

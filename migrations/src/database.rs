@@ -15,6 +15,7 @@ use sqlx::{
     Describe, Either, Error, Execute, Executor, Postgres, SqlStr,
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
+use tokio::time::Instant;
 
 use crate::{
     Address, Session,
@@ -112,9 +113,10 @@ impl Database {
         self.pool.manager().check_for_pooler().await
     }
 
-    /// All sessions that were made until now are suspect: they are closed before they are lent again.
-    pub fn suspect(&self) {
-        self.suspicion().raise();
+    /// All sessions that were made until now are suspect: they are closed before they are lent again. Until
+    /// when those that are lent may still be at work.
+    pub fn suspect(&self) -> Instant {
+        self.suspicion().raise()
     }
 
     fn suspicion(&self) -> &Arc<Suspicion> {

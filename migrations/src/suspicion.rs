@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::Instant};
 
 /// How long what is under way on a suspect session may still take: an answer that was on its way comes
 /// within this time, and a handler that waits for something else ends.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// No answer came.
 pub(crate) fn silence(why: &str) -> Error {
@@ -25,9 +25,11 @@ pub(crate) struct Suspicion {
 }
 
 impl Suspicion {
-    /// All sessions that were made until now are suspect.
-    pub(crate) fn raise(&self) {
-        self.since.send_replace(Some(Instant::now()));
+    /// All sessions that were made until now are suspect; until when they may be at work.
+    pub(crate) fn raise(&self) -> Instant {
+        let now = Instant::now();
+        self.since.send_replace(Some(now));
+        now + GRACE
     }
 
     /// Whether a session that was made at `born` is suspect.

@@ -79,7 +79,6 @@ impl AwaitedEvents {
     /// Keeps these events, and tries until Postgres takes them; in halves where it refuses the whole, so
     /// that none is a dead letter that was not refused alone.
     async fn keep(&self, events: Vec<Event>) {
-        let _under_way = self.health.under_way();
         let mut left = vec![events];
         let retries = |name| RetryLoop::new(RETRY_FIRST, RETRY_CAP, name);
         let (mut outages, mut defects) = (retries("awaited events"), retries("defects of awaited"));
@@ -131,6 +130,7 @@ impl AwaitedEvents {
         for event in events {
             kept.extend(&event.kept);
         }
+        let _under_way = self.health.under_way();
         let versions = self.registry.versions(&self.definition);
         let (woken, known_elsewhere) =
             store.keep(&self.definition, &versions, &self.subject, &kept).await?;

@@ -159,7 +159,7 @@ impl DatabaseGate {
 
     /// Probes until stopped, on a connection of its own: the pool's may all be at work.
     pub(crate) async fn probe(&self) {
-        let mut connection = None;
+        let (mut connection, mut suspect) = (None, None);
         loop {
             let open = *self.state.borrow() == State::Open;
             let mut met = false;
@@ -168,7 +168,9 @@ impl DatabaseGate {
                 () = tokio::time::sleep(if open { PERIOD } else { PERIOD_CLOSED }) => {}
                 () = self.met.notified() => met = true,
             }
-            match self.look(&mut connection).await {
+            match self.look(&mut connection, &mut suspect).await {
+                // What hangs on sessions that are given up has its time to end.
+                Ok(()) if suspect.is_some_and(|until| Instant::now() < until) => {}
                 Ok(()) => self.answers(met),
                 Err(error) => self.shut(false, &describe(&error)),
             }
@@ -189,7 +191,11 @@ impl DatabaseGate {
     }
 
     /// Asks on the connection that is there, and then on a new one.
-    async fn look(&self, connection: &mut Option<PgConnection>) -> sqlx::Result<()> {
+    async fn look(
+        &self,
+        connection: &mut Option<PgConnection>,
+        suspect: &mut Option<Instant>,
+    ) -> sqlx::Result<()> {
         if let Some(mut known) = connection.take() {
             match ask(&mut known).await {
                 Ok(()) => {
@@ -200,7 +206,7 @@ impl DatabaseGate {
                     tracing::debug!(service = self.service, %error, class = ?class_of(&error), "a probe failed");
                     // Truth first: a new connection may take longer than a probe has.
                     self.shut(false, &describe(&error));
-                    self.database.suspect();
+                    *suspect = Some(self.database.suspect());
                 }
             }
         }

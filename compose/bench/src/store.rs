@@ -1,5 +1,7 @@
 //! Sagas in the tables: finished ones, as many as a year leaves, and ones that wait.
 
+use std::time::Duration;
+
 use amends_app::{During as _, Failed};
 use amends_postgres::Database;
 
@@ -55,7 +57,11 @@ pub(crate) async fn wait(database: &Database, sagas: u32) -> Result<(), Failed> 
     copy(database, WAIT, sagas).await
 }
 
+/// How long it may take to store or tidy up a million.
+const LONG: Duration = Duration::from_secs(1800);
+
 async fn copy(database: &Database, sql: &'static str, sagas: u32) -> Result<(), Failed> {
+    let database = &database.with_limit(LONG);
     let stored = sqlx::query(sql).bind(i64::from(sagas)).execute(database);
     stored.await.during("sagas cannot be stored")?;
     for table in [

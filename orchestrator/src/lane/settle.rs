@@ -102,8 +102,6 @@ impl Lane {
     /// Decides and commits a batch, in parts where the whole cannot be: one bad event must not fail
     /// its neighbours.
     async fn settle(&mut self, chunk: Chunk) {
-        let health = Arc::clone(&self.health);
-        let _under_way = health.under_way();
         let mut left = vec![chunk];
         let retries = |name| RetryLoop::new(RETRY_FIRST, RETRY_CAP, name);
         let (mut outages, mut defects) = (retries("lane"), retries("defects of a lane"));
@@ -171,6 +169,8 @@ impl Lane {
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
     async fn attempt(&mut self, chunk: &Chunk) -> Result<Vec<Disposition>, StoreError> {
+        let health = Arc::clone(&self.health);
+        let _under_way = health.under_way();
         let mut batch = Batch::new(self.now.get());
         self.load(&mut batch, chunk).await?;
         let dispositions: Vec<_> =

@@ -62,6 +62,10 @@ async fn until_answered(
                 gate.succeeded();
                 return Some(answer);
             }
+            // Others are at work on all sessions: that is no outage.
+            Err(fault) if matches!(fault.downcast_ref(), Some(sqlx::Error::PoolTimedOut)) => {
+                continue;
+            }
             Err(fault) => fault,
         };
         match FaultKind::of(fault.as_ref()) {
