@@ -23,6 +23,7 @@ mod queries;
 mod scenarios;
 mod schema;
 mod script;
+mod silence;
 mod statements;
 mod support;
 mod tidy;

@@ -1,11 +1,11 @@
 //! From a command's message to its acknowledgement.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use amends::wire::PROGRESS_EVERY;
 use async_nats::{Client, Message};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -18,6 +18,9 @@ use crate::{
     meter::{self, Meter},
     rate_limiter::RateLimiter,
 };
+
+/// How long a client without a connection may hold up what it is to send.
+const SENT: Duration = Duration::from_secs(2);
 
 pub(super) struct Courier {
     pub(super) service: Service,
@@ -181,9 +184,11 @@ impl Courier {
 
     async fn acknowledge(&self, message: &Message, body: Bytes) {
         let Some(to) = message.reply.clone() else { return };
-        if let Err(error) = self.client.publish(to, body).await {
-            // It is delivered again, and answered from the barrier.
-            tracing::debug!(%error, "an acknowledgement was not sent");
+        // What is not sent is delivered again, and answered from the barrier.
+        match timeout(SENT, self.client.publish(to, body)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an acknowledgement was not sent"),
+            Err(_) => tracing::debug!("an acknowledgement was not sent: no connection"),
         }
     }
 }
