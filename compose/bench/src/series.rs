@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use amends_app::{During as _, Failed, connect};
+use amends_app::{During as _, Failed, connect, nats};
 use amends_postgres::Database;
 use tokio_util::sync::CancellationToken;
 
@@ -59,8 +59,8 @@ async fn connected(
     stop: &CancellationToken,
 ) -> Result<(Database, async_nats::Client), Failed> {
     let settings = &servers.settings;
-    let (url, creds) = (settings.nats()?, settings.nats_creds.as_deref());
-    let client = tokio::time::timeout(PATIENCE, connect::nats(url, creds, stop)).await;
+    let nats = nats::Access::of(&settings.nats)?;
+    let client = tokio::time::timeout(PATIENCE, nats.connect(stop)).await;
     let client = client.during("NATS does not answer")??.ok_or_else(Failed::interrupted)?;
     let (url, patience) = (settings.database()?, Some(PATIENCE));
     let database = connect::postgres(url, CONNECTIONS, &[], patience, stop).await?;

@@ -1,6 +1,6 @@
 //! The servers that are measured with.
 
-use amends_app::{During as _, Failed, Settings, connect, local::Local};
+use amends_app::{During as _, Failed, NatsSettings, Settings, connect, local::Local};
 use amends_postgres::Database;
 
 /// Where they are.
@@ -22,8 +22,7 @@ impl Servers {
         let pids = [("postgres", local.postgres.pid()), ("nats-server", local.nats.pid())];
         let settings = Settings {
             database_url: Some(local.database_url().to_owned()),
-            nats_url: Some(local.nats_url().to_owned()),
-            nats_creds: None,
+            nats: NatsSettings::at(local.nats_url()),
             ..settings.clone()
         };
         let pids = pids.into_iter().filter_map(|(name, pid)| Some((name, pid?))).collect();

@@ -55,7 +55,6 @@ impl<'a> Session<'a> {
         stop: &CancellationToken,
     ) -> Result<Self, Failed> {
         let settings = &servers.settings;
-        let (url, creds) = (settings.nats()?, settings.nats_creds.as_deref());
         let counts = sqlx::query("select from pg_extension where extname = 'pg_stat_statements'");
         let counts = counts.fetch_optional(&database).await.during("Postgres' extensions")?;
         let jetstream = jetstream::new(client.clone());
@@ -64,7 +63,7 @@ impl<'a> Session<'a> {
             meter: Meter { database, jetstream, counts_statements: counts.is_some() },
             processes: Processes::new(settings.clone(), args, logs)?,
             servers,
-            jetstream: raw::JetStream::connect(url, creds, stop).await?,
+            jetstream: raw::JetStream::connect(&settings.nats, stop).await?,
             postgres: raw::Postgres::connect(settings.database()?)?,
             client,
             progress: Progress::start(),

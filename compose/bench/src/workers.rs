@@ -6,7 +6,9 @@ use amends::{
     AttemptId,
     wire::{self, Undo},
 };
-use amends_app::{During as _, Failed, SERVICE_CONNECTIONS, Settings, connect, stop_on_signal};
+use amends_app::{
+    During as _, Failed, SERVICE_CONNECTIONS, Settings, connect, nats, stop_on_signal,
+};
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, reject};
 use async_nats::{
     HeaderMap,
@@ -39,12 +41,10 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Servers that cannot be used.
 pub async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(), Failed> {
     let stop = stop_on_signal()?;
-    let creds = settings.nats_creds.as_deref();
+    let nats = nats::Access::of(&settings.nats)?;
     let mut serving = JoinSet::new();
     for (at, service) in SERVICES.into_iter().enumerate() {
-        let Some(client) = connect::nats(settings.nats()?, creds, &stop).await? else {
-            return Ok(());
-        };
+        let Some(client) = nats.connect(&stop).await? else { return Ok(()) };
         if args.barrier {
             let service = with_barrier(settings, at, args.shared, &stop).await?;
             let Some(service) = service else { return Ok(()) };

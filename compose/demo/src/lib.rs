@@ -26,8 +26,8 @@ mod trips;
 use std::path::Path;
 
 use amends_app::{
-    During as _, Failed, Program, Workspace, connect, local::Local, log_ends, prepare, print,
-    stop_on_signal,
+    During as _, Failed, NatsSettings, Program, Workspace, connect, local::Local, log_ends, nats,
+    prepare, print, stop_on_signal,
 };
 use async_nats::jetstream;
 use tokio_util::sync::CancellationToken;
@@ -84,7 +84,8 @@ async fn perform(
 ) -> Result<Outcome, Failed> {
     let database = connect::postgres(local.database_url(), CONNECTIONS, &[], None, stop).await?;
     let database = database.ok_or_else(Failed::interrupted)?;
-    let client = connect::nats(local.nats_url(), None, stop).await?;
+    let nats = nats::Access::of(&NatsSettings::at(local.nats_url()))?;
+    let client = nats.connect(stop).await?;
     let jetstream = jetstream::new(client.ok_or_else(Failed::interrupted)?);
     prepare(program, &database).await?;
     let logs = data.join("logs");

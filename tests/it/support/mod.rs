@@ -1,8 +1,10 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod agency;
+mod issuer;
 mod load;
 mod lookout;
+mod nats_server;
 mod probe;
 mod proxy;
 mod shop;
@@ -18,8 +20,10 @@ use amends_postgres::Database;
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
+pub(crate) use issuer::Issuer;
 pub(crate) use load::{Load, Published};
 pub(crate) use lookout::{Lookout, Sight};
+pub(crate) use nats_server::NatsServer;
 pub(crate) use probe::Probe;
 pub(crate) use proxy::Proxy;
 pub(crate) use shop::{SERVICES, Shop, order};

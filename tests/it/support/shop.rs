@@ -37,6 +37,8 @@ pub(crate) struct Shop {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) folder: TempDir,
     crew: BTreeMap<String, Child>,
+    /// What the environment of its processes has beside the servers.
+    variables: BTreeMap<&'static str, String>,
 }
 
 impl Shop {
@@ -53,7 +55,14 @@ impl Shop {
         let stock: BTreeMap<_, _> = STOCK.into();
         std::fs::write(folder.path().join("stock.json"), json!(stock).to_string()).unwrap();
         let jetstream = jetstream::new(client);
-        let shop = Self { local, pool, jetstream, folder, crew: BTreeMap::new() };
+        let shop = Self {
+            local,
+            pool,
+            jetstream,
+            folder,
+            crew: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
         shop.done(&["migrate"]).await;
         shop
     }
@@ -88,9 +97,15 @@ impl Shop {
             .env("RUST_LOG", "info,amends_orchestrator=debug,amends_workers=debug")
             .env_remove("AMENDS_LOG_FORMAT")
             .env_remove("AMENDS_HTTP")
+            .envs(&self.variables)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
+    }
+
+    /// Sets a variable for what is started from now on.
+    pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.variables.insert(variable, value.into());
     }
 
     /// Starts a role under a name of its own; its log goes to a file of that name.
@@ -115,6 +130,11 @@ impl Shop {
     /// The file with what is on the shelves, for `--seed-stock`.
     pub(crate) fn stock(&self) -> String {
         self.folder.path().join("stock.json").to_str().unwrap().to_owned()
+    }
+
+    /// The process of a role that runs.
+    pub(crate) fn process_id(&self, name: &str) -> u32 {
+        self.crew[name].id().unwrap()
     }
 
     fn log(&self, name: &str) -> std::path::PathBuf {

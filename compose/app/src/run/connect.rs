@@ -1,9 +1,8 @@
-//! Connecting to Postgres and NATS, and waiting for them: the only place that uses `backoff`.
+//! Connecting to Postgres, and waiting for servers: the only place that uses `backoff`.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use amends_postgres::{Address, Database, Refusal, refusal};
-use async_nats::{ConnectOptions, Event, ServerAddr};
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use tokio_util::sync::CancellationToken;
 
@@ -11,10 +10,6 @@ use crate::failed::{During as _, Failed, describe};
 
 /// How long a person's statement may take: longer than a program's, as it may read a lot.
 const PERSONAL: Duration = Duration::from_secs(60);
-
-/// A connection that says nothing for twice this time is dead: a broken network is noticed in
-/// seconds, not minutes.
-const PING: Duration = Duration::from_secs(5);
 
 /// What waiting longer does not mend: invalid password, invalid authorization, invalid catalog name.
 const REFUSALS: [&str; 3] = ["28P01", "28000", "3D000"];
@@ -25,6 +20,18 @@ fn delays(patience: Option<Duration>) -> ExponentialBackoff {
         .with_max_interval(Duration::from_secs(5))
         .with_max_elapsed_time(patience)
         .build()
+}
+
+/// Tries to connect until it succeeds; `log` hears of each failure, and how long the next try waits.
+pub(super) async fn until_connected<T, E, F: Future<Output = Result<T, E>>>(
+    mut attempt: impl FnMut() -> F,
+    log: impl FnMut(E, Duration),
+) -> Result<T, E> {
+    let attempt = || {
+        let tried = attempt();
+        async { tried.await.map_err(backoff::Error::transient) }
+    };
+    backoff::future::retry_notify(delays(None), attempt, log).await
 }
 
 /// Waits until a Postgres that takes writes answers, for at most `patience`, or for as long as it takes;
@@ -96,66 +103,6 @@ pub fn database(url: &str, connections: u32, session: &[(&str, &str)]) -> Result
 fn address(url: &str) -> Result<Address, Failed> {
     let address = url.parse::<Address>().during("the database URL cannot be used")?;
     Ok(address.application_name("amends"))
-}
-
-/// Connects to NATS and stays connected; waits until a server is there. `None` when stopped
-/// meanwhile.
-///
-/// # Errors
-/// An address or credentials file that cannot be used.
-pub async fn nats(
-    url: &str,
-    creds: Option<&Path>,
-    stop: &CancellationToken,
-) -> Result<Option<async_nats::Client>, Failed> {
-    let servers: Vec<ServerAddr> = url
-        .split(',')
-        .map(|one| one.trim().parse())
-        .collect::<Result<_, _>>()
-        .during("the NATS address cannot be used")?;
-    let options = nats_options(&servers, creds).await?;
-    let connect =
-        || async { options.clone().connect(&servers).await.map_err(backoff::Error::transient) };
-    let log_retry = |error, wait: Duration| {
-        let hosts: Vec<_> = servers.iter().map(|s| format!("{}:{}", s.host(), s.port())).collect();
-        tracing::warn!(%error, ?hosts, "NATS does not answer; trying again in {wait:.1?}");
-    };
-    tokio::select! {
-        client = backoff::future::retry_notify(delays(None), connect, log_retry) => {
-            client.map(Some).during("NATS")
-        }
-        () = stop.cancelled() => Ok(None),
-    }
-}
-
-async fn nats_options(
-    servers: &[ServerAddr],
-    creds: Option<&Path>,
-) -> Result<ConnectOptions, Failed> {
-    let mut options = ConnectOptions::new().name("amends").ping_interval(PING).event_callback(
-        |event| async move {
-            match event {
-                Event::ServerError(error) => tracing::warn!("NATS refuses: {error}"),
-                event => tracing::info!("NATS: {event}"),
-            }
-        },
-    );
-    // The client does not log in as the user whom an address names.
-    let named = |s: &ServerAddr| Some((decoded(s.username()?), decoded(s.password()?)));
-    if let Some((user, password)) = servers.iter().find_map(named) {
-        options = options.user_and_password(user, password);
-    }
-    match creds {
-        Some(file) => {
-            options.credentials_file(file).await.during(&format!("credentials {}", file.display()))
-        }
-        None => Ok(options),
-    }
-}
-
-/// A part of an address as its user meant it.
-fn decoded(part: &str) -> String {
-    percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

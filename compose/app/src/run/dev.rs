@@ -7,12 +7,16 @@ use amends_postgres::Database;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{connect, migrate::prepare, orchestrator::readiness, probes, shutdown::stop_on_signal};
+use super::{
+    connect, migrate::prepare, nats::Access, orchestrator::readiness, probes,
+    shutdown::stop_on_signal,
+};
 use crate::{
     failed::{During as _, Failed},
     local::Local,
     print::print,
     program::Program,
+    settings::NatsSettings,
 };
 
 /// Connections for the services together, and for the orchestrator.
@@ -53,7 +57,7 @@ async fn serve(
     let url = local.database_url();
     let own = connect::postgres(url, CONNECTIONS, &amends_workers::SESSION, None, stop).await?;
     let lanes = connect::postgres(url, CONNECTIONS, &SESSION, None, stop).await?;
-    let client = connect::nats(local.nats_url(), None, stop).await?;
+    let client = Access::of(&NatsSettings::at(local.nats_url()))?.connect(stop).await?;
     let (Some(database), Some(lanes), Some(client)) = (own, lanes, client) else { return Ok(()) };
     prepare(program, &database).await?;
     let mut services = serve_all(program, &database, &client, stop)?;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connect,
+    nats::Access,
     probes::{self, NotReady, Readiness},
     shutdown,
 };
@@ -41,18 +42,27 @@ pub(crate) async fn run<F: WorkerFlags>(
     program: &Program,
     options: WorkerOptions<F>,
 ) -> Result<(), Failed> {
-    let nats = settings.nats()?;
+    let nats = Access::of(&settings.nats)?;
     let chosen = program.named(&options.services)?;
     options.flags.warn(&chosen.iter().map(|service| service.name()).collect::<Vec<_>>());
     let stop = shutdown::stop_on_signal()?;
+    nats.keep(serve(settings, &nats, chosen, options, &stop), &stop).await
+}
+
+async fn serve<F: WorkerFlags>(
+    settings: &Settings,
+    nats: &Access,
+    chosen: Vec<&ProgramService>,
+    options: WorkerOptions<F>,
+    stop: &CancellationToken,
+) -> Result<(), Failed> {
     let (watched, ended) = (Arc::default(), CancellationToken::new());
-    let probes = probes::serve(options.http, readiness(&watched), ended.clone()).await?;
-    let Some(client) = connect::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
-        return Ok(());
-    };
+    let ready = nats.readiness(readiness(&watched));
+    let probes = probes::serve(options.http, ready, ended.clone()).await?;
+    let Some(client) = nats.connect(stop).await? else { return Ok(()) };
     let mut services = Vec::new();
     for service in chosen {
-        let Some(ready) = prepared(settings, service, &options.flags, &stop).await? else {
+        let Some(ready) = prepared(settings, service, &options.flags, stop).await? else {
             return Ok(());
         };
         services.push(ready);
@@ -66,7 +76,7 @@ pub(crate) async fn run<F: WorkerFlags>(
         serving.spawn(service.serve(client.clone(), stop.clone()));
     }
     let all = tokio::spawn(async move { while serving.join_next().await.is_some() {} });
-    let result = shutdown::ended(all, &stop).await;
+    let result = shutdown::ended(all, stop).await;
     ended.cancel();
     if let Some(probes) = probes {
         let _ = probes.await;
