@@ -13,6 +13,7 @@ mod candidates;
 mod compile_fail;
 mod doubled;
 mod golden;
+mod held_up;
 mod large;
 mod live;
 mod model;
