@@ -346,7 +346,7 @@ create function amends.note_letter_act(dead_letter bigint, act text, reason text
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    found amends.dead_letter;
+    letter amends.dead_letter;
     earlier text;
     noted bigint;
 begin
@@ -354,8 +354,8 @@ begin
     -- One act settles a letter: of two that are asked for at once one waits here, and finds the other. The row
     -- is written, not only locked: a transaction with an older snapshot fails then, and does not miss it.
     update amends.dead_letter d set settled_at = d.settled_at where d.id = dead_letter
-    returning * into found;
-    if found.id is null then
+    returning * into letter;
+    if letter.id is null then
         raise exception 'there is no dead letter %', dead_letter using errcode = 'no_data_found';
     end if;
     select format('%s had it %s', a.actor,

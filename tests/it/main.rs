@@ -16,6 +16,7 @@ mod golden;
 mod held_up;
 mod large;
 mod live;
+mod migrating;
 mod model;
 mod modules;
 mod outbox;

@@ -49,14 +49,15 @@ const TOP: [&str; 27] = [
 
 /// Which packages of the workspace each may depend on: arrows only downwards, and orchestrator and
 /// workers do not know each other.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("amends", &[]),
+    ("amends-migrations", &[]),
     ("amends-mutants", &[]),
     ("amends-model", &["amends"]),
     ("order", &["amends"]),
     ("trip", &["amends"]),
-    ("amends-orchestrator", &["amends"]),
-    ("amends-workers", &["amends"]),
+    ("amends-orchestrator", &["amends", "amends-migrations"]),
+    ("amends-workers", &["amends", "amends-migrations"]),
     ("order-services", &["amends", "amends-workers", "order"]),
     ("trip-services", &["amends", "amends-workers", "trip"]),
     ("amends-app", &["amends", "amends-orchestrator", "amends-workers"]),

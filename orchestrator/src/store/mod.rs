@@ -32,7 +32,7 @@ pub(crate) use held::Held;
 pub(crate) use lead::Leading;
 pub(crate) use letters::Replay;
 pub(crate) use periods::in_use;
-pub use schema::{MigrationError, SchemaError, is_not_migrated, migrate};
+pub use schema::{SchemaError, is_not_migrated, migrate};
 pub(crate) use waits::{Kept, matcher};
 
 /// The orchestrator's tables.

@@ -10,6 +10,7 @@ mod wait;
 use std::path::{Path, PathBuf};
 
 use amends_app::local::{Local, Postgres};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
@@ -39,7 +40,17 @@ pub(crate) fn folder() -> TempDir {
 
 /// Private servers of one test.
 pub(crate) async fn servers(folder: &TempDir) -> Local {
-    Local::start_with(amends(), folder.path()).await.unwrap()
+    let local = Local::start_with(amends(), folder.path()).await.unwrap();
+    be_strict(local.database_url()).await;
+    local
+}
+
+/// What PL/pgSQL may complain of it refuses, as on the servers of careful people.
+async fn be_strict(url: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let strict = "alter database amends set plpgsql.extra_errors = 'all'";
+    connection.execute(strict).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 /// A fresh, empty database on a Postgres of its own.
@@ -52,6 +63,7 @@ pub(crate) struct Fresh {
 pub(crate) async fn postgres() -> Fresh {
     let folder = folder();
     let postgres = Postgres::start_with(amends(), folder.path()).await.unwrap();
+    be_strict(postgres.url()).await;
     Fresh { url: postgres.url().to_owned(), _postgres: postgres, _folder: folder }
 }
 
