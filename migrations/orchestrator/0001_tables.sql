@@ -191,6 +191,14 @@ create index lock_saga on amends.lock (saga_id);
 comment on table amends.lock is
     'Who holds or wants a lock. The order of arrival is the order of saga ids, which begin with the time of the trigger; a saga takes all its locks at once, so none that waits holds any.';
 
+-- Rows, and no advisory locks: those every login may take, under keys that everybody can compute.
+create table amends.mutex (
+    id integer primary key
+);
+insert into amends.mutex select generate_series(0, 1024);
+comment on table amends.mutex is
+    'Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock''s by a hash of its name; 1024 is for partitions. Nobody but the functions of amends may lock them.';
+
 create table amends.start_request (
     saga_id uuid primary key,
     definition text not null,

@@ -18,7 +18,7 @@ use sqlx::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Address,
+    Address, Unfit, server,
     suspicion::{Suspicion, silence},
 };
 
@@ -34,9 +34,6 @@ const BUSY: Duration = Duration::from_secs(1);
 /// Processes of sessions that were closed in the middle of something, to be ended: further ones are left
 /// to the server.
 const ABANDONED_MAX: usize = 64;
-
-/// The oldest version that has all that the schemas use.
-const VERSION_MIN: i32 = 140_000;
 
 /// The pool's way to sessions.
 #[derive(Debug)]
@@ -149,22 +146,21 @@ impl Connector {
 
     /// Looks at the server: which process serves, and whether it is one that can be used.
     async fn look(&self, connection: &mut PgConnection) -> Result<Backend, Error> {
-        const LOOK: &str = "select pg_backend_pid() as pid,
-            current_setting('server_version_num')::integer as version,
+        // Nothing that role or database set for their usual statements ends this one.
+        const LOOK: &str = "set statement_timeout = 0; select pg_backend_pid() as pid,
+            current_setting('server_version_num')::integer as number,
+            split_part(current_setting('server_version'), ' ', 1) as version,
             current_setting('server_encoding') as encoding,
             current_setting('transaction_read_only')::boolean as read_only,
             pg_is_in_recovery() as standby,
-            (select backend_start from pg_stat_activity where pid = pg_backend_pid()) as began";
+            (select backend_start from pg_stat_activity where pid = pg_backend_pid()) as began;
+            reset statement_timeout";
         // Not prepared: a pooler may hand the next statement to another session.
         let row = sqlx::raw_sql(LOOK).fetch_one(connection).await?;
-        let (version, encoding): (i32, String) =
+        let (version, encoding): (String, String) =
             (row.try_get("version")?, row.try_get("encoding")?);
-        if version < VERSION_MIN {
-            return Err(refused(Refusal::Version(version / 10_000)));
-        }
-        if encoding != "UTF8" {
-            return Err(refused(Refusal::Encoding(encoding)));
-        }
+        let fit = server::check(row.try_get("number")?, &version, &encoding);
+        fit.map_err(|unfit| refused(unfit.into()))?;
         let (read_only, standby) = (row.try_get("read_only")?, row.try_get("standby")?);
         if !self.address.accepts(read_only, standby) {
             return Err(refused(Refusal::Target(self.address.target())));
@@ -242,14 +238,9 @@ impl Manager for Connector {
 /// Why a server that answers is not used. Waiting mends only the last.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is too old.
-    #[error("this is Postgres {0}, and Amends needs version 14 or newer")]
-    Version(i32),
-    /// It keeps texts in another encoding.
-    #[error(
-        "the database has the encoding {0}, and Amends needs UTF8: create one with `createdb --encoding UTF8 --template template0`"
-    )]
-    Encoding(String),
+    /// It cannot hold the schemas.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// A pooler in between lends a session for a transaction only.
     #[error(
         "a pooler in between lends sessions for single transactions, and Amends needs them whole: let it pool sessions (PgBouncer: `pool_mode = session`), or connect to Postgres itself"

@@ -1,5 +1,5 @@
-//! Postgres as the orchestrator and the workers use it: sessions whose every wait is bounded, and one
-//! answer to what a refusal means.
+//! Postgres as the orchestrator and the workers use it: sessions whose every wait is bounded, one answer to
+//! what a refusal means, and the schemas.
 //!
 //! | to read | start at |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | a pool of sessions | [`Database`] |
 //! | what is lent, and when it is closed instead of given back | [`Session`] |
 //! | what an error means for whoever ran the statement | [`Class`] |
+//! | the schemas, and how one is brought up to date | [`Schema`] |
 //!
 //! Waiting for Postgres is bounded at each place where it can happen: for a free session, for a new
 //! connection, for an answer. A session that was silent or refused to be written is closed, and so are
@@ -17,6 +18,8 @@ mod address;
 mod class;
 mod connector;
 mod database;
+mod schema;
+mod server;
 mod session;
 mod sqlstate;
 mod suspicion;
@@ -25,5 +28,7 @@ pub use address::{Address, AddressError};
 pub use class::class_of;
 pub use connector::{Refusal, refusal};
 pub use database::Database;
+pub use schema::{Applied, MigrationError, ORCHESTRATOR, PARTICIPANT, Schema, other};
+pub use server::Unfit;
 pub use session::{Session, Watch};
 pub use sqlstate::Class;

@@ -264,6 +264,10 @@ impl Outcome {
     }
 }
 
+/// Advisory locks that this session has.
+const ADVISORY: &str =
+    "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
+
 struct House {
     session: Session,
     tables: Vec<String>,
@@ -289,6 +293,10 @@ impl House {
             Err(sql) => self.session.ask(sql).await,
         };
         let rows = rows.map(|rows| rows.len()).map_err(|error| sqlstate(&error));
+        if rows.is_ok() && !matches!(case, Ok(("lead", _))) {
+            let advisory = self.session.ask(ADVISORY).await.unwrap();
+            assert_eq!(advisory[0][0], "0", "{case:?} takes an advisory lock, as any login may");
+        }
         let mut tables = Vec::new();
         for table in self.tables.iter().filter(|_| rows.is_ok()) {
             let all = format!("select to_jsonb(t) from amends.{table} t");
@@ -296,7 +304,7 @@ impl House {
             tables.extend(all.map(|row| format!("{table}: {}", settled(&row, began))));
         }
         tables.sort();
-        self.session.ask("rollback").await.unwrap();
+        self.session.ask("rollback; select pg_advisory_unlock_all()").await.unwrap();
         Outcome { rows, tables }
     }
 

@@ -344,6 +344,20 @@ fn every_query_is_asked() {
     assert_none(&stale, "no .sql file has the text of these; `cargo sqlx prepare` removes them");
 }
 
+/// Any login may take any advisory lock, and keep it. The leader's place is the exception.
+#[test]
+fn nothing_waits_for_locks_that_anybody_may_take() {
+    let files = files();
+    let statements =
+        files.iter().filter(|file| file.is("sql") && !file.path.ends_with("/lead.sql"));
+    let code = |line: &&str| !line.trim_start().starts_with("--");
+    let wrong: Vec<_> = statements
+        .filter(|file| file.text.lines().filter(code).any(|line| line.contains("advisory")))
+        .map(|file| file.path.clone())
+        .collect();
+    assert_none(&wrong, "statements that take advisory locks");
+}
+
 /// From the first release on migrations are only added: databases remember what they were migrated by,
 /// and refuse a migration that has changed since.
 #[test]

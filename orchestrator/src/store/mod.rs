@@ -28,7 +28,7 @@ pub(crate) use error::StoreError;
 pub(crate) use lead::Place;
 pub(crate) use letters::Replay;
 pub(crate) use periods::in_use;
-pub use schema::{MigrationError, SchemaError, is_not_migrated, migrate};
+pub use schema::{SchemaError, is_not_migrated, migrate};
 pub(crate) use waits::{Kept, matcher};
 
 /// The orchestrator's tables.

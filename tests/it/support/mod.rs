@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use amends_app::local::{Local, Postgres};
 use amends_postgres::Database;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
@@ -52,7 +53,17 @@ pub(crate) fn folder() -> TempDir {
 
 /// Private servers of one test.
 pub(crate) async fn servers(folder: &TempDir) -> Local {
-    Local::start_with(amends(), folder.path()).await.unwrap()
+    let local = Local::start_with(amends(), folder.path()).await.unwrap();
+    be_strict(local.database_url()).await;
+    local
+}
+
+/// What PL/pgSQL may complain of it refuses, as on the servers of careful people.
+async fn be_strict(url: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let strict = "alter database amends set plpgsql.extra_errors = 'all'";
+    connection.execute(strict).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 /// A fresh, empty database on a Postgres of its own.
@@ -65,6 +76,7 @@ pub(crate) struct Fresh {
 pub(crate) async fn postgres() -> Fresh {
     let folder = folder();
     let postgres = Postgres::start_with(amends(), folder.path()).await.unwrap();
+    be_strict(postgres.url()).await;
     Fresh { url: postgres.url().to_owned(), _postgres: postgres, _folder: folder }
 }
 
