@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_nats::jetstream;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ pub(crate) struct Load {
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     pub(crate) key: String,
+    /// When it was first tried to publish it.
+    pub(crate) at: DateTime<Utc>,
 }
 
 /// Most orders go well; some cards are declined, some have no route.
@@ -67,7 +70,7 @@ async fn publish(
     let mut beat = tokio::time::interval(pause);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for n in 0.. {
-        let key = format!("{name}-{n}");
+        let (key, at) = (format!("{name}-{n}"), Utc::now());
         let body = mixed(&key, n).to_string();
         // What may have been stored is published again: its key makes it one order.
         while !stored(&jetstream, &body).await {
@@ -75,7 +78,7 @@ async fn publish(
                 return;
             }
         }
-        published.lock().unwrap().push(Published { key });
+        published.lock().unwrap().push(Published { key, at });
         if stop.run_until_cancelled(beat.tick()).await.is_none() {
             return;
         }

@@ -1,15 +1,20 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod agency;
+mod faked_clock;
 mod issuer;
 mod load;
 mod lookout;
 mod nats_server;
+mod pooler;
 mod probe;
 mod proxy;
 mod shop;
+mod small_disk;
+pub(crate) mod spell;
 mod stage;
 mod steps;
+mod stopped;
 mod stored;
 mod wait;
 
@@ -21,17 +26,21 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
+pub(crate) use faked_clock::FakedClock;
 pub(crate) use issuer::Issuer;
 pub(crate) use load::{Load, Published};
 pub(crate) use lookout::{Lookout, Sight};
 pub(crate) use nats_server::NatsServer;
+pub(crate) use pooler::Pooler;
 pub(crate) use probe::Probe;
 pub(crate) use proxy::Proxy;
 pub(crate) use shop::{SERVICES, Shop, order};
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use stage::Stage;
 pub(crate) use steps::{Book, Charge, Tell, Wanted};
+pub(crate) use stopped::Stopped;
 pub(crate) use stored::{register, store};
-pub(crate) use wait::eventually;
+pub(crate) use wait::{eventually, within};
 
 /// The product's binary.
 pub(crate) fn amends() -> &'static Path {

@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Shop, eventually};
+use super::{Shop, eventually, within};
 
 /// As a kubelet does: who is silent for so long is not ready.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -56,5 +56,11 @@ impl Probe {
     /// Until it says that the role is ready.
     pub(crate) async fn is_ready(&self) {
         eventually(&format!("readiness of {}", self.role), async || self.ready().await.ok()).await;
+    }
+
+    /// As [`Self::is_ready`], where a time is promised.
+    pub(crate) async fn is_ready_within(&self, bound: Duration) {
+        let what = format!("readiness of {}", self.role);
+        within(bound, &what, async || self.ready().await.ok()).await;
     }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     process::{Output, Stdio},
+    time::Duration,
 };
 
 use amends_app::local::Local;
@@ -46,6 +47,11 @@ impl Shop {
     pub(crate) async fn closed() -> Self {
         let folder = folder();
         let local = servers(&folder).await;
+        Self::closed_on(folder, local).await
+    }
+
+    /// As [`Self::closed`], on servers that the test has started.
+    pub(crate) async fn closed_on(folder: TempDir, local: Local) -> Self {
         let pool = PgPoolOptions::new().connect_lazy(local.database_url()).unwrap();
         let client = async_nats::ConnectOptions::new()
             .retry_on_initial_connect()
@@ -153,6 +159,16 @@ impl Shop {
         .await;
     }
 
+    /// The process of a role.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        self.crew[name].id().unwrap()
+    }
+
+    /// Whether a role has ended, which nobody asked it to.
+    pub(crate) fn has_ended(&mut self, name: &str) -> bool {
+        self.crew.get_mut(name).unwrap().try_wait().unwrap().is_some()
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(&mut self, name: &str) {
         self.crew.remove(name).unwrap().kill().await.unwrap();
@@ -164,6 +180,13 @@ impl Shop {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         child.wait().await.unwrap().code()
+    }
+
+    /// Waits for a role that cannot work to end by itself; the exit code, `None` when it does not end.
+    pub(crate) async fn ends_soon(&mut self, name: &str) -> Option<i32> {
+        let child = self.crew.get_mut(name).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
+        ended.ok()?.unwrap().code()
     }
 
     /// Waits for a role to end by itself; the exit code.

@@ -1,9 +1,12 @@
 //! The order example with probes, its orders in a steady stream, and what a fault does to both.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     time::{Duration, Instant},
 };
+
+use chrono::{DateTime, Utc};
 
 use crate::support::{Load, Lookout, Probe, Published, SERVICES, Shop, Sight, eventually};
 
@@ -42,7 +45,7 @@ pub(super) fn start_workers_but(shop: &mut Shop, but: &str) {
 pub(super) struct Open {
     pub(super) shop: Shop,
     load: Load,
-    probes: Vec<Probe>,
+    pub(super) probes: Vec<Probe>,
 }
 
 /// What happened after a fault began.
@@ -65,10 +68,15 @@ impl Open {
         Self { shop, load, probes }
     }
 
+    /// Looks at the probes while orders come.
+    pub(super) fn look_out(&self) -> Lookout {
+        Lookout::over(&self.shop, &self.probes)
+    }
+
     /// What happens once `strike` has, until orders that are placed afterwards have ended, for at most
     /// `patience`.
     pub(super) async fn struck(&self, patience: Duration, strike: impl AsyncFnOnce()) -> Course {
-        let lookout = Lookout::over(&self.shop, &self.probes);
+        let lookout = self.look_out();
         let began = Instant::now();
         strike().await;
         let before = self.load.published().len();
@@ -83,6 +91,26 @@ impl Open {
             moving = (self.open_among(&after).await == 0).then(|| began.elapsed());
         }
         Course { moving, sights: lookout.end() }
+    }
+
+    pub(super) fn published(&self) -> Vec<Published> {
+        self.load.published()
+    }
+
+    /// How long each of these orders took, from its publication to its end, in order of length.
+    pub(super) async fn times_of(&self, orders: &[Published]) -> Vec<Duration> {
+        const ENDS: &str = "select key, finished_at from amends.sagas
+            where key = any($1) and finished_at is not null";
+        let keys: Vec<_> = orders.iter().map(|order| order.key.clone()).collect();
+        let ends: BTreeMap<String, DateTime<Utc>> = eventually("the end of orders", async || {
+            let ends = sqlx::query_as(ENDS).bind(&keys).fetch_all(&self.shop.pool).await.ok()?;
+            (ends.len() == keys.len()).then(|| ends.into_iter().collect())
+        })
+        .await;
+        let mut times: Vec<_> =
+            orders.iter().map(|o| (ends[&o.key] - o.at).to_std().unwrap_or_default()).collect();
+        times.sort_unstable();
+        times
     }
 
     async fn open_among(&self, orders: &[Published]) -> usize {

@@ -5,7 +5,8 @@ mod link;
 mod orders;
 
 use std::{
-    net::SocketAddr,
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -46,8 +47,17 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A proxy before the server of this address.
     pub(crate) async fn before(url: &str) -> Self {
+        Self::at(Ipv4Addr::LOCALHOST.into(), url).await
+    }
+
+    /// As [`Self::before`], at an address of IPv6.
+    pub(crate) async fn on_ipv6_before(url: &str) -> Self {
+        Self::at(Ipv6Addr::LOCALHOST.into(), url).await
+    }
+
+    async fn at(ip: IpAddr, url: &str) -> Self {
         let server = server_of(url);
-        let listener = listen().await;
+        let listener = listen(ip).await;
         let address = listener.local_addr().unwrap();
         let (orders, ordered) = watch::channel(Orders::default());
         let seen = Arc::new(Seen::default());
@@ -221,11 +231,16 @@ fn server_of(url: &str) -> SocketAddr {
 
 /// Listens below the ports that the system gives to outgoing connections: one that nobody listens on for a
 /// while must not be taken by a client that calls it.
-async fn listen() -> TcpListener {
+async fn listen(ip: IpAddr) -> TcpListener {
     let mut port = 24_000 + u16::try_from(std::process::id() % 6_000).unwrap();
     eventually("a free port", async || {
         port = if port < 30_000 { port + 1 } else { 24_000 };
-        TcpListener::bind(("127.0.0.1", port)).await.ok()
+        match TcpListener::bind((ip, port)).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => None,
+            bound => {
+                Some(bound.unwrap_or_else(|error| panic!("nothing can listen on {ip}: {error}")))
+            }
+        }
     })
     .await
 }
