@@ -30,7 +30,7 @@ pub use definitions::RegisterError;
 pub(crate) use error::StoreError;
 pub(crate) use held::Held;
 pub(crate) use lead::Leading;
-pub(crate) use letters::Replay;
+pub(crate) use letters::{Buried, Replay};
 pub(crate) use periods::in_use;
 pub use schema::{SchemaError, is_not_migrated, migrate};
 pub(crate) use waits::{Kept, matcher};
