@@ -13,9 +13,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    burial::Burial,
     bus::{Delivery, send},
     letter::Letter,
-    store::Store,
 };
 
 /// Batches that may wait for their publish acks at once; with all under way the lanes wait, and
@@ -33,7 +33,7 @@ pub(crate) struct Job {
 #[derive(Clone)]
 pub(crate) struct Publisher {
     jetstream: jetstream::Context,
-    store: Store,
+    burial: Burial,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Notified when something could not be published: a stream may be gone.
@@ -41,10 +41,10 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(jetstream: jetstream::Context, store: Store, failed: Arc<Notify>) -> Self {
+    pub(crate) fn new(jetstream: jetstream::Context, burial: Burial, failed: Arc<Notify>) -> Self {
         Self {
             jetstream,
-            store,
+            burial,
             permits: Arc::new(Semaphore::new(TASKS_MAX)),
             tasks: TaskTracker::new(),
             failed,
@@ -66,6 +66,7 @@ impl Publisher {
     pub(crate) async fn drained(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+        self.burial.tell_all();
     }
 
     /// An event is acked only when all its commands are stored, or its letter is kept. What is not
@@ -100,30 +101,11 @@ impl Publisher {
         if letters.is_empty() {
             return true;
         }
-        match self.store.bury(&letters).await {
-            Ok(kept) => {
-                report(&letters, &kept);
-                true
-            }
-            Err(error) => {
-                tracing::warn!(?error, "dead letters were not kept; they will be delivered again");
-                false
-            }
+        let buried = self.burial.bury(&letters).await;
+        if let Err(error) = &buried {
+            tracing::warn!(?error, "dead letters were not kept; they will be delivered again");
         }
-    }
-}
-
-/// Counts and logs the letters that are new: a message that comes again after its letter was kept,
-/// because its ack was lost, is no other letter.
-fn report(letters: &[Letter], kept: &[String]) {
-    metrics::counter!("amends_dead_letters_total").increment(kept.len() as u64);
-    for letter in letters.iter().filter(|letter| kept.contains(&letter.source)) {
-        tracing::warn!(
-            source = letter.source,
-            subject = letter.subject,
-            reason = letter.reason,
-            "dead letter"
-        );
+        buried.is_ok()
     }
 }
 
