@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     awaited::AwaitedEvents,
-    bus::{Delivery, Pull, Source, Topology, event_consumer, trigger_consumer},
+    bus::{self, Delivery, Probe, Pull, Source, Topology, event_consumer, trigger_consumer},
     clock::Clock,
     config::Config,
     handover::Publisher,
@@ -51,10 +51,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let store = Store::new(pool);
     let registry = Arc::new(Registry::new(definitions));
-    let jetstream = jetstream::context::ContextBuilder::new()
-        .timeout(Duration::from_secs(5))
-        .ack_timeout(Duration::from_secs(5))
-        .build(nats.clone());
+    let jetstream = bus::context(nats.clone());
     let topology = topology(&config, &registry, jetstream.clone());
     if !prepare(&store, &registry, &topology, config.retain, &stop).await? {
         return Ok(());
@@ -81,6 +78,7 @@ pub async fn run(
     parts.listen(&lanes, &leads, &mut tasks);
     parts.keep_awaited_events(&leads, &mut tasks);
     parts.start_clock(lanes, leads, &mut tasks);
+    parts.start_probe(jetstream.clone(), Arc::clone(&failed), &mut tasks);
     parts.maintain(config.retain, jetstream, failed, &mut tasks);
 
     tasks.drained().await?;
@@ -233,6 +231,13 @@ impl Parts {
             stop: self.stop.clone(),
         };
         tasks.listening.spawn(clock.run());
+    }
+
+    fn start_probe(&self, jetstream: jetstream::Context, missing: Arc<Notify>, tasks: &mut Tasks) {
+        let health = Arc::clone(&self.health);
+        let report = move |stored: Result<(), String>| health.set_nats(stored.is_ok());
+        let probe = Probe { jetstream, report, missing, stop: self.stop.clone() };
+        tasks.listening.spawn(probe.run());
     }
 
     /// `failed` is told when something could not be published.

@@ -2,12 +2,17 @@
 //! here is sent again from Postgres.
 
 mod delivery;
+mod limit;
+mod probe;
 mod publish;
 mod pull;
 mod raw;
+mod settings;
 mod topology;
 
 pub(crate) use delivery::{Delivery, message_source};
+pub(crate) use limit::context;
+pub(crate) use probe::Probe;
 pub(crate) use publish::send;
 pub(crate) use pull::{Pull, Source};
 pub(crate) use raw::{RawMessage, delete};
