@@ -2,12 +2,15 @@
 //! here is sent again from Postgres.
 
 mod delivery;
+mod hand;
 mod limit;
 mod probe;
 mod publish;
 mod pull;
 mod raw;
+mod requests;
 mod settings;
+mod standby;
 mod topology;
 
 pub(crate) use delivery::{Delivery, message_source};

@@ -25,7 +25,7 @@ pub(crate) const REPLIES_CONSUMER: &str = "orchestrator";
 
 /// How long a replica may be silent about a trigger, an event or a reply that it holds before that is given
 /// to another. What a killed or frozen replica held waits for so long; one that is alive says so.
-pub(super) const OWN_ACK_WAIT: Duration = Duration::from_secs(7);
+pub(super) const OWN_ACK_WAIT: Duration = Duration::from_secs(3);
 
 /// Unacked messages of one consumer, over all its replicas: more than the batches of several
 /// replicas under way at once.
@@ -191,16 +191,6 @@ impl Topology {
     ) -> Result<jetstream::consumer::Info, TopologyError> {
         let stream = answer(self.inner.jetstream.get_stream_no_info(stream)).await?;
         answer(stream.consumer_info(name)).await
-    }
-}
-
-impl Topology {
-    pub(crate) async fn pull_consumer(
-        &self,
-        stream: &str,
-        name: &str,
-    ) -> Result<jetstream::consumer::PullConsumer, TopologyError> {
-        answer(self.inner.jetstream.get_consumer_from_stream(name, stream)).await
     }
 }
 

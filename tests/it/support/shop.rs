@@ -121,6 +121,11 @@ impl Shop {
         .await;
     }
 
+    /// The process of a role.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        self.crew[name].id().unwrap()
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(&mut self, name: &str) {
         self.crew.remove(name).unwrap().kill().await.unwrap();

@@ -1,5 +1,7 @@
 //! JetStream's side of the orchestrator: what it holds, what it sends, what it notices.
 
+mod frozen;
+mod held;
 mod probe;
 mod settings;
 

@@ -67,7 +67,7 @@ async fn a_consumer_that_somebody_changed_is_put_right() {
     pause(&shop, wire::REPLIES_STREAM, "orchestrator").await;
     pause(&shop, commands, "inventory").await;
     for told in [
-        "the consumer `AMENDS_EVENTS amends-order` had ack wait 3600s, which Amends has put right: it is 7s now",
+        "the consumer `AMENDS_EVENTS amends-order` had ack wait 3600s, which Amends has put right: it is 3s now",
         "the consumer `AMENDS_EVENTS amends-order` had inactive threshold 3600s",
         "the consumer `AMENDS_EVENTS amends-order` had max ack pending 1, ",
         "the consumer `AMENDS_COMMANDS payment` had max deliver 1, which Amends has put right: it is no limit now",
