@@ -1,21 +1,19 @@
-//! The rest of a committed batch: publish its messages, keep its dead letters, and then ack its
+//! The rest of a committed batch: publish its messages, hand over its dead letters, and then ack its
 //! deliveries.
 
 use std::sync::Arc;
 
 use amends::turn::Message;
-use async_nats::jetstream::{
-    self,
-    context::{PublishAckFuture, PublishError},
-};
+use async_nats::jetstream::{self, context::PublishError};
 use futures_util::future::join_all;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    burials::Burials,
     bus::{Delivery, send},
     letter::Letter,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// Batches that may wait for their publish acks at once; with all under way the lanes wait, and
@@ -33,7 +31,7 @@ pub(crate) struct Job {
 #[derive(Clone)]
 pub(crate) struct Publisher {
     jetstream: jetstream::Context,
-    store: Store,
+    burials: Burials,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Notified when something could not be published: a stream may be gone.
@@ -42,9 +40,10 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(jetstream: jetstream::Context, store: Store, failed: Arc<Notify>) -> Self {
+        let keep = move |letters| bury(store.clone(), letters);
         Self {
+            burials: Burials::start(jetstream.clone(), keep),
             jetstream,
-            store,
             permits: Arc::new(Semaphore::new(TASKS_MAX)),
             tasks: TaskTracker::new(),
             failed,
@@ -71,18 +70,9 @@ impl Publisher {
     /// An event is acked only when all its commands are stored, or its letter is kept. What is not
     /// acked is delivered again, found to be known, and published again under the same message id.
     async fn finish(&self, jobs: Vec<Job>) {
-        let mut sent = Vec::with_capacity(jobs.len());
-        for job in &jobs {
-            let mut acks = Vec::with_capacity(job.publish.len());
-            for outgoing in &job.publish {
-                acks.push(send(&self.jetstream, outgoing).await);
-            }
-            sent.push(acks);
-        }
-        let buried = self.bury(&jobs).await;
-        // Side by side: each wait for an ack has its own time limit, which begins when it is asked.
-        let settled = jobs.iter().zip(sent).map(|(job, acks)| settle(job, acks, buried));
-        let errors: Vec<_> = join_all(settled).await.into_iter().flatten().collect();
+        // Side by side, each with its own time limits: the client has as many messages under way as it likes.
+        let settled = join_all(jobs.into_iter().map(|job| self.settle(job))).await;
+        let errors: Vec<_> = settled.into_iter().flatten().collect();
         if let Some(error) = errors.first() {
             let count = errors.len();
             metrics::counter!("amends_publish_failures_total").increment(count as u64);
@@ -95,22 +85,29 @@ impl Publisher {
         }
     }
 
-    async fn bury(&self, jobs: &[Job]) -> bool {
-        let letters: Vec<_> = jobs.iter().filter_map(|j| j.bury.clone()).collect();
-        if letters.is_empty() {
-            return true;
+    /// Publishes the messages of one event, and acks it if all are stored; what went wrong.
+    async fn settle(&self, job: Job) -> Vec<PublishError> {
+        let published = job.publish.iter().map(|message| self.publish(message));
+        let errors: Vec<_> =
+            join_all(published).await.into_iter().filter_map(Result::err).collect();
+        let Some(delivery) = job.ack.filter(|_| errors.is_empty()) else { return errors };
+        if let Some(letter) = job.bury {
+            self.burials.bury(letter, delivery, self.tasks.token());
+        } else {
+            delivery.ack().await;
         }
-        match self.store.bury(&letters).await {
-            Ok(kept) => {
-                report(&letters, &kept);
-                true
-            }
-            Err(error) => {
-                tracing::warn!(?error, "dead letters were not kept; they will be delivered again");
-                false
-            }
-        }
+        errors
     }
+
+    async fn publish(&self, message: &Message) -> Result<(), PublishError> {
+        send(&self.jetstream, message).await?.await.map(drop)
+    }
+}
+
+async fn bury(store: Store, letters: Vec<Letter>) -> Result<(), StoreError> {
+    let kept = store.bury(&letters).await?;
+    report(&letters, &kept);
+    Ok(())
 }
 
 /// Counts and logs the letters that are new: a message that comes again after its letter was kept,
@@ -124,30 +121,5 @@ fn report(letters: &[Letter], kept: &[String]) {
             reason = letter.reason,
             "dead letter"
         );
-    }
-}
-
-/// Waits for the acks of one event's messages, and acks the event if all came; what went wrong.
-async fn settle(
-    job: &Job,
-    acks: Vec<Result<PublishAckFuture, PublishError>>,
-    buried: bool,
-) -> Vec<PublishError> {
-    let stored = acks.into_iter().map(stored);
-    let errors: Vec<_> = join_all(stored).await.into_iter().flatten().collect();
-    if errors.is_empty()
-        && (job.bury.is_none() || buried)
-        && let Some(delivery) = &job.ack
-    {
-        delivery.ack().await;
-    }
-    errors
-}
-
-/// Waits for one ack; what went wrong.
-async fn stored(ack: Result<PublishAckFuture, PublishError>) -> Option<PublishError> {
-    match ack {
-        Ok(ack) => ack.await.err(),
-        Err(error) => Some(error),
     }
 }

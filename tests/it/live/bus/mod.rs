@@ -2,7 +2,9 @@
 
 mod frozen;
 mod held;
+mod poison;
 mod probe;
+mod publishing;
 mod settings;
 
 use nix::{sys::signal::Signal, unistd::Pid};
