@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     burials::Burials,
-    bus::{Delivery, send},
+    bus::{Delivery, Shares, send},
     letter::Letter,
     store::{Store, StoreError},
 };
@@ -31,6 +31,7 @@ pub(crate) struct Job {
 #[derive(Clone)]
 pub(crate) struct Publisher {
     jetstream: jetstream::Context,
+    shares: Arc<Shares>,
     burials: Burials,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -39,11 +40,17 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(jetstream: jetstream::Context, store: Store, failed: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        jetstream: jetstream::Context,
+        shares: Arc<Shares>,
+        store: Store,
+        failed: Arc<Notify>,
+    ) -> Self {
         let keep = move |letters| bury(store.clone(), letters);
         Self {
             burials: Burials::start(jetstream.clone(), keep),
             jetstream,
+            shares,
             permits: Arc::new(Semaphore::new(TASKS_MAX)),
             tasks: TaskTracker::new(),
             failed,
@@ -87,21 +94,40 @@ impl Publisher {
 
     /// Publishes the messages of one event, and acks it if all are stored; what went wrong.
     async fn settle(&self, job: Job) -> Vec<PublishError> {
-        let published = job.publish.iter().map(|message| self.publish(message));
-        let errors: Vec<_> =
-            join_all(published).await.into_iter().filter_map(Result::err).collect();
+        let (mut errors, mut withheld) = (Vec::new(), false);
+        for published in join_all(job.publish.iter().map(|message| self.publish(message))).await {
+            match published {
+                Published::Stored => {}
+                Published::Withheld => withheld = true,
+                Published::Failed(error) => errors.push(error),
+            }
+        }
         let Some(delivery) = job.ack.filter(|_| errors.is_empty()) else { return errors };
         if let Some(letter) = job.bury {
             self.burials.bury(letter, delivery, self.tasks.token());
-        } else {
+        } else if !(withheld && self.shares.leaves_source()) {
             delivery.ack().await;
         }
         errors
     }
 
-    async fn publish(&self, message: &Message) -> Result<(), PublishError> {
-        send(&self.jetstream, message).await?.await.map(drop)
+    async fn publish(&self, message: &Message) -> Published {
+        if let Message::Command(command, _) = message
+            && !self.shares.admit(command).await
+        {
+            return Published::Withheld;
+        }
+        let stored = async { send(&self.jetstream, message).await?.await };
+        stored.await.map_or_else(Published::Failed, |_| Published::Stored)
     }
+}
+
+/// What became of a message.
+enum Published {
+    Stored,
+    /// Its service is sent no more for now: its saga's timer sends it again.
+    Withheld,
+    Failed(PublishError),
 }
 
 async fn bury(store: Store, letters: Vec<Letter>) -> Result<(), StoreError> {

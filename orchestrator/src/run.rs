@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     awaited::AwaitedEvents,
-    bus::{self, Delivery, Probe, Pull, Source, Topology, event_consumer, trigger_consumer},
+    bus::{
+        self, Delivery, Probe, Pull, Shares, Source, Topology, event_consumer, trigger_consumer,
+    },
     clock::Clock,
     config::Config,
     handover::Publisher,
@@ -62,8 +64,10 @@ pub async fn run(
     tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
 
     let failed = Arc::new(Notify::new());
+    let shares = Arc::new(Shares::new(topology.clone()));
+    let (publishes, told) = (jetstream.clone(), Arc::clone(&failed));
     let parts = Parts {
-        publisher: Publisher::new(jetstream.clone(), store.clone(), Arc::clone(&failed)),
+        publisher: Publisher::new(publishes, Arc::clone(&shares), store.clone(), told),
         alarm: Arc::new(Alarm::default()),
         now: Arc::new(Now::default()),
         health: Arc::clone(&health),
@@ -79,7 +83,7 @@ pub async fn run(
     parts.keep_awaited_events(&leads, &mut tasks);
     parts.start_clock(lanes, leads, &mut tasks);
     parts.start_probe(jetstream.clone(), Arc::clone(&failed), &mut tasks);
-    parts.maintain(config.retain, jetstream, failed, &mut tasks);
+    parts.maintain(config.retain, jetstream, shares, failed, &mut tasks);
 
     tasks.drained().await?;
     parts.publisher.drained().await;
@@ -245,12 +249,13 @@ impl Parts {
         &self,
         retain: Option<Duration>,
         jetstream: jetstream::Context,
+        shares: Arc<Shares>,
         failed: Arc<Notify>,
         tasks: &mut Tasks,
     ) {
         let (store, stop) = (|| self.store.clone(), || self.stop.clone());
         let topology = self.topology.clone();
-        let streams = Streams { topology, store: store(), failed, stop: stop() };
+        let streams = Streams { topology, shares, store: store(), failed, stop: stop() };
         let registry = Arc::clone(&self.registry);
         let tables = Tables { store: store(), registry, retain, stop: stop() };
         let replays = Replays { jetstream, store: store(), stop: stop() };

@@ -78,6 +78,14 @@ struct Inner {
     repair: Mutex<()>,
 }
 
+/// How full a stream is.
+pub(super) struct Fill {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) bytes_max: i64,
+    pub(super) consumers: usize,
+}
+
 pub(super) fn unavailable(error: impl Into<Box<dyn Error + Send + Sync>>) -> TopologyError {
     TopologyError::Unavailable(error.into())
 }
@@ -161,6 +169,31 @@ impl Topology {
             consumers.extend(self.events_of(consumer).await.ok());
         }
         consumers
+    }
+
+    /// The services that are sent commands.
+    pub(super) fn services(&self) -> &[String] {
+        &self.inner.services
+    }
+
+    /// What a stream may hold, in bytes, where it is made here.
+    pub(super) fn stream_bytes_max(&self) -> i64 {
+        self.inner.stream_bytes_max
+    }
+
+    /// How full the stream of commands is.
+    ///
+    /// # Errors
+    /// [`TopologyError::Unavailable`].
+    pub(super) async fn commands_fill(&self) -> Result<Fill, TopologyError> {
+        let stream = answer(self.inner.jetstream.get_stream(wire::COMMANDS_STREAM)).await?;
+        let info = stream.cached_info();
+        Ok(Fill {
+            messages: info.state.messages,
+            bytes: info.state.bytes,
+            bytes_max: info.config.max_bytes,
+            consumers: info.state.consumer_count,
+        })
     }
 
     pub(crate) fn jetstream(&self) -> &jetstream::Context {

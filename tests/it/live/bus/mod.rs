@@ -6,6 +6,7 @@ mod poison;
 mod probe;
 mod publishing;
 mod settings;
+mod shares;
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
