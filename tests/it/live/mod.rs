@@ -3,6 +3,7 @@
 mod awkward;
 mod bad_input;
 mod bench;
+mod bus;
 mod command_line;
 mod crashes;
 mod decided_first;
