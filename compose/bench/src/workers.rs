@@ -7,8 +7,7 @@ use amends::{
     wire::{self, Undo},
 };
 use amends_app::{
-    During as _, Failed, SERVICE_CONNECTIONS, SERVICE_SESSION, Settings, connect, nats,
-    stop_on_signal,
+    During as _, Failed, SERVICE_CONNECTIONS, Settings, connect, nats, stop_on_signal,
 };
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, reject};
 use async_nats::{
@@ -93,10 +92,11 @@ async fn with_barrier(
     stop: &CancellationToken,
 ) -> Result<Option<Service>, Failed> {
     let (url, connections) = (settings.database()?, SERVICE_CONNECTIONS);
-    let pool = connect::postgres(url, connections, &SERVICE_SESSION, None, stop).await?;
-    let Some(pool) = pool else { return Ok(None) };
-    amends_workers::migrate(&pool).await.during("the barrier cannot be installed")?;
-    let mut service = Service::new(SERVICES[at], pool, Nothing);
+    let database =
+        connect::postgres(url, connections, &amends_workers::SESSION, None, stop).await?;
+    let Some(database) = database else { return Ok(None) };
+    amends_workers::migrate(&database).await.during("the barrier cannot be installed")?;
+    let mut service = Service::new(SERVICES[at], database, Nothing);
     if shared {
         service = service.shared_transactions(SHARED.0, SHARED.1);
     }

@@ -3,6 +3,7 @@
 mod awkward;
 mod bad_input;
 mod bench;
+mod bus;
 mod command_line;
 mod crashes;
 mod decided_first;
@@ -26,6 +27,7 @@ mod replicas;
 mod retention;
 mod shapes;
 mod shared;
+mod silent;
 mod start_command;
 mod starts;
 mod status;

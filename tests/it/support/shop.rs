@@ -4,10 +4,12 @@ use std::{
     collections::BTreeMap,
     fs::File,
     process::{Output, Stdio},
+    time::Duration,
 };
 
 use amends_app::local::Local;
 use amends_demo::audit::Audit;
+use amends_postgres::Database;
 use async_nats::{HeaderMap, jetstream};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
@@ -45,6 +47,11 @@ impl Shop {
     pub(crate) async fn closed() -> Self {
         let folder = folder();
         let local = servers(&folder).await;
+        Self::closed_on(folder, local).await
+    }
+
+    /// As [`Self::closed`], on servers that the test has started.
+    pub(crate) async fn closed_on(folder: TempDir, local: Local) -> Self {
         let pool = PgPoolOptions::new().connect_lazy(local.database_url()).unwrap();
         let client = async_nats::ConnectOptions::new()
             .retry_on_initial_connect()
@@ -109,15 +116,26 @@ impl Shop {
 
     /// Starts a role under a name of its own; its log goes to a file of that name.
     pub(crate) fn start(&mut self, name: &str, args: &[&str]) {
+        self.start_with(name, args, &[]);
+    }
+
+    /// As [`Self::start`], with variables that differ.
+    pub(crate) fn start_with(&mut self, name: &str, args: &[&str], variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.log(name)).unwrap();
-        let child = self.command(args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
         assert!(self.crew.insert(name.to_owned(), child).is_none(), "{name} runs already");
     }
 
     pub(crate) fn start_worker(&mut self, service: &str) {
-        let stock = self.folder.path().join("stock.json");
-        let stock = stock.to_str().unwrap().to_owned();
+        let stock = self.stock();
         self.start(service, &["worker", service, "--seed-stock", &stock]);
+    }
+
+    /// The file with what is on the shelves, for `--seed-stock`.
+    pub(crate) fn stock(&self) -> String {
+        self.folder.path().join("stock.json").to_str().unwrap().to_owned()
     }
 
     /// The process of a role that runs.
@@ -141,6 +159,16 @@ impl Shop {
         .await;
     }
 
+    /// The process of a role.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        self.crew[name].id().unwrap()
+    }
+
+    /// Whether a role has ended, which nobody asked it to.
+    pub(crate) fn has_ended(&mut self, name: &str) -> bool {
+        self.crew.get_mut(name).unwrap().try_wait().unwrap().is_some()
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(&mut self, name: &str) {
         self.crew.remove(name).unwrap().kill().await.unwrap();
@@ -152,6 +180,13 @@ impl Shop {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         child.wait().await.unwrap().code()
+    }
+
+    /// Waits for a role that cannot work to end by itself; the exit code, `None` when it does not end.
+    pub(crate) async fn ends_soon(&mut self, name: &str) -> Option<i32> {
+        let child = self.crew.get_mut(name).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
+        ended.ok()?.unwrap().code()
     }
 
     /// Waits for a role to end by itself; the exit code.
@@ -235,10 +270,15 @@ impl Shop {
             .await;
     }
 
+    /// The database, as the product's libraries want it.
+    pub(crate) fn database(&self) -> Database {
+        super::database(self.local.database_url())
+    }
+
     /// All ledgers; panics when they do not balance.
     pub(crate) async fn audit(&self) -> Audit {
         let seeded = STOCK.iter().map(|(_, quantity)| quantity).sum();
-        let audit = Audit::of(&self.pool, seeded).await.unwrap();
+        let audit = Audit::of(&self.database(), seeded).await.unwrap();
         assert!(audit.balanced(), "{:#?}", audit.problems);
         audit
     }

@@ -1,21 +1,15 @@
 //! Connecting to Postgres, and waiting for servers: the only place that uses `backoff`.
 
-use std::{str::FromStr as _, time::Duration};
+use std::time::Duration;
 
+use amends_postgres::{Address, Database, Refusal, refusal};
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
-use sqlx::{
-    ConnectOptions as _, Connection as _, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
 use tokio_util::sync::CancellationToken;
 
 use crate::failed::{During as _, Failed, describe};
 
-/// How long a statement waits for a connection before it counts as "Postgres does not answer".
-const ACQUIRE: Duration = Duration::from_secs(5);
-
-/// A connection that was idle for longer is asked whether it is alive before it is used.
-const BUSY: Duration = Duration::from_secs(1);
+/// How long a person's statement may take: longer than a program's, as it may read a lot.
+const PERSONAL: Duration = Duration::from_secs(60);
 
 /// What waiting longer does not mend: invalid password, invalid authorization, invalid catalog name.
 const REFUSALS: [&str; 3] = ["28P01", "28000", "3D000"];
@@ -40,102 +34,75 @@ pub(super) async fn until_connected<T, E, F: Future<Output = Result<T, E>>>(
     backoff::future::retry_notify(delays(None), attempt, log).await
 }
 
-/// Waits until Postgres answers, for at most `patience`, or for as long as it takes; `None` when
-/// stopped meanwhile.
+/// Waits until a Postgres that takes writes answers, for at most `patience`, or for as long as it takes;
+/// `None` when stopped meanwhile.
 ///
 /// # Errors
-/// A URL that cannot be used, a user or database that Postgres refuses, or no answer in time.
+/// A URL that cannot be used, a user, database or server that waiting does not mend, or no answer in time.
 pub async fn postgres(
     url: &str,
     connections: u32,
     session: &[(&str, &str)],
     patience: Option<Duration>,
     stop: &CancellationToken,
-) -> Result<Option<PgPool>, Failed> {
-    let options = options(url, session)?;
+) -> Result<Option<Database>, Failed> {
+    let database = Database::new(address(url)?.for_writing(), session, connections);
     let log_retry = |error: sqlx::Error, wait: Duration| {
         tracing::warn!(
             error = describe(&error),
             "Postgres does not answer; trying again in {wait:.1?}"
         );
     };
-    let answer = || async { probe(&options).await.map_err(permanent_or_not) };
+    let answer = || async { database.check().await.map_err(permanent_or_not) };
     tokio::select! {
         answered = backoff::future::retry_notify(delays(patience), answer, log_retry) => {
-            let host = format!("{}:{}", options.get_host(), options.get_port());
-            answered.map_err(|error| explain(&host, patience, &error))?;
-            Ok(Some(pool_of(options, connections)))
+            answered.map_err(|error| explain(database.address(), patience, &error))?;
+            Ok(Some(database))
         }
         () = stop.cancelled() => Ok(None),
     }
 }
 
-/// Connects once, outside of any pool, whose waiting for a connection would hide why there is none.
-/// A connection that is given up while it is being made holds no transaction: it may be dropped.
-async fn probe(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
-    let connected = tokio::time::timeout(ACQUIRE, options.connect()).await;
-    let silence = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    connected.map_err(silence)??.close().await
-}
-
-fn is_refusal(error: &sqlx::Error) -> bool {
+/// Whether waiting does not mend it.
+fn is_permanent(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| REFUSALS.contains(&code.as_ref()))
+    let refused = code.is_some_and(|code| REFUSALS.contains(&code.as_ref()));
+    refused || refusal(error).is_some_and(|refusal| !matches!(refusal, Refusal::Target(_)))
 }
 
 fn permanent_or_not(error: sqlx::Error) -> backoff::Error<sqlx::Error> {
-    if is_refusal(&error) {
+    if is_permanent(&error) {
         backoff::Error::permanent(error)
     } else {
         backoff::Error::transient(error)
     }
 }
 
-fn explain(host: &str, patience: Option<Duration>, error: &sqlx::Error) -> Failed {
+fn explain(address: &Address, patience: Option<Duration>, error: &sqlx::Error) -> Failed {
     let why = describe(error);
-    Failed::new(if is_refusal(error) {
-        format!("Postgres at {host} refuses: {why}: check user, password and database of its URL")
+    Failed::new(if let Some(refusal) = refusal(error) {
+        format!("Postgres at {address} cannot be used: {refusal}")
+    } else if is_permanent(error) {
+        format!(
+            "Postgres at {address} refuses: {why}: check user, password and database of its URL"
+        )
     } else {
         let waited = patience.unwrap_or_default();
-        format!("Postgres at {host} did not answer within {waited:?}: {why}")
+        format!("Postgres at {address} did not answer within {waited:?}: {why}")
     })
 }
 
-/// A pool that connects when it is first used.
+/// A database for a command that a person runs, connected to when it is first used.
 ///
 /// # Errors
 /// A URL that cannot be used.
-pub fn pool(url: &str, connections: u32, session: &[(&str, &str)]) -> Result<PgPool, Failed> {
-    Ok(pool_of(options(url, session)?, connections))
+pub fn database(url: &str, connections: u32, session: &[(&str, &str)]) -> Result<Database, Failed> {
+    Ok(Database::new(address(url)?, session, connections).with_limit(PERSONAL))
 }
 
-fn pool_of(options: PgConnectOptions, connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        // A connection in constant use need not be asked each time whether it is alive.
-        .test_before_acquire(false)
-        .before_acquire(|connection, about| {
-            Box::pin(async move {
-                if about.idle_for > BUSY {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options)
-}
-
-fn options(url: &str, session: &[(&str, &str)]) -> Result<PgConnectOptions, Failed> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        let form =
-            "the database URL cannot be used: it has the form postgres://user@host:port/name";
-        return Err(Failed::new(form));
-    }
-    Ok(PgConnectOptions::from_str(url)
-        .during("the database URL cannot be used")?
-        .application_name("amends")
-        .options(session.iter().copied()))
+fn address(url: &str) -> Result<Address, Failed> {
+    let address = url.parse::<Address>().during("the database URL cannot be used")?;
+    Ok(address.application_name("amends"))
 }
 
 #[cfg(test)]

@@ -26,4 +26,4 @@ pub use migrate::prepare;
 pub use orchestrator::orchestrator;
 pub use shutdown::stop_on_signal;
 pub use telemetry::log_lines;
-pub use worker::{SERVICE_CONNECTIONS, SERVICE_SESSION};
+pub use worker::SERVICE_CONNECTIONS;

@@ -59,18 +59,18 @@ async fn run(
     let ready = nats.readiness(readiness(&health));
     let probes = probes::serve(http, ready, ended.clone()).await?;
     let connections = connections(config.lanes)?;
-    let Some(pool) = connect::postgres(database, connections, &SESSION, None, stop).await? else {
-        return Ok(());
-    };
+    let connected = connect::postgres(database, connections, &SESSION, None, stop);
+    let Some(database) = connected.await? else { return Ok(()) };
     let Some(client) = nats.connect(stop).await? else { return Ok(()) };
-    let (pool_, client_) = (pool.clone(), client.clone());
-    let run = amends_orchestrator::run(config, pool_, client_, definitions, health, stop.clone());
+    let (database_, client_) = (database.clone(), client.clone());
+    let run =
+        amends_orchestrator::run(config, database_, client_, definitions, health, stop.clone());
     let result = shutdown::ended(tokio::spawn(run), stop).await;
     ended.cancel();
     if let Some(probes) = probes {
         let _ = probes.await;
     }
-    shutdown::close(pool, &client).await;
+    shutdown::close(database, &client).await;
     match result {
         Some(result) => {
             result.during("the orchestrator failed")?.during("the orchestrator cannot run")

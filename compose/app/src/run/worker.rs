@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use amends_workers::{Health, Service};
-use sqlx::PgPool;
+use amends_postgres::Database;
+use amends_workers::{Health, SESSION, Service};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -24,10 +24,6 @@ use crate::{
 
 /// Connections of a service: as many attempts run side by side.
 pub const SERVICE_CONNECTIONS: u32 = 16;
-
-/// A handler that hangs is never cancelled; its session is ended, so that it blocks nobody for long.
-pub const SERVICE_SESSION: [(&str, &str); 2] =
-    [("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "60s")];
 
 /// How a worker is to run.
 #[derive(Debug)]
@@ -75,8 +71,8 @@ async fn serve<F: WorkerFlags>(
     let _ = watched.set(healths);
     let mut serving = JoinSet::new();
     let mut pools = Vec::new();
-    for (service, pool) in services {
-        pools.push(pool);
+    for (service, database) in services {
+        pools.push(database);
         serving.spawn(service.serve(client.clone(), stop.clone()));
     }
     let all = tokio::spawn(async move { while serving.join_next().await.is_some() {} });
@@ -85,8 +81,8 @@ async fn serve<F: WorkerFlags>(
     if let Some(probes) = probes {
         let _ = probes.await;
     }
-    for pool in pools {
-        shutdown::close(pool, &client).await;
+    for database in pools {
+        shutdown::close(database, &client).await;
     }
     result.unwrap_or(Ok(())).during("a service failed")
 }
@@ -97,13 +93,13 @@ async fn prepared<F: WorkerFlags>(
     service: &ProgramService,
     flags: &F,
     stop: &CancellationToken,
-) -> Result<Option<(Service, PgPool)>, Failed> {
+) -> Result<Option<(Service, Database)>, Failed> {
     let url = settings.database_of(service.name())?;
-    let connected = connect::postgres(&url, SERVICE_CONNECTIONS, &SERVICE_SESSION, None, stop);
-    let Some(pool) = connected.await? else { return Ok(None) };
-    service.migrate(&pool).await?;
-    flags.seed(service.name(), &pool).await?;
-    Ok(Some((service.build(pool.clone())?, pool)))
+    let connected = connect::postgres(&url, SERVICE_CONNECTIONS, &SESSION, None, stop);
+    let Some(database) = connected.await? else { return Ok(None) };
+    service.migrate(&database).await?;
+    flags.seed(service.name(), &database).await?;
+    Ok(Some((service.build(database.clone())?, database)))
 }
 
 /// The services that are served, once they are.

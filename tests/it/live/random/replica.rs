@@ -31,7 +31,7 @@ impl Replica {
         let (stops, tells) = (stop.clone(), Arc::clone(&health));
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.spawn(async move {
-            let pool = connect::pool(&database, CONNECTIONS, &SESSION).unwrap();
+            let pool = connect::database(&database, CONNECTIONS, &SESSION).unwrap();
             let nats = nats::Access::of(&NatsSettings::at(&nats)).unwrap();
             let client = nats.connect(&stops).await.unwrap().unwrap();
             amends_orchestrator::run(Config::default(), pool, client, definitions, tells, stops)

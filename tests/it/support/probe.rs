@@ -1,0 +1,66 @@
+//! What a role's readiness probe says.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{Shop, eventually, within};
+
+/// As a kubelet does: who is silent for so long is not ready.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The probe of a role that was started with `--http`.
+#[derive(Debug, Clone)]
+pub(crate) struct Probe {
+    pub(crate) role: String,
+    address: String,
+}
+
+impl Probe {
+    /// Until the role of this name serves its probes.
+    pub(crate) async fn of(shop: &Shop, role: &str) -> Self {
+        let address = eventually("the address of the probes", async || {
+            let log = shop.log_of(role);
+            // A role that was started again says it again.
+            let (_, rest) = log.rsplit_once("probes and metrics on http://")?;
+            Some(rest.split_once('/')?.0.to_owned())
+        })
+        .await;
+        Self { role: role.to_owned(), address }
+    }
+
+    /// # Errors
+    /// Why it is not ready.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        match timeout(PATIENCE, self.ask()).await {
+            Ok(Ok(answer)) if answer.starts_with("HTTP/1.1 200 ") => Ok(()),
+            Ok(Ok(answer)) => Err(answer.lines().last().unwrap_or_default().to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("silent for {PATIENCE:?}")),
+        }
+    }
+
+    async fn ask(&self) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(&self.address).await?;
+        let request = "GET /readyz HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// Until it says that the role is ready.
+    pub(crate) async fn is_ready(&self) {
+        eventually(&format!("readiness of {}", self.role), async || self.ready().await.ok()).await;
+    }
+
+    /// As [`Self::is_ready`], where a time is promised.
+    pub(crate) async fn is_ready_within(&self, bound: Duration) {
+        let what = format!("readiness of {}", self.role);
+        within(bound, &what, async || self.ready().await.ok()).await;
+    }
+}
