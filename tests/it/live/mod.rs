@@ -18,6 +18,7 @@ mod operators;
 mod outbox;
 mod permissions;
 mod plan;
+mod preparing;
 mod pressure;
 mod probes;
 mod random;
