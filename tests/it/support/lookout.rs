@@ -16,6 +16,9 @@ const BEAT: Duration = Duration::from_millis(100);
 
 const ENDED: &str = "select count(*) from amends.saga where finished_at is not null";
 
+/// Sagas that begin move, too.
+const BEGUN_AND_ENDED: &str = "select count(*) + count(finished_at) from amends.saga";
+
 /// What was seen of one probe.
 #[derive(Debug, Clone)]
 pub(crate) struct Sight {
@@ -42,14 +45,22 @@ pub(crate) struct Lookout {
 impl Lookout {
     /// Begins to look; sagas end all the time unless something is wrong.
     pub(crate) fn over(shop: &Shop, probes: &[Probe]) -> Self {
-        let (moved, moves) = watch::channel(Instant::now());
-        let (sights, mut tasks) = (Arc::default(), JoinSet::new());
-        tasks.spawn(follow(shop.pool.clone(), moved));
+        Self::counting(ENDED, shop, probes)
+    }
+
+    /// As [`Self::over`], where services may hang: orchestrators are right as long as sagas begin.
+    pub(crate) fn over_orchestrators(shop: &Shop, probes: &[Probe]) -> Self {
+        Self::counting(BEGUN_AND_ENDED, shop, probes)
+    }
+
+    fn counting(moves: &'static str, shop: &Shop, probes: &[Probe]) -> Self {
+        let (moved, seen) = watch::channel(Instant::now());
+        let (sights, mut tasks): (Arc<Mutex<Vec<Sight>>>, _) = (Arc::default(), JoinSet::new());
+        tasks.spawn(follow(moves, shop.pool.clone(), moved));
         for (n, probe) in probes.iter().enumerate() {
             let sight = Sight { role: probe.role.clone(), blind: Duration::ZERO, changes: 0 };
-            let seen: &Arc<Mutex<Vec<Sight>>> = &sights;
-            seen.lock().unwrap().push(sight);
-            tasks.spawn(look(probe.clone(), moves.clone(), Arc::clone(&sights), n));
+            sights.lock().unwrap().push(sight);
+            tasks.spawn(look(probe.clone(), seen.clone(), Arc::clone(&sights), n));
         }
         Self { sights, tasks }
     }
@@ -62,11 +73,11 @@ impl Lookout {
 }
 
 /// Notes when sagas end.
-async fn follow(pool: PgPool, moved: watch::Sender<Instant>) {
+async fn follow(count: &'static str, pool: PgPool, moved: watch::Sender<Instant>) {
     let (mut beat, mut known) = (tokio::time::interval(BEAT), 0);
     loop {
         beat.tick().await;
-        if let Ok(ended) = sqlx::query_scalar::<_, i64>(ENDED).fetch_one(&pool).await
+        if let Ok(ended) = sqlx::query_scalar::<_, i64>(count).fetch_one(&pool).await
             && ended != known
         {
             known = ended;

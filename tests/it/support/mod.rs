@@ -1,10 +1,12 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod agency;
+mod chance;
 mod faked_clock;
 mod load;
 mod lookout;
 mod pooler;
+mod port;
 mod probe;
 mod proxy;
 mod shop;
@@ -22,10 +24,12 @@ use amends_app::local::{Local, Postgres};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
+pub(crate) use chance::Chance;
 pub(crate) use faked_clock::FakedClock;
 pub(crate) use load::{Load, Published};
 pub(crate) use lookout::{Lookout, Sight};
 pub(crate) use pooler::Pooler;
+pub(crate) use port::listen;
 pub(crate) use probe::Probe;
 pub(crate) use proxy::Proxy;
 pub(crate) use shop::{SERVICES, Shop, order};

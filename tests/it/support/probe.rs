@@ -33,6 +33,15 @@ impl Probe {
         Self { role: role.to_owned(), address }
     }
 
+    /// The probe of a role that serves it at an address of the test's choice.
+    pub(crate) fn at(role: &str, address: String) -> Self {
+        Self { role: role.to_owned(), address }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// # Errors
     /// Why it is not ready.
     pub(crate) async fn ready(&self) -> Result<(), String> {
