@@ -44,6 +44,18 @@ create table amends.definition_step (
 );
 grant select, insert, update, delete on amends.definition_step to amends_orchestrator;
 
+-- Which replica takes the messages: one for each set of definitions. Correctness does not need it.
+create table amends.leader (
+    place text not null,
+    holder uuid not null,
+    definitions text not null,
+    since timestamp with time zone not null,
+    -- Its last sign of life; one that stands still for 2 s is followed by another replica
+    at timestamp with time zone not null,
+    PRIMARY KEY (place)
+);
+grant select, insert, update, delete on amends.leader to amends_orchestrator;
+
 -- One row a saga: written at its start, at a change of status and at its end. Its state is the fold of its facts.
 create table amends.saga (
     id uuid not null,
@@ -181,6 +193,13 @@ create table amends.lock (
 CREATE INDEX lock_saga ON amends.lock USING btree (saga_id);
 CREATE UNIQUE INDEX lock_holder ON amends.lock USING btree (name) WHERE (held_since IS NOT NULL);
 grant select, insert, update, delete on amends.lock to amends_orchestrator;
+
+-- Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock's by a hash of its name; 1024 is for partitions. Nobody but the functions of amends may lock them.
+create table amends.mutex (
+    id integer not null,
+    PRIMARY KEY (id)
+);
+grant select on amends.mutex to amends_orchestrator;
 
 -- Starts that were asked for in SQL, found by the timer that was set with them.
 create table amends.start_request (
@@ -689,9 +708,9 @@ grant execute on function amends.standing(saga uuid) to amends_operator;
 grant execute on function amends.standing(saga uuid) to amends_orchestrator;
 grant execute on function amends.standing(saga uuid) to amends_viewer;
 
--- Has changes of these locks take turns, in the order of their names
+-- Has changes of these locks take turns, until the transaction ends
 create function amends.serialize_locks(names text[]) returns void
-    language sql volatile set search_path=pg_catalog, pg_temp;
+    language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.serialize_locks(names text[]) to amends_orchestrator;
 
 -- Gives these sagas their locks, where nobody holds one of them or came earlier; returns the sagas that hold all of theirs
@@ -714,8 +733,8 @@ create function amends.release_locks(sagas uuid[]) returns SETOF uuid
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 grant execute on function amends.release_locks(sagas uuid[]) to amends_orchestrator;
 
--- Raises where an act has no reason
-create function amends.check_reason(reason text) returns void
+-- What each act begins with: raises where it has no reason. Its transaction may idle for 10 s from then on
+create function amends.begin_act(reason text) returns void
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 
 -- Writes the fact that somebody asks for an act; null where the saga has moved on

@@ -31,6 +31,21 @@ create table amends.definition_step (
 );
 comment on table amends.definition_step is 'The steps of each definition, in the order of its plan.';
 
+-- Replicas ---------------------------------------------------------------------------------------
+
+-- A row and not an advisory lock: such a lock anybody may take who may log in, and a frozen process keeps
+-- it for ever.
+create table amends.leader (
+    place text primary key,
+    holder uuid not null,
+    definitions text not null,
+    since timestamptz not null,
+    at timestamptz not null
+);
+comment on table amends.leader is
+    'Which replica takes the messages: one for each set of definitions. Correctness does not need it.';
+comment on column amends.leader.at is 'Its last sign of life; one that stands still for 2 s is followed by another replica';
+
 -- Sagas and their facts --------------------------------------------------------------------------
 
 -- Both lie in partitions by the time in the saga's id, see 0003_partitions.sql. An ended saga is not
@@ -175,6 +190,14 @@ create unique index lock_holder on amends.lock (name) where held_since is not nu
 create index lock_saga on amends.lock (saga_id);
 comment on table amends.lock is
     'Who holds or wants a lock. The order of arrival is the order of saga ids, which begin with the time of the trigger; a saga takes all its locks at once, so none that waits holds any.';
+
+-- Rows, and no advisory locks: those every login may take, under keys that everybody can compute.
+create table amends.mutex (
+    id integer primary key
+);
+insert into amends.mutex select generate_series(0, 1024);
+comment on table amends.mutex is
+    'Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock''s by a hash of its name; 1024 is for partitions. Nobody but the functions of amends may lock them.';
 
 create table amends.start_request (
     saga_id uuid primary key,

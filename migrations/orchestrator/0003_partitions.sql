@@ -57,7 +57,8 @@ declare
     until uuid;
     made integer := 0;
 begin
-    if not pg_try_advisory_xact_lock(hashtextextended('amends.period', 0)) then
+    perform from amends.mutex m where m.id = 1024 for no key update skip locked;
+    if not found then
         return 0;
     end if;
     foreach needed in array array[clock_timestamp(), clock_timestamp() + least(width, '1 day')] loop
@@ -98,7 +99,8 @@ declare
     bound uuid := amends.first_id(clock_timestamp() - older);
     old amends.period;
 begin
-    if not pg_try_advisory_xact_lock(hashtextextended('amends.period', 0)) then
+    perform from amends.mutex m where m.id = 1024 for no key update skip locked;
+    if not found then
         return 0;
     end if;
     for old in select * from amends.period p where p.until <= bound order by p.first loop

@@ -44,7 +44,7 @@ begin
         grant select on all tables in schema amends to amends_orchestrator;
         grant insert, update, delete on amends.definition, amends.definition_step, amends.saga,
             amends.fact, amends.business_key, amends.timer, amends.stuck_saga, amends.event,
-            amends.wait, amends.lock, amends.start_request, amends.dead_letter
+            amends.wait, amends.lock, amends.start_request, amends.dead_letter, amends.leader
             to amends_orchestrator;
         -- The audit is only added to: an act by the operators' functions, a decision by whoever decides.
         grant insert on amends.act_decision to amends_orchestrator;

@@ -32,9 +32,10 @@ mod run;
 mod store;
 mod time;
 
+pub use amends_postgres::MigrationError;
 pub use bus::TopologyError;
 pub use config::{Config, SESSION};
 pub use health::Health;
 pub use prepare::RunError;
 pub use run::run;
-pub use store::{MigrationError, RegisterError, SchemaError, is_not_migrated, migrate};
+pub use store::{RegisterError, SchemaError, is_not_migrated, migrate};

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use amends::Definition;
+use amends_postgres::Database;
 use async_nats::jetstream;
-use sqlx::PgPool;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinSet,
@@ -34,22 +34,19 @@ const EVENTS_QUEUE: usize = 1000;
 /// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
 /// taken is left to the next start. Any number of replicas may run against the same servers.
 ///
-/// The pool needs two connections for each lane, and nine: with fewer its lanes wait for each other.
-///
-/// Spawn it, and let it end: a dropped future takes its tasks along, and with them statements that
-/// are under way, which a pool of sqlx 0.9 does not survive. A process that ends is no harm.
+/// The database needs two connections for each lane, and nine: with fewer its lanes wait for each other.
 ///
 /// # Errors
 /// [`RunError`]: at the start, or later when a lane fails.
 pub async fn run(
     config: Config,
-    pool: PgPool,
+    database: Database,
     nats: async_nats::Client,
     definitions: Vec<Definition>,
     health: Arc<Health>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let store = Store::new(pool);
+    let store = Store::new(database);
     let registry = Arc::new(Registry::new(definitions));
     let jetstream = jetstream::context::ContextBuilder::new()
         .timeout(Duration::from_secs(5))
@@ -59,8 +56,8 @@ pub async fn run(
     if !prepare(&store, &registry, &topology, config.retain, &stop).await? {
         return Ok(());
     }
-    health.set_postgres(true);
-    health.set_nats(true);
+    health.postgres.succeeded();
+    health.nats.succeeded();
     health.set_started(true);
     tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
 
@@ -173,6 +170,8 @@ impl Parts {
             store: self.store.clone(),
             election_key: self.registry.election_key(),
             nats,
+            health: Arc::clone(&self.health),
+            now: Arc::clone(&self.now),
             leads,
             stop: self.stop.clone(),
         };

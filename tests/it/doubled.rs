@@ -52,6 +52,8 @@ const OTHER_NEW: &str = "00000000-0000-7000-8000-000000000012";
 
 const LONG_AGO: &str = "2001-01-01 00:00:00Z";
 const LEASE: &str = "2101-01-01 00:00:00Z";
+/// A replica's clock that is behind the database's.
+const PAST: &str = "'2000-01-01'";
 const LATER: &str = "2102-01-01 00:00:00Z";
 
 /// What every case finds. Whatever a statement joins, it finds twice: a saga has two waits for one key,
@@ -173,6 +175,7 @@ fn others() -> Vec<Case> {
         &[&["1", "7"], &["s", "s"], &["r", "r"], &["{}", "{}"], &["t", "f"], &[r"\x7b7d", r"\x00"]];
     let steps: [&[&str]; 6] = [&["0"], &["s"], &["x"], &["y"], &["pivot"], &["call"]];
     let definition: [&[&str]; 4] = [&["=", "'new'"], &["=", "1"], &["=", "'d'"], &["=", "'{}'"]];
+    let replica = ["=", "'00000000-0000-7000-8000-00000000000f'"];
     let keep: [&[&str]; 3] = [&["=", "'order'"], &["1", "2"], &["=", "'s'"]];
     vec![
         // They hold all of theirs already, or from now on.
@@ -182,23 +185,25 @@ fn others() -> Vec<Case> {
         case(
             "claim_known_timers",
             "",
-            &[&["=", "10"], &["=", "10"], &["a@1", "b@1"], &["=", "0"]],
+            &[&["=", "10"], &["=", "10"], &["a@1", "b@1"], &["=", "0"], &["=", PAST]],
             Same,
         ),
-        case("claim_timers", "", &[&["=", "10"], &["=", "10"], &["=", "0"]], Same),
+        case("claim_timers", "", &[&["=", "10"], &["=", "10"], &["=", "0"], &["=", PAST]], Same),
         case("drop_period", "", &[&["=", "3600"]], Same),
         case("ends", "", &[&[A, ENDED]], EachAnswered),
         case("find_keys", "", &[&["order", "order"], &["k-a", "k-b"]], EachAnswered),
         case("forget", "", &[&["=", "3600"]], Same),
         case("forget_events", "", &[], Same),
         case("keep", "", &[&keep[..], &events].concat(), Same),
-        case("lead", "", &[&["=", "'here'"]], Same),
+        case("forget_leaders", "", &[], Same),
+        case("lead", "", &[&["=", "'here'"], &replica, &["=", "null"], &["=", "null"]], Same),
+        case("leave", "", &[&["=", "'here'"], &replica], Same),
         case("load_acts", "", &[&[A, B]], Same),
         case("load_facts", "", &[&[A, B]], EachAnswered),
         case("load_replays", "", &[&["=", "10"]], Same),
         case("load_sagas", "", &[&[A, B], &["=", "10"]], EachAnswered),
         case("make_periods", "", &[&["=", "3600"]], Same),
-        case("next_timer", "", &[], Same),
+        case("next_timer", "", &[&["=", PAST]], Same),
         case("park", "", replies, Same),
         case("pass", "", &[&[A, B]], Same),
         case("rearm_timers", "", &[&[A, B], &[LATER, LATER], &[LATER, LEASE], &[], &[]], Same),
@@ -259,6 +264,10 @@ impl Outcome {
     }
 }
 
+/// Advisory locks that this session has.
+const ADVISORY: &str =
+    "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
+
 struct House {
     session: Session,
     tables: Vec<String>,
@@ -284,6 +293,10 @@ impl House {
             Err(sql) => self.session.ask(sql).await,
         };
         let rows = rows.map(|rows| rows.len()).map_err(|error| sqlstate(&error));
+        if rows.is_ok() && !matches!(case, Ok(("lead", _))) {
+            let advisory = self.session.ask(ADVISORY).await.unwrap();
+            assert_eq!(advisory[0][0], "0", "{case:?} takes an advisory lock, as any login may");
+        }
         let mut tables = Vec::new();
         for table in self.tables.iter().filter(|_| rows.is_ok()) {
             let all = format!("select to_jsonb(t) from amends.{table} t");
@@ -291,7 +304,7 @@ impl House {
             tables.extend(all.map(|row| format!("{table}: {}", settled(&row, began))));
         }
         tables.sort();
-        self.session.ask("rollback").await.unwrap();
+        self.session.ask("rollback; select pg_advisory_unlock_all()").await.unwrap();
         Outcome { rows, tables }
     }
 

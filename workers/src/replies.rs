@@ -13,6 +13,9 @@ use bytes::Bytes;
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How long the server may take to say that a reply is stored.
+const STORED: Duration = Duration::from_secs(2);
+
 /// Sends the replies of a service. A handler's own replies are sent for it; this is for those that
 /// come later, after [`Halt::Pending`](crate::Halt::Pending):
 ///
@@ -35,7 +38,8 @@ impl Replies {
     /// [`NameError`] when that cannot be a service's name.
     pub fn new(client: async_nats::Client, service: &str) -> Result<Self, NameError> {
         check_name("service", service)?;
-        Ok(Self { jetstream: jetstream::new(client), subject: wire::reply_subject(service) })
+        let context = jetstream::context::ContextBuilder::new().timeout(STORED).ack_timeout(STORED);
+        Ok(Self { jetstream: context.build(client), subject: wire::reply_subject(service) })
     }
 
     /// Sends a reply, and waits until it is stored. A reply that arrives twice does no harm.
@@ -48,9 +52,22 @@ impl Replies {
         trace: Option<&TraceParent>,
         reply: &Json,
     ) -> Result<(), ReplyError> {
+        self.send_and_tell(id, trace, reply, |_| ()).await
+    }
+
+    /// As [`send`](Self::send); `tell` hears of each try.
+    pub(crate) async fn send_and_tell(
+        &self,
+        id: &AttemptId,
+        trace: Option<&TraceParent>,
+        reply: &Json,
+        tell: impl Fn(Result<(), &dyn std::error::Error>),
+    ) -> Result<(), ReplyError> {
         let mut tried = 1;
         loop {
-            let Err(error) = self.once(id, trace, reply).await else { return Ok(()) };
+            let sent = self.once(id, trace, reply).await;
+            tell(sent.as_ref().map(|_| ()).map_err(|error| error as _));
+            let Err(error) = sent else { return Ok(()) };
             if tried == TRIES {
                 return Err(ReplyError(error));
             }

@@ -111,7 +111,7 @@ impl Pull {
             let Err(error) = listened else { continue };
             let pause = retries.failed();
             if retries.failures() == 2 {
-                self.health.set_nats(false);
+                self.health.nats.failed(error.to_string());
                 tracing::warn!(
                     what,
                     error = error.to_string(),
@@ -197,7 +197,7 @@ impl Pull {
     }
 
     fn listens(&self, retries: &RetryLoop) {
-        self.health.set_nats(true);
+        self.health.nats.succeeded();
         if retries.failures() > 1 {
             tracing::info!(what = self.source.name(), "listening again");
         }

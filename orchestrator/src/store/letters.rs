@@ -42,7 +42,7 @@ impl Store {
             &is_text,
             &bodies
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database)
         .await?;
         Ok(kept)
     }
@@ -53,7 +53,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub(crate) async fn replays(&self, limit: i64) -> Result<Vec<Replay>, StoreError> {
         let rows = sqlx::query_file!("src/store/sql/load_replays.sql", limit)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         let replay = rows.into_iter().map(|row| Replay {
             act: row.id,
@@ -71,7 +71,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub(crate) async fn replayed(&self, act: i64, refusal: Option<&str>) -> Result<(), StoreError> {
-        sqlx::query_file!("src/store/sql/replayed.sql", act, refusal).execute(&self.pool).await?;
+        sqlx::query_file!("src/store/sql/replayed.sql", act, refusal)
+            .execute(&self.database)
+            .await?;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use amends_app::local::Local;
 use amends_demo::audit::Audit;
+use amends_postgres::Database;
 use async_nats::{HeaderMap, jetstream};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
@@ -37,6 +38,8 @@ pub(crate) struct Shop {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) folder: TempDir,
     crew: BTreeMap<String, Child>,
+    /// What the environment of its processes has beside the servers.
+    variables: BTreeMap<&'static str, String>,
 }
 
 impl Shop {
@@ -58,7 +61,14 @@ impl Shop {
         let stock: BTreeMap<_, _> = STOCK.into();
         std::fs::write(folder.path().join("stock.json"), json!(stock).to_string()).unwrap();
         let jetstream = jetstream::new(client);
-        let shop = Self { local, pool, jetstream, folder, crew: BTreeMap::new() };
+        let shop = Self {
+            local,
+            pool,
+            jetstream,
+            folder,
+            crew: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
         shop.done(&["migrate"]).await;
         shop
     }
@@ -93,9 +103,15 @@ impl Shop {
             .env("RUST_LOG", "info,amends_orchestrator=debug,amends_workers=debug")
             .env_remove("AMENDS_LOG_FORMAT")
             .env_remove("AMENDS_HTTP")
+            .envs(&self.variables)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
+    }
+
+    /// Sets a variable for what is started from now on.
+    pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.variables.insert(variable, value.into());
     }
 
     /// Starts a role under a name of its own; its log goes to a file of that name.
@@ -120,6 +136,11 @@ impl Shop {
     /// The file with what is on the shelves, for `--seed-stock`.
     pub(crate) fn stock(&self) -> String {
         self.folder.path().join("stock.json").to_str().unwrap().to_owned()
+    }
+
+    /// The process of a role that runs.
+    pub(crate) fn process_id(&self, name: &str) -> u32 {
+        self.crew[name].id().unwrap()
     }
 
     fn log(&self, name: &str) -> std::path::PathBuf {
@@ -254,10 +275,15 @@ impl Shop {
             .await;
     }
 
+    /// The database, as the product's libraries want it.
+    pub(crate) fn database(&self) -> Database {
+        super::database(self.local.database_url())
+    }
+
     /// What all ledgers say.
     pub(crate) async fn ledgers(&self) -> Audit {
         let seeded = STOCK.iter().map(|(_, quantity)| quantity).sum();
-        Audit::of(&self.pool, seeded).await.unwrap()
+        Audit::of(&self.database(), seeded).await.unwrap()
     }
 
     /// All ledgers; panics when they do not balance.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use amends::{Json, machine::Time, transcript::printable};
+use amends_postgres::Database;
 use serde::{Serialize, Serializer};
-use sqlx::PgPool;
 
 use super::patience::{INTERVAL, PATIENCE};
 use crate::{
@@ -98,11 +98,11 @@ struct Act {
 
 /// Lists letters.
 pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let before = filter.older_than.map(|age| chrono::Utc::now() - age);
     let subject = filter.subject.as_deref().map(pattern);
     let limit = i64::from(filter.limit);
-    let letters = read(&pool, filter.settled, subject.as_deref(), before, None, limit).await?;
+    let letters = read(&database, filter.settled, subject.as_deref(), before, None, limit).await?;
     if json {
         return print_json(&letters);
     }
@@ -122,7 +122,7 @@ pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Re
 }
 
 async fn read(
-    pool: &PgPool,
+    database: &Database,
     settled: bool,
     subject: Option<&str>,
     before: Option<Time>,
@@ -131,7 +131,7 @@ async fn read(
 ) -> Result<Vec<Letter>, Failed> {
     let rows =
         sqlx::query_file_as!(Row, "src/sql/letters.sql", settled, subject, before, id, limit)
-            .fetch_all(pool)
+            .fetch_all(database)
             .await
             .during("dead letters cannot be read")?;
     let letter = |row: Row| Letter {
@@ -174,15 +174,15 @@ struct ShownLetter {
 
 /// Shows one letter with its headers and body.
 pub(crate) async fn show(settings: &Settings, id: i64, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
-    let mut found = read(&pool, false, None, None, Some(id), 1).await?;
+    let database = connect::database(settings.database()?, 1, &[])?;
+    let mut found = read(&database, false, None, None, Some(id), 1).await?;
     if found.is_empty() {
-        found = read(&pool, true, None, None, Some(id), 1).await?;
+        found = read(&database, true, None, None, Some(id), 1).await?;
     }
     let none = || Failed::new(format!("there is no dead letter {id} (amends letters)"));
     let letter = found.into_iter().next().ok_or_else(none)?;
     let acts = sqlx::query_file_as!(Act, "src/sql/letter_acts.sql", id)
-        .fetch_all(&pool)
+        .fetch_all(&database)
         .await
         .during("what was done with it cannot be read")?;
     if json {
@@ -235,13 +235,13 @@ pub(crate) async fn act(
     reason: &str,
     json: bool,
 ) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let act = sqlx::query_file!("src/sql/letter_act.sql", letter, verb.as_str(), reason)
-        .fetch_one(&pool)
+        .fetch_one(&database)
         .await
         .during(&format!("cannot {verb}"))?
         .id;
-    let (done, refusal) = wait(&pool, act).await?;
+    let (done, refusal) = wait(&database, act).await?;
     let acted = Acted { act, letter, verb, done, refusal };
     if json {
         print_json(&acted)?;
@@ -257,11 +257,11 @@ pub(crate) async fn act(
 }
 
 /// Waits until an act is done or refused; whether it is done, and why not.
-async fn wait(pool: &PgPool, act: i64) -> Result<(bool, Option<String>), Failed> {
+async fn wait(database: &Database, act: i64) -> Result<(bool, Option<String>), Failed> {
     let began = Instant::now();
     loop {
         let now = sqlx::query_file!("src/sql/letter_acted.sql", act)
-            .fetch_one(pool)
+            .fetch_one(database)
             .await
             .during("what became of it cannot be read")?;
         let done = now.done_at.is_some();

@@ -17,10 +17,13 @@ const SECONDS: [f64; 13] =
 /// Facts in one batch.
 const FACTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Prints log lines to stderr, as `RUST_LOG` says (default `info`).
+/// What is printed unless `RUST_LOG` says otherwise. The client of NATS would say at each try why it
+/// cannot connect.
+const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx=warn";
+
+/// Prints log lines to stderr, as `RUST_LOG` says.
 pub fn log_lines(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn,sqlx=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),

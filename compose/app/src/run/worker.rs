@@ -5,13 +5,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use amends_workers::{Health, Service};
-use sqlx::PgPool;
+use amends_postgres::Database;
+use amends_workers::{Health, SESSION, Service};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     connect,
+    nats::Access,
     probes::{self, NotReady, Readiness},
     shutdown,
 };
@@ -23,10 +24,6 @@ use crate::{
 
 /// Connections of a service: as many attempts run side by side.
 pub const SERVICE_CONNECTIONS: u32 = 16;
-
-/// A handler that hangs is never cancelled; its session is ended, so that it blocks nobody for long.
-pub const SERVICE_SESSION: [(&str, &str); 2] =
-    [("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "60s")];
 
 /// How a worker is to run.
 #[derive(Debug)]
@@ -45,18 +42,27 @@ pub(crate) async fn run<F: WorkerFlags>(
     program: &Program,
     options: WorkerOptions<F>,
 ) -> Result<(), Failed> {
-    let nats = settings.nats()?;
+    let nats = Access::of(&settings.nats)?;
     let chosen = program.named(&options.services)?;
     options.flags.warn(&chosen.iter().map(|service| service.name()).collect::<Vec<_>>());
     let stop = shutdown::stop_on_signal()?;
+    nats.keep(serve(settings, &nats, chosen, options, &stop), &stop).await
+}
+
+async fn serve<F: WorkerFlags>(
+    settings: &Settings,
+    nats: &Access,
+    chosen: Vec<&ProgramService>,
+    options: WorkerOptions<F>,
+    stop: &CancellationToken,
+) -> Result<(), Failed> {
     let (watched, ended) = (Arc::default(), CancellationToken::new());
-    let probes = probes::serve(options.http, readiness(&watched), ended.clone()).await?;
-    let Some(client) = connect::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
-        return Ok(());
-    };
+    let ready = nats.readiness(readiness(&watched));
+    let probes = probes::serve(options.http, ready, ended.clone()).await?;
+    let Some(client) = nats.connect(stop).await? else { return Ok(()) };
     let mut services = Vec::new();
     for service in chosen {
-        let Some(ready) = prepared(settings, service, &options.flags, &stop).await? else {
+        let Some(ready) = prepared(settings, service, &options.flags, stop).await? else {
             return Ok(());
         };
         services.push(ready);
@@ -65,18 +71,18 @@ pub(crate) async fn run<F: WorkerFlags>(
     let _ = watched.set(healths);
     let mut serving = JoinSet::new();
     let mut pools = Vec::new();
-    for (service, pool) in services {
-        pools.push(pool);
+    for (service, database) in services {
+        pools.push(database);
         serving.spawn(service.serve(client.clone(), stop.clone()));
     }
     let all = tokio::spawn(async move { while serving.join_next().await.is_some() {} });
-    let result = shutdown::ended(all, &stop).await;
+    let result = shutdown::ended(all, stop).await;
     ended.cancel();
     if let Some(probes) = probes {
         let _ = probes.await;
     }
-    for pool in pools {
-        shutdown::close(pool, &client).await;
+    for database in pools {
+        shutdown::close(database, &client).await;
     }
     result.unwrap_or(Ok(())).during("a service failed")
 }
@@ -87,13 +93,13 @@ async fn prepared<F: WorkerFlags>(
     service: &ProgramService,
     flags: &F,
     stop: &CancellationToken,
-) -> Result<Option<(Service, PgPool)>, Failed> {
+) -> Result<Option<(Service, Database)>, Failed> {
     let url = settings.database_of(service.name())?;
-    let connected = connect::postgres(&url, SERVICE_CONNECTIONS, &SERVICE_SESSION, None, stop);
-    let Some(pool) = connected.await? else { return Ok(None) };
-    service.migrate(&pool).await?;
-    flags.seed(service.name(), &pool).await?;
-    Ok(Some((service.build(pool.clone())?, pool)))
+    let connected = connect::postgres(&url, SERVICE_CONNECTIONS, &SESSION, None, stop);
+    let Some(database) = connected.await? else { return Ok(None) };
+    service.migrate(&database).await?;
+    flags.seed(service.name(), &database).await?;
+    Ok(Some((service.build(database.clone())?, database)))
 }
 
 /// The services that are served, once they are.

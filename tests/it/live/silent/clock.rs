@@ -65,7 +65,7 @@ async fn an_hour_back_stops_nothing() {
     clock.set_off(0);
     end(&shop, SOON, &place(&shop, "right").await).await;
     shop.audit().await;
-    let trips = TripAudit::of(&shop.pool).await.unwrap();
+    let trips = TripAudit::of(&shop.database()).await.unwrap();
     assert!(trips.balanced(), "{:#?}", trips.problems);
     assert_eq!((trips.count("completed"), trips.count("compensated")), (4, 4), "{trips:?}");
 }

@@ -112,9 +112,9 @@ impl Open {
         let mut stage = Stage::set().await;
         spell::command(stage.shop.local.database_url(), &["create table trouble ()", RAISE]).await;
         stage.enter("one", vec![Definition::of::<PayBill>().unwrap()]).await;
-        let pool = sqlx::PgPool::connect(stage.shop.local.database_url()).await.unwrap();
-        amends_workers::migrate(&pool).await.unwrap();
-        let service = Service::new("bank", pool, Bank::default()).forward::<Pay>();
+        let database = stage.shop.database();
+        amends_workers::migrate(&database).await.unwrap();
+        let service = Service::new("bank", database, Bank::default()).forward::<Pay>();
         let service = service.build().unwrap();
         let (health, stop) = (service.health(), CancellationToken::new());
         let serving = tokio::spawn(service.serve(stage.shop.jetstream.client(), stop.clone()));

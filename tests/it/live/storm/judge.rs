@@ -18,8 +18,9 @@ const NOTHING: [(&str, &str); 4] = [
 
 /// Notes what is wrong, and how the sagas ended.
 pub(super) async fn judge(world: &World, report: &Report) {
-    let orders = world.shop.lock().await.ledgers().await;
-    let trips = TripAudit::of(&world.pool).await.unwrap();
+    let shop = world.shop.lock().await;
+    let orders = shop.ledgers().await;
+    let trips = TripAudit::of(&shop.database()).await.unwrap();
     for problem in orders.problems.iter().chain(&trips.problems) {
         report.violation(problem.clone());
     }

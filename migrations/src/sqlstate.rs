@@ -3,22 +3,24 @@
 
 /// What is to be done about a failed statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub enum Class {
     /// Postgres is away, or had to break off: nothing is assumed, and all is tried again.
     Outage,
-    /// Another transaction came first: read again and decide again.
+    /// The transaction lost against others, and may be repeated as it is.
     Conflict,
+    /// A key is taken: whoever asked looks what is there now.
+    Taken,
     /// A value is refused, whenever it is tried.
     Poison,
     /// No value of a message leads to this: the statement, the schema or the rights are wrong.
     Defect,
 }
 
-use Class::{Conflict, Defect, Outage, Poison};
+use Class::{Conflict, Defect, Outage, Poison, Taken};
 
 /// Codes of five characters, and classes of two, whose other codes they are. What is not here is a defect:
 /// this table lacks it, or the statement asked for what it should not.
-const CLASSES: [(&str, Class, &str); 40] = [
+const CLASSES: [(&str, Class, &str); 44] = [
     ("08", Outage, "connection exception"),
     (
         "0A000",
@@ -35,16 +37,24 @@ const CLASSES: [(&str, Class, &str); 40] = [
     ("22P05", Poison, "untranslatable_character: U+0000 in a JSON string"),
     ("22", Defect, "data exception: of a cast or an argument of our own"),
     ("21", Defect, "cardinality_violation: one row twice in one `on conflict do update`"),
-    ("23505", Conflict, "unique_violation: the version check, or a key that is taken"),
-    ("23P01", Conflict, "exclusion_violation: as unique_violation"),
+    ("23505", Taken, "unique_violation: the version check, or a key that is taken"),
+    ("23P01", Taken, "exclusion_violation: as unique_violation"),
     ("23514", Poison, "check_violation"),
     ("23", Defect, "integrity constraint violation: a null or a reference, neither of a message"),
-    ("25", Outage, "invalid transaction state: a standby, or a session that was left in one"),
+    ("25006", Outage, "read_only_sql_transaction: a standby, or a server that takes no writes now"),
+    (
+        "25P03",
+        Conflict,
+        "idle_in_transaction_session_timeout: whoever had the transaction was slow",
+    ),
+    ("25P04", Conflict, "transaction_timeout: as idle_in_transaction_session_timeout"),
+    ("25", Defect, "invalid transaction state: a statement went on after one that failed"),
     ("26", Outage, "invalid_sql_statement_name: of a session that is not the one that prepared it"),
     ("28", Outage, "invalid authorization specification: no session"),
     ("3D", Outage, "invalid_catalog_name: no session"),
     ("40003", Outage, "statement_completion_unknown"),
     ("40", Conflict, "transaction rollback: serialization_failure, deadlock_detected"),
+    ("42P05", Outage, "duplicate_prepared_statement: of another session"),
     ("42", Defect, "syntax error or access rule violation: no such table, no such right"),
     ("53", Outage, "insufficient resources: disk, memory, connections"),
     ("54000", Poison, "program_limit_exceeded: a value that is too long for an index"),
@@ -56,7 +66,7 @@ const CLASSES: [(&str, Class, &str); 40] = [
     ("72", Outage, "snapshot_too_old"),
     ("F0", Outage, "configuration file error"),
     ("P0", Defect, "PL/pgSQL error: raised by a function or a trigger"),
-    ("XX", Outage, "internal error: of Postgres itself, data_corrupted"),
+    ("XX", Defect, "internal error: of Postgres itself, data_corrupted"),
     ("3F", Defect, "invalid_schema_name"),
     ("44", Defect, "with_check_option_violation"),
     ("2F", Defect, "SQL routine exception"),
@@ -66,7 +76,7 @@ const CLASSES: [(&str, Class, &str); 40] = [
 ];
 
 /// The class of an SQLSTATE.
-pub(super) fn class(code: &str) -> Class {
+pub(crate) fn class(code: &str) -> Class {
     let of = |code: &str| CLASSES.iter().find(|(row, ..)| *row == code).map(|(_, class, _)| *class);
     of(code).or_else(|| of(code.get(..2)?)).unwrap_or(Defect)
 }
@@ -78,7 +88,7 @@ mod tests {
     use super::*;
 
     /// Codes as Postgres gives them, and the row of the table that each is about.
-    const CODES: [(&str, &str, Class); 63] = [
+    const CODES: [(&str, &str, Class); 66] = [
         ("08000", "08", Outage),
         ("08006", "08", Outage),
         ("08007", "08", Outage),
@@ -101,12 +111,14 @@ mod tests {
         ("23001", "23", Defect),
         ("23502", "23", Defect),
         ("23503", "23", Defect),
-        ("23505", "23505", Conflict),
+        ("23505", "23505", Taken),
         ("23514", "23514", Poison),
-        ("23P01", "23P01", Conflict),
-        ("25006", "25", Outage),
-        ("25P02", "25", Outage),
-        ("25P03", "25", Outage),
+        ("23P01", "23P01", Taken),
+        ("25001", "25", Defect),
+        ("25006", "25006", Outage),
+        ("25P02", "25", Defect),
+        ("25P03", "25P03", Conflict),
+        ("25P04", "25P04", Conflict),
         ("26000", "26", Outage),
         ("28000", "28", Outage),
         ("28P01", "28", Outage),
@@ -124,6 +136,7 @@ mod tests {
         ("42804", "42", Defect),
         ("42883", "42", Defect),
         ("42P01", "42", Defect),
+        ("42P05", "42P05", Outage),
         ("44000", "44", Defect),
         ("53100", "53", Outage),
         ("53200", "53", Outage),
@@ -141,7 +154,7 @@ mod tests {
         ("F0000", "F0", Outage),
         ("HV000", "HV", Defect),
         ("P0001", "P0", Defect),
-        ("XX000", "XX", Outage),
+        ("XX000", "XX", Defect),
     ];
 
     #[test]
