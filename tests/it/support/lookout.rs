@@ -20,19 +20,21 @@ const ENDED: &str = "select count(*) from amends.saga where finished_at is not n
 const BEGUN_AND_ENDED: &str = "select count(*) + count(finished_at) from amends.saga";
 
 /// What was seen of one probe.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sight {
     pub(crate) role: String,
     /// The longest time in which it said ready and no saga ended.
     pub(crate) blind: Duration,
     /// How often it changed its mind.
     pub(crate) changes: u32,
+    /// Why it was not ready last.
+    pub(crate) why: String,
 }
 
 impl fmt::Display for Sight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { role, blind, changes } = self;
-        write!(f, "{role}: ready without movement for {blind:.1?}, {changes} changes")
+        let Self { role, blind, changes, why } = self;
+        write!(f, "{role}: ready without movement for {blind:.1?}, {changes} changes ({why})")
     }
 }
 
@@ -58,7 +60,7 @@ impl Lookout {
         let (sights, mut tasks): (Arc<Mutex<Vec<Sight>>>, _) = (Arc::default(), JoinSet::new());
         tasks.spawn(follow(moves, shop.pool.clone(), moved));
         for (n, probe) in probes.iter().enumerate() {
-            let sight = Sight { role: probe.role.clone(), blind: Duration::ZERO, changes: 0 };
+            let sight = Sight { role: probe.role.clone(), ..Sight::default() };
             sights.lock().unwrap().push(sight);
             tasks.spawn(look(probe.clone(), seen.clone(), Arc::clone(&sights), n));
         }
@@ -96,12 +98,16 @@ async fn look(
     let (mut ready_since, mut known) = (None, None);
     loop {
         beat.tick().await;
-        let (asked, ready) = (Instant::now(), probe.ready().await.is_ok());
+        let (asked, answer) = (Instant::now(), probe.ready().await);
+        let ready = answer.is_ok();
         ready_since = ready.then(|| ready_since.unwrap_or(asked));
         let changed = known.replace(ready).is_some_and(|before| before != ready);
         let blind = ready_since.map(|since| since.max(*moves.borrow()).elapsed());
         let sight = &mut sights.lock().unwrap()[n];
         sight.changes += u32::from(changed);
+        if let Err(why) = answer {
+            sight.why = why;
+        }
         sight.blind = sight.blind.max(blind.unwrap_or_default());
     }
 }
