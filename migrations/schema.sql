@@ -294,11 +294,34 @@ create table amends.dead_letter (
     is_text boolean not null,
     body bytea not null,
     settled_at timestamp with time zone,
+    kind_id bigint not null,
     PRIMARY KEY (id),
     UNIQUE (source)
 );
+CREATE INDEX dead_letter_kind ON amends.dead_letter USING btree (kind_id) WHERE (settled_at IS NULL);
 CREATE INDEX dead_letter_open ON amends.dead_letter USING btree (id) WHERE (settled_at IS NULL);
 grant select, insert, update, delete on amends.dead_letter to amends_orchestrator;
+
+-- Dead letters of one subject whose reasons differ in details only: how many are open, and how many there was no room for. At most a thousand rows, one of which is for all kinds that have none.
+create table amends.letter_kind (
+    id bigint not null generated always as identity,
+    subject text not null,
+    -- The reason without its details
+    kind text not null,
+    -- At most so many are open, of so many bytes: those that were settled since counted_at are not taken off yet
+    open integer not null default 0,
+    bytes bigint not null default 0,
+    counted_at timestamp with time zone not null default clock_timestamp(),
+    last_at timestamp with time zone not null default clock_timestamp(),
+    dropped bigint not null default 0,
+    first_dropped_at timestamp with time zone,
+    last_dropped_at timestamp with time zone,
+    first_dropped text,
+    last_dropped text,
+    PRIMARY KEY (id),
+    UNIQUE (subject, kind)
+) with (fillfactor=50);
+grant select, insert, update, delete on amends.letter_kind to amends_orchestrator;
 
 -- Dead letters that an orchestrator is to publish once more. Deleted in the statement that decides the act.
 create table amends.replay_request (
@@ -640,6 +663,20 @@ grant select on amends.settled_letters to amends_operator;
 grant select on amends.settled_letters to amends_orchestrator;
 grant select on amends.settled_letters to amends_viewer;
 
+-- Messages that could not be used, and were only counted, because too many of their kind are open in amends.dead_letters. The sources, <stream>:<sequence>@…, say where the first and the last of them are
+create view amends.dropped_letters (
+    subject text,
+    kind text,
+    letters bigint,
+    first_at timestamp with time zone,
+    last_at timestamp with time zone,
+    first_source text,
+    last_source text
+);
+grant select on amends.dropped_letters to amends_operator;
+grant select on amends.dropped_letters to amends_orchestrator;
+grant select on amends.dropped_letters to amends_viewer;
+
 -- Keeps amends.stuck_saga
 create function amends.note_stuck() returns trigger
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
@@ -882,6 +919,16 @@ grant execute on function amends.pause_all(definition text, step text, error_lik
 create function amends.resume_all(definition text, step text, error_like text, max integer, reason text) returns TABLE(saga uuid, act bigint)
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.resume_all(definition text, step text, error_like text, max integer, reason text) to amends_operator;
+
+-- What a dead letter counts for, of the bytes that its kind may have
+create function amends.letter_bytes(headers json, body bytea) returns bigint
+    language sql immutable;
+grant execute on function amends.letter_bytes(headers json, body bytea) to amends_orchestrator;
+
+-- Keeps dead letters, but only counts those of a kind of which 1,000 are open or 64 MiB, and those without a body. Returns those that are new, and whether they are kept
+create function amends.bury(sources text[], subjects text[], kinds text[], reasons text[], headers text[], are_text boolean[], bodies bytea[]) returns TABLE(source text, is_kept boolean)
+    language plpgsql volatile set search_path=pg_catalog, pg_temp;
+grant execute on function amends.bury(sources text[], subjects text[], kinds text[], reasons text[], headers text[], are_text boolean[], bodies bytea[]) to amends_orchestrator;
 
 create schema amends_barrier;
 

@@ -302,12 +302,35 @@ create table amends.dead_letter (
     headers json not null,
     is_text boolean not null,
     body bytea not null,
-    settled_at timestamptz
+    settled_at timestamptz,
+    kind_id bigint not null
 );
 create index dead_letter_open on amends.dead_letter (id) where settled_at is null;
+create index dead_letter_kind on amends.dead_letter (kind_id) where settled_at is null;
 comment on table amends.dead_letter is
     'Messages that could not be used, kept as they came. Each is open until it is published once more, or thrown away.';
 comment on column amends.dead_letter.source is '<stream>:<sequence>@<stored at, µs> <consumer>: a redelivery is kept once';
+
+create table amends.letter_kind (
+    id bigint generated always as identity primary key,
+    subject text not null,
+    kind text not null,
+    open integer not null default 0,
+    bytes bigint not null default 0,
+    counted_at timestamptz not null default clock_timestamp(),
+    last_at timestamptz not null default clock_timestamp(),
+    dropped bigint not null default 0,
+    first_dropped_at timestamptz,
+    last_dropped_at timestamptz,
+    first_dropped text,
+    last_dropped text,
+    unique (subject, kind)
+) with (fillfactor = 50);
+comment on table amends.letter_kind is
+    'Dead letters of one subject whose reasons differ in details only: how many are open, and how many there was no room for. At most a thousand rows, one of which is for all kinds that have none.';
+comment on column amends.letter_kind.kind is 'The reason without its details';
+comment on column amends.letter_kind.open is
+    'At most so many are open, of so many bytes: those that were settled since counted_at are not taken off yet';
 
 create table amends.replay_request (
     act_id bigint primary key references amends.act,

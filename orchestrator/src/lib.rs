@@ -15,6 +15,7 @@
 //! must be there before; `run` puts all of it together, and takes it apart again.
 
 mod awaited;
+mod burial;
 mod bus;
 mod clock;
 mod config;

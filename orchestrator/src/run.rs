@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     awaited::AwaitedEvents,
+    burial::Burial,
     bus::{Delivery, Pull, Source, Topology, event_consumer, trigger_consumer},
     clock::Clock,
     config::Config,
@@ -62,8 +63,10 @@ pub async fn run(
     tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
 
     let failed = Arc::new(Notify::new());
+    let burial = Burial::new(store.clone());
     let parts = Parts {
-        publisher: Publisher::new(jetstream.clone(), store.clone(), Arc::clone(&failed)),
+        publisher: Publisher::new(jetstream.clone(), burial.clone(), Arc::clone(&failed)),
+        burial,
         alarm: Arc::new(Alarm::default()),
         now: Arc::new(Now::default()),
         health: Arc::clone(&health),
@@ -130,6 +133,7 @@ struct Parts {
     registry: Arc<Registry>,
     topology: Topology,
     publisher: Publisher,
+    burial: Burial,
     alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,
@@ -244,7 +248,8 @@ impl Parts {
     ) {
         let (store, stop) = (|| self.store.clone(), || self.stop.clone());
         let topology = self.topology.clone();
-        let streams = Streams { topology, store: store(), failed, stop: stop() };
+        let burial = self.burial.clone();
+        let streams = Streams { topology, burial, failed, stop: stop() };
         let registry = Arc::clone(&self.registry);
         let tables = Tables { store: store(), registry, retain, stop: stop() };
         let replays = Replays { jetstream, store: store(), stop: stop() };

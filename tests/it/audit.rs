@@ -16,8 +16,8 @@ struct House {
 
 const FURNITURE: &str = "
 insert into amends.definition (name, version, digest, outline) values ('order', 1, 'x', '{}');
-insert into amends.dead_letter (source, subject, reason, headers, is_text, body)
-select n::text, 'orders.placed', 'not JSON', '{}', true, 'x' from generate_series(1, 2) n;
+insert into amends.dead_letter (source, subject, reason, headers, is_text, body, kind_id)
+select n::text, 'orders.placed', 'not JSON', '{}', true, 'x', 0 from generate_series(1, 2) n;
 insert into amends.business_key (saga_id, digest, key, definition)
 values ('00000000-0000-7000-8000-000000000000', 'x', 'o-0', 'order');
 ";

@@ -182,8 +182,8 @@ async fn the_transaction_of_an_act_idles_for_ten_seconds_at_most() {
     ];
     let mut house = House::new().await;
     let more = "update amends.lock set held_since = now() where saga_id::text like '%1';
-        insert into amends.dead_letter (source, subject, reason, headers, is_text, body)
-        values ('1', 'orders.placed', 'not JSON', '{}', true, 'x')";
+        insert into amends.dead_letter (source, subject, reason, headers, is_text, body, kind_id)
+        values ('1', 'orders.placed', 'not JSON', '{}', true, 'x', 0)";
     house.owner.execute(more).await.unwrap();
     let mut operator = house.login("operator").await;
     for (before, within) in [("0", "10s"), ("1min", "10s"), ("700ms", "700ms")] {

@@ -15,6 +15,7 @@ mod doubled;
 mod golden;
 mod held_up;
 mod large;
+mod letters;
 mod live;
 mod migrating;
 mod model;

@@ -27,7 +27,7 @@ pub(crate) async fn send(
             headers.insert(wire::AMENDS_DEADLINE, deadline);
             (id, subject, body, trace)
         }
-        Message::Status(StatusEvent { subject, id, body }, trace) => {
+        Message::Status(StatusEvent { subject, id, body, .. }, trace) => {
             headers.insert("Content-Type", "application/cloudevents+json");
             (id.clone(), subject, body, trace)
         }

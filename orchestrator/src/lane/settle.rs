@@ -31,7 +31,7 @@ const RETRY_CAP: Duration = Duration::from_secs(2);
 pub(crate) struct Lane {
     pub(super) store: Store,
     pub(super) registry: Arc<Registry>,
-    publisher: Publisher,
+    pub(super) publisher: Publisher,
     pub(super) alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,

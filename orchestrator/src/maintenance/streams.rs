@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::unreadable;
-use crate::{bus::Topology, store::Store};
+use crate::{burial::Burial, bus::Topology};
 
 /// Between two looks: a stream of commands that is gone stops every saga, so it is noticed within
 /// one attempt's time.
@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_millis(200);
 
 pub(crate) struct Streams {
     pub(crate) topology: Topology,
-    pub(crate) store: Store,
+    pub(crate) burial: Burial,
     /// Something could not be published.
     pub(crate) failed: Arc<Notify>,
     pub(crate) stop: CancellationToken,
@@ -48,7 +48,7 @@ impl Streams {
         let tasks = [
             self.topology.ensure().await.err().map(|error| error.to_string()),
             self.topology.make_room().await.err().map(|error| error.to_string()),
-            unreadable::remove(&self.topology, &self.store).await.err().map(|e| e.to_string()),
+            unreadable::remove(&self.topology, &self.burial).await.err().map(|e| e.to_string()),
         ];
         let errors = tasks.into_iter().flatten();
         errors.collect::<Vec<_>>().join("; ")

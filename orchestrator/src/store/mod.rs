@@ -26,7 +26,7 @@ use sqlx::types::Uuid;
 pub use definitions::RegisterError;
 pub(crate) use error::StoreError;
 pub(crate) use lead::Place;
-pub(crate) use letters::Replay;
+pub(crate) use letters::{Buried, Replay};
 pub(crate) use periods::in_use;
 pub use schema::{SchemaError, is_not_migrated, migrate};
 pub(crate) use waits::{Kept, matcher};

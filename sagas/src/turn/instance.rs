@@ -70,7 +70,7 @@ impl Instance {
         let Stored { key, trace, input, timer_at, parent, facts, .. } = stored;
         let mut changes = Vec::new();
         let state = fold(definition.outline(), id, input, facts?, |fact| {
-            changes.extend(StatusChange::of(fact));
+            changes.extend(StatusChange::of(fact, &changes));
         })?;
         let trace = trace.and_then(|trace| trace.parse().ok());
         Ok(Self { definition, state, key, trace, changes, parent, timer_at })

@@ -9,7 +9,10 @@ use amends::{Json, machine::Time, transcript::printable};
 use amends_postgres::Database;
 use serde::{Serialize, Serializer};
 
-use super::patience::{INTERVAL, PATIENCE};
+use super::{
+    dropped_letters,
+    patience::{INTERVAL, PATIENCE},
+};
 use crate::{
     failed::{During as _, Failed},
     print::{columns, print, print_json},
@@ -106,8 +109,12 @@ pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Re
     if json {
         return print_json(&letters);
     }
+    let dropped = match filter.settled {
+        true => String::new(),
+        false => dropped_letters::note(&database, subject.as_deref()).await?,
+    };
     if letters.is_empty() {
-        return print("no dead letters\n");
+        return print(&format!("no dead letters\n{dropped}"));
     }
     let mut lines = vec![["LETTER", "KEPT", "SUBJECT", "REASON"].map(str::to_owned)];
     lines.extend(letters.iter().map(|letter| {
@@ -118,7 +125,7 @@ pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Re
             printable(&letter.reason.chars().take(REASON_WIDTH).collect::<String>()),
         ]
     }));
-    print(&columns(&lines))
+    print(&(columns(&lines) + &dropped))
 }
 
 async fn read(

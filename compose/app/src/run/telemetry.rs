@@ -59,6 +59,7 @@ fn describe() {
     counter!("amends_saga_status_total", "Changes of status, by definition and new status");
     counter!("amends_facts_total", "Facts recorded, by definition and kind");
     counter!("amends_dead_letters_total", "Messages kept as dead letters");
+    counter!("amends_dead_letters_dropped_total", "Messages only counted: too many such letters");
     counter!("amends_timers_fired_total", "Timers that came due");
     counter!("amends_publish_failures_total", "Messages that JetStream did not store in time");
     counter!("amends_store_defects_total", "Statements of ours that Postgres refuses, by SQLSTATE");

@@ -15,7 +15,7 @@ begin
             when duplicate_object or unique_violation or insufficient_privilege then null;
         end;
         if to_regrole(role) is null then
-            raise warning 'the role % is not there: create it, and grant what 0008_roles.sql grants it', role;
+            raise warning 'the role % is not there: create it, and grant what 0009_roles.sql grants it', role;
             continue;
         end if;
         execute format('grant usage on schema amends to %I', role);
@@ -25,7 +25,7 @@ begin
                  amends.open_sagas, amends.stuck, amends.tree, amends.keys, amends.flow,
                  amends.definitions, amends.waits, amends.events, amends.locks, amends.starts,
                  amends.audit, amends.acts, amends.letter_acts, amends.exposure, amends.dead_letters,
-                 amends.settled_letters to %I', role);
+                 amends.settled_letters, amends.dropped_letters to %I', role);
         execute format(
             'grant execute on function amends.first_id, amends.outline, amends.candidates,
                  amends.error_is_like, amends.standing, amends.stuck_within to %I', role);
@@ -44,7 +44,8 @@ begin
         grant select on all tables in schema amends to amends_orchestrator;
         grant insert, update, delete on amends.definition, amends.definition_step, amends.saga,
             amends.fact, amends.business_key, amends.timer, amends.stuck_saga, amends.event,
-            amends.wait, amends.lock, amends.start_request, amends.dead_letter, amends.leader
+            amends.wait, amends.lock, amends.start_request, amends.dead_letter,
+            amends.letter_kind, amends.leader
             to amends_orchestrator;
         -- The audit is only added to: an act by the operators' functions, a decision by whoever decides.
         grant insert on amends.act_decision to amends_orchestrator;
@@ -53,7 +54,7 @@ begin
         grant delete on amends.replay_request to amends_orchestrator;
         grant execute on function amends.serialize_locks, amends.acquire_locks, amends.release_locks,
             amends.pass_locks, amends.wake_next, amends.digest, amends.make_periods,
-            amends.drop_period, amends.forget, amends.standing, amends.stuck_within
+            amends.drop_period, amends.forget, amends.bury, amends.letter_bytes, amends.standing, amends.stuck_within
             to amends_orchestrator;
     end if;
 end
