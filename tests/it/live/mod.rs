@@ -32,6 +32,7 @@ mod silent;
 mod start_command;
 mod starts;
 mod status;
+mod storm;
 mod times;
 mod top;
 mod traces;
