@@ -43,7 +43,7 @@ async fn waits(shop: &mut Shop, probe: &Probe, why: &str, over: &str) {
     }
     let log = shop.log_of("inventory");
     assert_eq!(log.matches("trying again until it can be done").count(), 1, "{log}");
-    spell::command(shop, &[over]).await;
+    spell::command(shop.local.database_url(), &[over]).await;
     probe.is_ready_within(WELL).await;
     assert_eq!(shop.terminate("inventory").await, Some(0));
 }
@@ -51,7 +51,7 @@ async fn waits(shop: &mut Shop, probe: &Probe, why: &str, over: &str) {
 #[tokio::test]
 async fn a_worker_waits_until_its_schema_can_be_made() {
     let mut shop = Shop::closed().await;
-    spell::command(&shop, &[NO_DISK]).await;
+    spell::command(shop.local.database_url(), &[NO_DISK]).await;
     shop.start("orchestrator", &["orchestrator"]);
     let stock = shop.stock();
     let probe = start(&mut shop, &stock).await;
@@ -63,7 +63,7 @@ async fn a_worker_waits_until_its_first_data_can_be_written() {
     let mut shop = Shop::open(&["inventory"]).await;
     shop.says("inventory", "serving commands").await;
     assert_eq!(shop.terminate("inventory").await, Some(0));
-    spell::command(&shop, &[NO_SHELF]).await;
+    spell::command(shop.local.database_url(), &[NO_SHELF]).await;
     let more = shop.folder.path().join("more.json");
     std::fs::write(&more, r#"{"vase": 3}"#).unwrap();
     let probe = start(&mut shop, more.to_str().unwrap()).await;
@@ -74,7 +74,7 @@ async fn a_worker_waits_until_its_first_data_can_be_written() {
 #[tokio::test]
 async fn a_worker_without_rights_ends_with_a_sentence() {
     let shop = Shop::closed().await;
-    spell::command(&shop, &["create role poor login"]).await;
+    spell::command(shop.local.database_url(), &["create role poor login"]).await;
     let poor = shop.local.database_url().replacen("//amends@", "//poor@", 1);
     let worker = ["worker", "payment", "--database-url", &poor];
     let output = tokio::time::timeout(WELL, shop.run(&worker)).await.expect("it ends");
@@ -90,7 +90,11 @@ async fn a_worker_without_rights_ends_with_a_sentence() {
 #[tokio::test]
 async fn a_worker_starts_where_statements_may_take_no_time() {
     let mut shop = Shop::closed().await;
-    spell::command(&shop, &["alter database amends set statement_timeout = '50ms'"]).await;
+    spell::command(
+        shop.local.database_url(),
+        &["alter database amends set statement_timeout = '50ms'"],
+    )
+    .await;
     shop.start("orchestrator", &["orchestrator"]);
     let stock = shop.stock();
     start(&mut shop, &stock).await.is_ready().await;
