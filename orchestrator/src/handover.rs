@@ -1,21 +1,18 @@
-//! The rest of a committed batch: publish its messages, keep its dead letters, and then ack its
+//! The rest of a committed batch: publish its messages, hand over its dead letters, and then ack its
 //! deliveries.
 
 use std::sync::Arc;
 
 use amends::{SagaId, turn::Message};
-use async_nats::jetstream::{
-    self,
-    context::{PublishAckFuture, PublishError},
-};
+use async_nats::jetstream::{self, context::PublishError};
 use futures_util::future::join_all;
 use quick_cache::sync::Cache;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    burial::Burial,
-    bus::{Delivery, send},
+    burial::{Burials, Keeper},
+    bus::{Delivery, Shares, send},
     letter::Letter,
 };
 
@@ -37,7 +34,9 @@ pub(crate) struct Job {
 #[derive(Clone)]
 pub(crate) struct Publisher {
     jetstream: jetstream::Context,
-    burial: Burial,
+    shares: Arc<Shares>,
+    keeper: Keeper,
+    burials: Burials,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     /// The last change of a saga whose status event is stored, by its fact. Of those that are forgotten it may
@@ -48,10 +47,17 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(jetstream: jetstream::Context, burial: Burial, failed: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        jetstream: jetstream::Context,
+        shares: Arc<Shares>,
+        keeper: Keeper,
+        failed: Arc<Notify>,
+    ) -> Self {
         Self {
+            burials: Burials::start(jetstream.clone(), keeper.clone()),
+            keeper,
             jetstream,
-            burial,
+            shares,
             permits: Arc::new(Semaphore::new(TASKS_MAX)),
             tasks: TaskTracker::new(),
             announced: Arc::new(Cache::new(ANNOUNCED_MAX)),
@@ -79,24 +85,15 @@ impl Publisher {
     pub(crate) async fn drained(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        self.burial.tell_all();
+        self.keeper.tell_all();
     }
 
     /// An event is acked only when all its commands are stored, or its letter is kept. What is not
     /// acked is delivered again, found to be known, and published again under the same message id.
     async fn finish(&self, jobs: Vec<Job>) {
-        let mut sent = Vec::with_capacity(jobs.len());
-        for job in &jobs {
-            let mut acks = Vec::with_capacity(job.publish.len());
-            for outgoing in &job.publish {
-                acks.push(send(&self.jetstream, outgoing).await);
-            }
-            sent.push(acks);
-        }
-        let buried = self.bury(&jobs).await;
-        // Side by side: each wait for an ack has its own time limit, which begins when it is asked.
-        let settled = jobs.iter().zip(sent).map(|(job, acks)| self.settle(job, acks, buried));
-        let errors: Vec<_> = join_all(settled).await.into_iter().flatten().collect();
+        // Side by side, each with its own time limits: the client has as many messages under way as it likes.
+        let settled = join_all(jobs.into_iter().map(|job| self.settle(job))).await;
+        let errors: Vec<_> = settled.into_iter().flatten().collect();
         if let Some(error) = errors.first() {
             let count = errors.len();
             metrics::counter!("amends_publish_failures_total").increment(count as u64);
@@ -109,50 +106,47 @@ impl Publisher {
         }
     }
 
-    /// Waits for the acks of one event's messages, and acks the event if all came; what went wrong.
-    async fn settle(
-        &self,
-        job: &Job,
-        acks: Vec<Result<PublishAckFuture, PublishError>>,
-        buried: bool,
-    ) -> Vec<PublishError> {
-        let stored = job.publish.iter().zip(acks).map(|(message, ack)| self.stored(message, ack));
-        let errors: Vec<_> = join_all(stored).await.into_iter().flatten().collect();
-        if errors.is_empty()
-            && (job.bury.is_none() || buried)
-            && let Some(delivery) = &job.ack
-        {
+    /// Publishes the messages of one event, and acks it if all are stored; what went wrong.
+    async fn settle(&self, job: Job) -> Vec<PublishError> {
+        let (mut errors, mut withheld) = (Vec::new(), false);
+        for published in join_all(job.publish.iter().map(|message| self.publish(message))).await {
+            match published {
+                Published::Stored => {}
+                Published::Withheld => withheld = true,
+                Published::Failed(error) => errors.push(error),
+            }
+        }
+        let Some(delivery) = job.ack.filter(|_| errors.is_empty()) else { return errors };
+        if let Some(letter) = job.bury {
+            self.burials.bury(letter, delivery, self.tasks.token());
+        } else if !(withheld && self.shares.leaves_source()) {
             delivery.ack().await;
         }
         errors
     }
 
-    /// Waits for one ack; what went wrong.
-    async fn stored(
-        &self,
-        message: &Message,
-        ack: Result<PublishAckFuture, PublishError>,
-    ) -> Option<PublishError> {
-        let stored = match ack {
-            Ok(ack) => ack.await.map(drop),
-            Err(error) => Err(error),
-        };
-        if let (Ok(()), Message::Status(event, _)) = (&stored, message) {
+    async fn publish(&self, message: &Message) -> Published {
+        if let Message::Command(command, _) = message
+            && !self.shares.admit(command).await
+        {
+            return Published::Withheld;
+        }
+        let stored = async { send(&self.jetstream, message).await?.await };
+        if let Err(error) = stored.await {
+            return Published::Failed(error);
+        }
+        if let Message::Status(event, _) = message {
             let last = self.announced(event.saga).map_or(event.seq, |seq| seq.max(event.seq));
             self.announced.insert(event.saga, last);
         }
-        stored.err()
+        Published::Stored
     }
+}
 
-    async fn bury(&self, jobs: &[Job]) -> bool {
-        let letters: Vec<_> = jobs.iter().filter_map(|j| j.bury.clone()).collect();
-        if letters.is_empty() {
-            return true;
-        }
-        let buried = self.burial.bury(&letters).await;
-        if let Err(error) = &buried {
-            tracing::warn!(?error, "dead letters were not kept; they will be delivered again");
-        }
-        buried.is_ok()
-    }
+/// What became of a message.
+enum Published {
+    Stored,
+    /// Its service is sent no more for now: its saga's timer sends it again.
+    Withheld,
+    Failed(PublishError),
 }

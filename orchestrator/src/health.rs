@@ -23,6 +23,8 @@ pub struct Health {
     started: AtomicBool,
     pub(crate) postgres: Pulse,
     pub(crate) nats: Pulse,
+    /// Consumers that deliver nothing, and why.
+    deaf: Mutex<BTreeMap<String, String>>,
     waits: Mutex<BTreeMap<u64, Instant>>,
     next_wait: AtomicU64,
 }
@@ -33,6 +35,7 @@ impl Default for Health {
             started: AtomicBool::new(false),
             postgres: Pulse::new("Postgres"),
             nats: Pulse::new("NATS JetStream"),
+            deaf: Mutex::default(),
             waits: Mutex::default(),
             next_wait: AtomicU64::new(0),
         }
@@ -41,7 +44,7 @@ impl Default for Health {
 
 impl Health {
     /// Whether definitions, streams and consumers are in place, both servers took a write within the last
-    /// three seconds, and no turn has been under way for more than four.
+    /// three seconds, consumers deliver, and no turn has been under way for more than four seconds.
     ///
     /// # Errors
     /// Why it is not ready.
@@ -53,6 +56,10 @@ impl Health {
         }
         self.postgres.check()?;
         self.nats.check()?;
+        let deaf = self.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((consumer, why)) = deaf.first_key_value() {
+            return Err(format!("NATS JetStream does not deliver from `{consumer}`: {why}"));
+        }
         let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         match waits.values().map(Instant::elapsed).max() {
             Some(longest) if longest > WAITING => {
@@ -64,6 +71,15 @@ impl Health {
 
     pub(crate) fn set_started(&self, yes: bool) {
         self.started.store(yes, Ordering::Relaxed);
+    }
+
+    /// Whether a consumer delivers, or why not.
+    pub(crate) fn hears(&self, consumer: &str, failure: Option<String>) {
+        let mut deaf = self.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure {
+            Some(why) => drop(deaf.insert(consumer.to_owned(), why)),
+            None => drop(deaf.remove(consumer)),
+        }
     }
 
     /// Something is under way that must not take long, until the value is dropped.
@@ -164,6 +180,16 @@ mod tests {
         health.nats.succeeded();
         assert_eq!(health.ready(), Err("a turn has waited for 8 s".into()));
         drop(under_way);
+        assert_eq!(health.ready(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_delivers_nothing_is_not_ready() {
+        let health = ready();
+        health.hears("replies", Some("no answer".into()));
+        let why = "NATS JetStream does not deliver from `replies`: no answer";
+        assert_eq!(health.ready(), Err(why.into()));
+        health.hears("replies", None);
         assert_eq!(health.ready(), Ok(()));
     }
 

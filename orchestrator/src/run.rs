@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     awaited::AwaitedEvents,
-    burial::Burial,
-    bus::{Delivery, Pull, Source, Topology, event_consumer, trigger_consumer},
+    burial::Keeper,
+    bus::{
+        self, Delivery, Probe, Pull, Shares, Source, Topology, event_consumer, trigger_consumer,
+    },
     clock::Clock,
     config::Config,
     handover::Publisher,
@@ -49,10 +51,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let store = Store::new(database);
     let registry = Arc::new(Registry::new(definitions));
-    let jetstream = jetstream::context::ContextBuilder::new()
-        .timeout(Duration::from_secs(5))
-        .ack_timeout(Duration::from_secs(5))
-        .build(nats.clone());
+    let jetstream = bus::context(nats.clone());
     let topology = topology(&config, &registry, jetstream.clone());
     if !prepare(&store, &registry, &topology, config.retain, &stop).await? {
         return Ok(());
@@ -63,10 +62,11 @@ pub async fn run(
     tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
 
     let failed = Arc::new(Notify::new());
-    let burial = Burial::new(store.clone());
+    let (shares, keeper) = (Arc::new(Shares::new(topology.clone())), Keeper::new(store.clone()));
+    let (publishes, told) = (jetstream.clone(), Arc::clone(&failed));
     let parts = Parts {
-        publisher: Publisher::new(jetstream.clone(), burial.clone(), Arc::clone(&failed)),
-        burial,
+        publisher: Publisher::new(publishes, Arc::clone(&shares), keeper.clone(), told),
+        keeper,
         alarm: Arc::new(Alarm::default()),
         now: Arc::new(Now::default()),
         health: Arc::clone(&health),
@@ -81,7 +81,8 @@ pub async fn run(
     parts.listen(&lanes, &leads, &mut tasks);
     parts.keep_awaited_events(&leads, &mut tasks);
     parts.start_clock(lanes, leads, &mut tasks);
-    parts.maintain(config.retain, jetstream, failed, &mut tasks);
+    parts.start_probe(jetstream.clone(), Arc::clone(&failed), &mut tasks);
+    parts.maintain(config.retain, jetstream, shares, failed, &mut tasks);
 
     tasks.drained().await?;
     parts.publisher.drained().await;
@@ -133,7 +134,7 @@ struct Parts {
     registry: Arc<Registry>,
     topology: Topology,
     publisher: Publisher,
-    burial: Burial,
+    keeper: Keeper,
     alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,
@@ -238,18 +239,29 @@ impl Parts {
         tasks.listening.spawn(clock.run());
     }
 
+    fn start_probe(&self, jetstream: jetstream::Context, missing: Arc<Notify>, tasks: &mut Tasks) {
+        let health = Arc::clone(&self.health);
+        let report = move |stored: Result<(), String>| match stored {
+            Ok(()) => health.nats.succeeded(),
+            Err(why) => health.nats.failed(why),
+        };
+        let probe = Probe { jetstream, report, missing, stop: self.stop.clone() };
+        tasks.listening.spawn(probe.run());
+    }
+
     /// `failed` is told when something could not be published.
     fn maintain(
         &self,
         retain: Option<Duration>,
         jetstream: jetstream::Context,
+        shares: Arc<Shares>,
         failed: Arc<Notify>,
         tasks: &mut Tasks,
     ) {
         let (store, stop) = (|| self.store.clone(), || self.stop.clone());
         let topology = self.topology.clone();
-        let burial = self.burial.clone();
-        let streams = Streams { topology, burial, failed, stop: stop() };
+        let keeper = self.keeper.clone();
+        let streams = Streams { topology, shares, keeper, failed, stop: stop() };
         let registry = Arc::clone(&self.registry);
         let tables = Tables { store: store(), registry, retain, stop: stop() };
         let replays = Replays { jetstream, store: store(), stop: stop() };

@@ -344,12 +344,11 @@ fn every_query_is_asked() {
     assert_none(&stale, "no .sql file has the text of these; `cargo sqlx prepare` removes them");
 }
 
-/// Any login may take any advisory lock, and keep it. The leader's place is the exception.
+/// Any login may take any advisory lock, and keep it.
 #[test]
 fn nothing_waits_for_locks_that_anybody_may_take() {
     let files = files();
-    let statements =
-        files.iter().filter(|file| file.is("sql") && !file.path.ends_with("/lead.sql"));
+    let statements = files.iter().filter(|file| file.is("sql"));
     let code = |line: &&str| !line.trim_start().starts_with("--");
     let wrong: Vec<_> = statements
         .filter(|file| file.text.lines().filter(code).any(|line| line.contains("advisory")))

@@ -17,14 +17,14 @@ const FULL: Duration = Duration::from_secs(1);
 
 /// Shared by all that bury.
 #[derive(Clone)]
-pub(crate) struct Burial {
+pub(crate) struct Keeper {
     store: Store,
     /// Kinds that there was no room for, and until when that is believed.
     full: Arc<Mutex<HashMap<Kind, Instant>>>,
     summary: Arc<Mutex<Summary>>,
 }
 
-impl Burial {
+impl Keeper {
     pub(crate) fn new(store: Store) -> Self {
         Self { store, full: Arc::default(), summary: Arc::default() }
     }

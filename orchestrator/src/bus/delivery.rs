@@ -1,12 +1,27 @@
 //! A message that was delivered, and how to ack it.
 
+use std::sync::Arc;
+
 use amends::{EventId, Headers, SagaId, machine::Time, wire};
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 
+use super::{
+    RawMessage, TopologyError,
+    hand::{Hand, HeldMessage},
+};
 use crate::letter::Letter;
 
-/// A message of a stream.
+/// Why a message is not taken.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    /// It is in hand already, and was delivered again.
+    InHand,
+    /// It has no delivery information: it is not from JetStream, and there is nothing to ack.
+    Foreign,
+}
+
+/// A message of a stream. Until it is dropped it is in the hand of its listener.
 pub(crate) struct Delivery {
     pub(crate) subject: String,
     headers: HeaderMap,
@@ -15,19 +30,24 @@ pub(crate) struct Delivery {
     consumer: String,
     sequence: u64,
     stored_at: Time,
-    acker: jetstream::message::Acker,
+    held: HeldMessage,
 }
 
 impl Delivery {
-    /// Takes a message apart. `None` when it carries no delivery information: it is then not from
-    /// JetStream, and there is nothing to ack.
-    pub(crate) fn of(message: jetstream::Message) -> Option<Self> {
-        let info = message.info().ok()?;
-        let stored_at = i64::try_from(info.published.unix_timestamp_nanos()).ok()?;
+    /// Takes a message apart, and in hand.
+    ///
+    /// # Errors
+    /// Why it is not to be taken.
+    pub(super) fn of(message: jetstream::Message, hand: &Arc<Hand>) -> Result<Self, NotTaken> {
+        let info = message.info().map_err(|_| NotTaken::Foreign)?;
+        let stored_at = info.published.unix_timestamp_nanos();
+        let stored_at = i64::try_from(stored_at).map_err(|_| NotTaken::Foreign)?;
         let (stream, consumer) = (info.stream.to_owned(), info.consumer.to_owned());
         let sequence = info.stream_sequence;
-        let (message, acker) = message.split();
-        Some(Self {
+        let message = message.message;
+        let reply = message.reply.ok_or(NotTaken::Foreign)?;
+        let held = hand.take((sequence, stored_at), reply, message.length);
+        Ok(Self {
             subject: message.subject.to_string(),
             headers: message.headers.unwrap_or_default(),
             body: message.payload,
@@ -35,7 +55,7 @@ impl Delivery {
             consumer,
             sequence,
             stored_at: Time::from_timestamp_nanos(stored_at),
-            acker,
+            held: held.ok_or(NotTaken::InHand)?,
         })
     }
 
@@ -62,11 +82,29 @@ impl Delivery {
         self.stored_at
     }
 
-    /// Acks. A lost ack only causes a redelivery, so nothing waits for the server's word.
+    /// Acks it.
     pub(crate) async fn ack(&self) {
-        if let Err(error) = self.acker.ack().await {
-            tracing::debug!(%error, "an ack was not sent; the message will be redelivered");
-        }
+        self.held.ack().await;
+    }
+
+    /// Lets go of the body, which can be read again.
+    pub(crate) fn forget_body(&mut self) {
+        self.body = Bytes::new();
+        self.held.release_bytes();
+    }
+
+    /// Reads the body from the stream. `None` when the message is gone.
+    ///
+    /// # Errors
+    /// [`TopologyError::Unavailable`].
+    pub(crate) async fn read_body(
+        &self,
+        jetstream: &jetstream::Context,
+    ) -> Result<Option<Bytes>, TopologyError> {
+        let message = RawMessage::read(jetstream, &self.stream, self.sequence).await?;
+        // A stream that was made anew may have another one there.
+        let message = message.filter(|message| message.stored_at == self.stored_at);
+        Ok(message.map(|message| message.body.into()))
     }
 
     pub(crate) fn letter(&self, why: &str) -> Letter {

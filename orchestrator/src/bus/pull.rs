@@ -1,38 +1,24 @@
-//! Pulling from a durable consumer, for ever.
+//! Listening to a durable consumer, for ever.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use amends::{RetryLoop, wire};
-use async_nats::jetstream::{
-    Message,
-    consumer::{self, PullConsumer, pull},
-};
-use futures_util::{FutureExt, StreamExt};
-use tokio::sync::watch;
+use async_nats::{Message, jetstream};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, Topology, TopologyError, topology::REPLIES_CONSUMER};
+use super::{
+    Delivery, Topology, TopologyError,
+    delivery::NotTaken,
+    hand::Hand,
+    requests::{RequestError, Requests, Wait},
+    standby::ConsumerState,
+    topology::REPLIES_CONSUMER,
+};
 use crate::health::Health;
-
-/// Messages asked for at once. Batches of 200 and more cost the same per message.
-const BATCH: usize = 500;
 
 /// Between two looks of a replica that stands by.
 const STANDBY_PERIOD: Duration = Duration::from_secs(1);
-
-/// So many messages that wait are more than a leader leaves lying when it keeps up: in less than a
-/// second it takes as many.
-const BACKLOG_MAX: u64 = 20_000;
-
-/// Looks at which the oldest message that is not acked may be the same: longer than a replica may hold
-/// one, after which it waits to be delivered again.
-const STALLED_MAX: u32 = 8;
-
-/// A pull that the server forgot is made again after this time.
-const EXPIRES: Duration = Duration::from_secs(5);
-
-/// The server speaks at least this often, so that a silent connection is noticed.
-const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Delays between attempts to get a consumer back.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -70,17 +56,7 @@ enum PullError {
     #[error(transparent)]
     Consumer(#[from] TopologyError),
     #[error(transparent)]
-    Stream(#[from] consumer::StreamError),
-    #[error(transparent)]
-    Next(#[from] pull::MessagesError),
-    #[error(transparent)]
-    Batch(#[from] pull::BatchError),
-    #[error("{0}")]
-    Message(#[source] async_nats::Error),
-    #[error(transparent)]
-    Silence(#[from] tokio::time::error::Elapsed),
-    #[error("the pull ended")]
-    Ended,
+    Request(#[from] RequestError),
 }
 
 /// A listener.
@@ -96,161 +72,151 @@ pub(crate) struct Pull {
 impl Pull {
     /// Hands every message to `take` until stopped, while this replica leads; else those that nobody
     /// takes. What was already delivered when it ends is still handed over.
-    pub(crate) async fn run<F>(self, take: impl Fn(Delivery) -> F + Sync)
+    pub(crate) async fn run<F>(self, take: impl Fn(Delivery) -> F)
     where
         F: Future<Output = ()>,
     {
-        let what = self.source.name();
-        let mut retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, "pull");
-        while !self.stop.is_cancelled() {
-            let listened = if *self.leads.borrow() {
-                self.lead(&take, &mut retries).await
-            } else {
-                self.stand_by(&take, &mut retries).await
-            };
+        // Bounded by what a hand holds. Whoever takes may wait, and messages that come meanwhile are in
+        // hand, and not forgotten in a buffer of the client.
+        let (inbox, mut taken) = mpsc::unbounded_channel();
+        let hand_over = async {
+            while let Some(delivery) = taken.recv().await {
+                take(delivery).await;
+            }
+        };
+        tokio::join!(Listener::new(self, inbox).run(), hand_over);
+    }
+}
+
+struct Listener {
+    pull: Pull,
+    client: async_nats::Client,
+    hand: Arc<Hand>,
+    inbox: mpsc::UnboundedSender<Delivery>,
+    retries: RetryLoop,
+}
+
+impl Listener {
+    fn new(pull: Pull, inbox: mpsc::UnboundedSender<Delivery>) -> Self {
+        let client = pull.topology.jetstream().client();
+        let hand = Hand::new(client.clone(), pull.leads.clone());
+        let retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, "pull");
+        Self { pull, client, hand, inbox, retries }
+    }
+
+    async fn run(mut self) {
+        while !self.pull.stop.is_cancelled() {
+            let leads = *self.pull.leads.borrow();
+            let listened = if leads { self.lead().await } else { self.stand_by().await };
             let Err(error) = listened else { continue };
-            let pause = retries.failed();
-            if retries.failures() == 2 {
-                self.health.nats.failed(error.to_string());
+            let pause = self.retries.failed();
+            if self.retries.failures() == 2 {
+                self.pull.health.hears(self.pull.source.name(), Some(error.to_string()));
                 tracing::warn!(
-                    what,
+                    what = self.pull.source.name(),
                     error = error.to_string(),
                     "JetStream does not deliver; trying again until it does"
                 );
             }
-            if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            if self.pull.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
-            if let Err(error) = self.topology.ensure().await {
+            if let Err(error) = self.pull.topology.ensure().await {
+                let what = self.pull.source.name();
                 tracing::debug!(what, %error, "streams and consumers cannot be repaired here yet");
             }
         }
     }
 
-    async fn consumer(&self) -> Result<PullConsumer, TopologyError> {
-        let (stream, consumer) = self.source.find(&self.topology).await?;
-        self.topology.pull_consumer(&stream, &consumer).await
-    }
-
     /// Reads while this replica leads.
-    async fn lead<F>(
-        &self,
-        take: &(impl Fn(Delivery) -> F + Sync),
-        retries: &mut RetryLoop,
-    ) -> Result<(), PullError>
-    where
-        F: Future<Output = ()>,
-    {
-        let consumer = self.consumer().await?;
-        let stream =
-            consumer.stream().max_messages_per_batch(BATCH).expires(EXPIRES).heartbeat(HEARTBEAT);
-        let mut messages = stream.messages().await?;
-        self.listens(retries);
-        let mut leads = self.leads.clone();
+    async fn lead(&mut self) -> Result<(), PullError> {
+        let (stream, consumer) = self.pull.source.find(&self.pull.topology).await?;
+        let mut requests = Requests::open(&self.client, &stream, &consumer).await?;
+        let (mut leads, stop) = (self.pull.leads.clone(), self.pull.stop.clone());
         loop {
-            let next = tokio::select! {
-                next = messages.next() => next,
-                () = until_over(&mut leads, &self.stop) => {
-                    while let Some(Some(Ok(message))) = messages.next().now_or_never() {
-                        take_message(message, take).await;
+            tokio::select! {
+                () = self.hand.room() => {}
+                () = until_over(&mut leads, &stop) => return Ok(()),
+            }
+            requests.ask(Wait::Yes).await?;
+            loop {
+                let next = tokio::select! {
+                    next = requests.next() => next?,
+                    () = until_over(&mut leads, &stop) => {
+                        for message in requests.close().await {
+                            self.take(message);
+                        }
+                        return Ok(());
                     }
-                    return Ok(());
+                };
+                self.listens();
+                match next {
+                    Some(message) => self.take(message),
+                    None => break,
                 }
-            };
-            match next {
-                Some(Ok(message)) => {
-                    retries.succeeded();
-                    take_message(message, take).await;
-                }
-                Some(Err(error)) => return Err(error.into()),
-                None => return Err(PullError::Ended),
             }
         }
     }
 
     /// Looks now and then whether messages pile up, or nobody takes them, and helps.
-    async fn stand_by<F>(
-        &self,
-        take: &(impl Fn(Delivery) -> F + Sync),
-        retries: &mut RetryLoop,
-    ) -> Result<(), PullError>
-    where
-        F: Future<Output = ()>,
-    {
-        let mut leads = self.leads.clone();
+    async fn stand_by(&mut self) -> Result<(), PullError> {
+        let (mut leads, stop) = (self.pull.leads.clone(), self.pull.stop.clone());
         let mut before = None;
         loop {
-            let consumer = self.consumer().await?;
-            self.listens(retries);
-            retries.succeeded();
-            let state = ConsumerState::at(consumer.cached_info(), before.as_ref());
+            let (stream, consumer) = self.pull.source.find(&self.pull.topology).await?;
+            let info = self.pull.topology.consumer_state(&stream, &consumer).await?;
+            self.listens();
+            let state = ConsumerState::at(&info, before.as_ref());
             if state.needs_help(before.as_ref()) {
-                while !self.stop.is_cancelled() && help(&consumer, take).await? == BATCH {}
+                self.help(&stream, &consumer).await?;
             }
             before = Some(state);
             tokio::select! {
                 () = tokio::time::sleep(STANDBY_PERIOD) => {}
                 _ = leads.wait_for(|leads| *leads) => return Ok(()),
-                () = self.stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
             }
         }
     }
 
-    fn listens(&self, retries: &RetryLoop) {
-        self.health.nats.succeeded();
-        if retries.failures() > 1 {
-            tracing::info!(what = self.source.name(), "listening again");
+    /// Takes what is to be had, while there is room for it.
+    async fn help(&mut self, stream: &str, consumer: &str) -> Result<(), PullError> {
+        let mut requests = Requests::open(&self.client, stream, consumer).await?;
+        while self.hand.has_room() && !self.pull.stop.is_cancelled() {
+            requests.ask(Wait::No).await?;
+            while let Some(message) = requests.next().await? {
+                self.take(message);
+            }
+            if !requests.was_full() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, message: Message) {
+        let context = self.pull.topology.jetstream().clone();
+        match Delivery::of(jetstream::Message { message, context }, &self.hand) {
+            // It has ended only when nobody takes any more: then this one is let go of.
+            Ok(delivery) => drop(self.inbox.send(delivery)),
+            Err(NotTaken::InHand) => {
+                tracing::debug!("a message that is in hand was delivered again");
+            }
+            Err(NotTaken::Foreign) => {
+                tracing::warn!("a message without delivery information was not from JetStream");
+            }
         }
     }
-}
 
-/// What a replica that stands by sees of a consumer.
-struct ConsumerState {
-    waiting: u64,
-    /// The message that was delivered last.
-    last: u64,
-    /// Up to here all is acked.
-    acked: u64,
-    /// At so many looks in a row it was no more, while something was not acked; else 0.
-    stalled: u32,
-}
-
-impl ConsumerState {
-    fn at(info: &consumer::Info, before: Option<&Self>) -> Self {
-        let acked = info.ack_floor.stream_sequence;
-        let stands = before.filter(|before| info.num_ack_pending > 0 && before.acked == acked);
-        Self {
-            waiting: info.num_pending,
-            last: info.delivered.stream_sequence,
-            acked,
-            stalled: stands.map_or(0, |before| before.stalled + 1),
+    fn listens(&mut self) {
+        if self.retries.failures() > 0 {
+            self.pull.health.hears(self.pull.source.name(), None);
+            if self.retries.failures() > 1 {
+                tracing::info!(what = self.pull.source.name(), "listening again");
+            }
+            self.retries.succeeded();
         }
     }
-
-    /// Whether the leader does not keep up, takes nothing, or does nothing with what it took: then that
-    /// is to be had again.
-    fn needs_help(&self, before: Option<&Self>) -> bool {
-        let still = before.is_some_and(|before| before.waiting > 0 && before.last == self.last);
-        self.waiting >= BACKLOG_MAX || (self.waiting > 0 && still) || self.stalled > STALLED_MAX
-    }
-}
-
-/// Takes what waits, up to a batch; how much it was.
-async fn help<F>(
-    consumer: &PullConsumer,
-    take: &(impl Fn(Delivery) -> F + Sync),
-) -> Result<usize, PullError>
-where
-    F: Future<Output = ()>,
-{
-    let mut count = 0;
-    let mut batch = consumer.fetch().max_messages(BATCH).messages().await?;
-    // The end of a batch may be lost with a server.
-    while let Some(message) = tokio::time::timeout(EXPIRES, batch.next()).await? {
-        take_message(message.map_err(PullError::Message)?, take).await;
-        count += 1;
-    }
-    Ok(count)
 }
 
 /// Until this replica leads no more, or stops.
@@ -259,44 +225,5 @@ async fn until_over(leads: &mut watch::Receiver<bool>, stop: &CancellationToken)
         // Without a candidate it is being stopped.
         _ = leads.wait_for(|leads| !leads) => {}
         () = stop.cancelled() => {}
-    }
-}
-
-async fn take_message<F>(message: Message, take: &(impl Fn(Delivery) -> F + Sync))
-where
-    F: Future<Output = ()>,
-{
-    match Delivery::of(message) {
-        Some(delivery) => take(delivery).await,
-        None => tracing::warn!("a message without delivery information was not from JetStream"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn state(waiting: u64, last: u64, stalled: u32) -> ConsumerState {
-        ConsumerState { waiting, last, acked: 0, stalled }
-    }
-
-    #[test]
-    fn help_is_for_piles_and_for_what_nobody_takes() {
-        let needs = |before: Option<(u64, u64)>, now: (u64, u64)| {
-            let before = before.map(|(waiting, last)| state(waiting, last, 0));
-            state(now.0, now.1, 0).needs_help(before.as_ref())
-        };
-        assert!(!needs(None, (0, 0)) && !needs(None, (BACKLOG_MAX - 1, 7)));
-        assert!(needs(None, (BACKLOG_MAX, 7)));
-        // The same message is the last that was delivered, and others wait: since two looks.
-        assert!(needs(Some((1, 7)), (3, 7)));
-        assert!(!needs(Some((1, 7)), (3, 8)) && !needs(Some((0, 7)), (3, 7)));
-        assert!(!needs(Some((1, 7)), (0, 7)));
-    }
-
-    #[test]
-    fn help_is_for_what_a_leader_took_and_does_not_ack() {
-        assert!(!state(0, 7, STALLED_MAX).needs_help(None));
-        assert!(state(0, 7, STALLED_MAX + 1).needs_help(None));
     }
 }

@@ -5,7 +5,7 @@ use amends::machine::Time;
 use async_nats::jetstream;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{TopologyError, topology::unavailable};
+use super::{TopologyError, error::unavailable, limit::answer};
 
 /// A message as the server stores it.
 pub(crate) struct RawMessage {
@@ -40,9 +40,9 @@ impl RawMessage {
     ) -> Result<Option<Self>, TopologyError> {
         let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
         let request = format!(r#"{{"seq":{sequence}}}"#);
-        let answer =
-            jetstream.client().request(subject, request.into()).await.map_err(unavailable)?;
-        let text = String::from_utf8_lossy(&answer.payload);
+        let client = jetstream.client();
+        let found = answer(client.request(subject, request.into())).await?;
+        let text = String::from_utf8_lossy(&found.payload);
         let json: serde_json::Value = serde_json::from_str(&text).map_err(unavailable)?;
         let Some(message) = json.get("message") else { return Ok(None) };
         let field = |name: &str| message.get(name).and_then(|v| v.as_str()).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(crate) async fn delete(
     stream: &str,
     sequence: u64,
 ) -> Result<(), TopologyError> {
-    let stream = jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
-    stream.delete_message(sequence).await.map_err(unavailable)?;
+    let stream = answer(jetstream.get_stream_no_info(stream)).await?;
+    answer(stream.delete_message(sequence)).await?;
     Ok(())
 }

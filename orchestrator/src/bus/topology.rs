@@ -1,22 +1,33 @@
-//! Streams and consumers: created when they are missing, checked when they are there.
+//! Streams and consumers: created when they are missing, and put right when their settings are not as needed.
 
-use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use amends::wire;
 use async_nats::jetstream::{
     self,
     consumer::{AckPolicy, DeliverPolicy, pull},
+    context::GetStreamByNameErrorKind,
+    response::Response,
     stream::{DiscardPolicy, RetentionPolicy},
 };
 use futures_util::StreamExt as _;
+use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
+
+use super::{
+    TopologyError,
+    error::unavailable,
+    limit::answer,
+    probe,
+    settings::{self, Difference, Setting, mend},
+};
 
 /// The durable consumer of replies, shared by all replicas.
 pub(crate) const REPLIES_CONSUMER: &str = "orchestrator";
 
-/// How long a replica may hold a trigger, an event or a reply before it is given to another: it needs
-/// a commit and a publication for it. What a killed replica held waits for so long.
-const OWN_ACK_WAIT: Duration = Duration::from_secs(7);
+/// How long a replica may be silent about a trigger, an event or a reply that it holds before that is given
+/// to another. What a killed or frozen replica held waits for so long; one that is alive says so.
+pub(super) const OWN_ACK_WAIT: Duration = Duration::from_secs(3);
 
 /// Unacked messages of one consumer, over all its replicas: more than the batches of several
 /// replicas under way at once.
@@ -27,30 +38,6 @@ const EVENTS_FILL_PERCENT: u64 = 50;
 
 /// Changes of status are kept this long.
 const SAGAS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Why the streams or consumers cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TopologyError {
-    /// One is there with other settings.
-    #[error(
-        "the {what} `{name}` has {setting} {found}, but Amends needs {needed}: change it (`nats {what} edit {name}`), or remove it and let Amends create it"
-    )]
-    Wrong {
-        /// `stream` or `consumer`.
-        what: &'static str,
-        /// Its name.
-        name: String,
-        /// The setting.
-        setting: &'static str,
-        /// What it is.
-        found: String,
-        /// What it must be.
-        needed: String,
-    },
-    /// NATS is not there, or has no JetStream, or refused.
-    #[error("JetStream does not answer: {0}")]
-    Unavailable(#[source] Box<dyn Error + Send + Sync>),
-}
 
 /// What must be there.
 #[derive(Clone)]
@@ -69,8 +56,12 @@ struct Inner {
     repair: Mutex<()>,
 }
 
-pub(super) fn unavailable(error: impl Into<Box<dyn Error + Send + Sync>>) -> TopologyError {
-    TopologyError::Unavailable(error.into())
+/// How full a stream is.
+pub(super) struct Fill {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) bytes_max: i64,
+    pub(super) consumers: usize,
 }
 
 impl Topology {
@@ -86,28 +77,33 @@ impl Topology {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Creates what is missing and checks the rest. Idempotent; any number of replicas may do it at
-    /// once.
+    /// Creates what is missing and puts right what has other settings. Idempotent; any number of replicas
+    /// may do it at once. What cannot be put right keeps the rest from nothing.
     ///
     /// # Errors
     /// [`TopologyError`].
     pub(crate) async fn ensure(&self) -> Result<(), TopologyError> {
         let _one = self.inner.repair.lock().await;
-        self.inner.stream(self.inner.work_queue(wire::COMMANDS_STREAM, "amends.command.>")).await?;
-        self.inner.stream(self.inner.work_queue(wire::REPLIES_STREAM, "amends.reply.*")).await?;
-        self.inner.stream(self.inner.status_stream()).await?;
+        let mut wrong = Ok(());
+        for stream in self.inner.streams() {
+            first(&mut wrong, self.inner.stream(stream).await)?;
+        }
         for service in &self.inner.services {
             let filter = format!("amends.command.{service}.*");
-            self.inner.consumer(wire::COMMANDS_STREAM, service, &filter, wire::ACK_WAIT).await?;
+            let commands = wire::COMMANDS_STREAM;
+            first(
+                &mut wrong,
+                self.inner.consumer(commands, service, &filter, wire::ACK_WAIT).await,
+            )?;
         }
-        self.inner
-            .consumer(wire::REPLIES_STREAM, REPLIES_CONSUMER, "amends.reply.*", OWN_ACK_WAIT)
-            .await?;
+        let (stream, consumer) = (wire::REPLIES_STREAM, REPLIES_CONSUMER);
+        let replies = self.inner.consumer(stream, consumer, "amends.reply.*", OWN_ACK_WAIT).await;
+        first(&mut wrong, replies)?;
         for (consumer, subject) in &self.inner.events {
-            let stream = self.inner.event_stream(subject).await?;
-            self.inner.consumer(&stream, consumer, subject, OWN_ACK_WAIT).await?;
+            let events = self.inner.events_consumer(consumer, subject).await;
+            first(&mut wrong, events)?;
         }
-        Ok(())
+        wrong
     }
 
     /// Makes room in `AMENDS_EVENTS` when it fills: what every consumer has acked may go. Without
@@ -116,7 +112,7 @@ impl Topology {
     /// # Errors
     /// [`TopologyError::Unavailable`].
     pub(crate) async fn make_room(&self) -> Result<(), TopologyError> {
-        let found = self.inner.jetstream.get_stream(wire::EVENTS_STREAM).await;
+        let found = answer(self.inner.jetstream.get_stream(wire::EVENTS_STREAM)).await;
         let Ok(stream) = found else { return Ok(()) };
         let info = stream.cached_info();
         let max = u64::try_from(info.config.max_bytes).unwrap_or(0);
@@ -125,8 +121,7 @@ impl Topology {
         }
         let mut consumers = stream.consumers();
         let (mut done, mut read) = (info.state.last_sequence, false);
-        while let Some(consumer) = consumers.next().await {
-            let consumer = consumer.map_err(unavailable)?;
+        while let Some(consumer) = answer(next(&mut consumers)).await? {
             read = true;
             // One that has nothing to do has seen all that was there before it was asked; its floor
             // stands at the last message on its own subject, perhaps at none.
@@ -135,7 +130,7 @@ impl Topology {
             }
         }
         if read && done > 0 {
-            let purged = stream.purge().sequence(done + 1).await.map_err(unavailable)?.purged;
+            let purged = answer(stream.purge().sequence(done + 1)).await?.purged;
             tracing::info!(purged, "consumed triggers were removed from {}", wire::EVENTS_STREAM);
         }
         Ok(())
@@ -148,6 +143,31 @@ impl Topology {
             consumers.extend(self.events_of(consumer).await.ok());
         }
         consumers
+    }
+
+    /// The services that are sent commands.
+    pub(super) fn services(&self) -> &[String] {
+        &self.inner.services
+    }
+
+    /// What a stream may hold, in bytes, where it is made here.
+    pub(super) fn stream_bytes_max(&self) -> i64 {
+        self.inner.stream_bytes_max
+    }
+
+    /// How full the stream of commands is.
+    ///
+    /// # Errors
+    /// [`TopologyError::Unavailable`].
+    pub(super) async fn commands_fill(&self) -> Result<Fill, TopologyError> {
+        let stream = answer(self.inner.jetstream.get_stream(wire::COMMANDS_STREAM)).await?;
+        let info = stream.cached_info();
+        Ok(Fill {
+            messages: info.state.messages,
+            bytes: info.state.bytes,
+            bytes_max: info.config.max_bytes,
+            consumers: info.state.consumer_count,
+        })
     }
 
     pub(crate) fn jetstream(&self) -> &jetstream::Context {
@@ -163,7 +183,7 @@ impl Topology {
         consumer: &str,
     ) -> Result<(String, String), TopologyError> {
         let subject = self.inner.events.get(consumer).cloned().unwrap_or_default();
-        let stream = self.inner.jetstream.stream_by_subject(subject).await.map_err(unavailable)?;
+        let stream = answer(self.inner.jetstream.stream_by_subject(subject)).await?;
         Ok((stream, consumer.to_owned()))
     }
 
@@ -176,16 +196,8 @@ impl Topology {
         stream: &str,
         name: &str,
     ) -> Result<jetstream::consumer::Info, TopologyError> {
-        let mut consumer = self.pull_consumer(stream, name).await?;
-        consumer.info().await.cloned().map_err(unavailable)
-    }
-
-    pub(crate) async fn pull_consumer(
-        &self,
-        stream: &str,
-        name: &str,
-    ) -> Result<jetstream::consumer::PullConsumer, TopologyError> {
-        self.inner.jetstream.get_consumer_from_stream(name, stream).await.map_err(unavailable)
+        let stream = answer(self.inner.jetstream.get_stream_no_info(stream)).await?;
+        answer(stream.consumer_info(name)).await
     }
 }
 
@@ -200,9 +212,47 @@ pub(crate) fn event_consumer(definition: &str, subject: &str) -> String {
     format!("amends-{definition}~{}", subject.replace('.', "~"))
 }
 
+/// Keeps what is wrong, if it is the first, and goes on; not without a server.
+fn first(
+    wrong: &mut Result<(), TopologyError>,
+    done: Result<(), TopologyError>,
+) -> Result<(), TopologyError> {
+    match done {
+        Err(error @ TopologyError::Wrong { .. }) if wrong.is_ok() => *wrong = Err(error),
+        Err(error @ TopologyError::Unavailable(_)) => return Err(error),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The next of a list, or its end.
+async fn next<T, E>(
+    list: &mut (impl futures_util::Stream<Item = Result<T, E>> + Unpin),
+) -> Result<Option<T>, E> {
+    list.next().await.transpose()
+}
+
+/// A stream that must be there, as it is made, and the settings that are kept.
+struct NeededStream {
+    config: jetstream::stream::Config,
+    settings: Vec<Setting>,
+}
+
 impl Inner {
-    fn work_queue(&self, name: &str, subject: &str) -> jetstream::stream::Config {
-        jetstream::stream::Config {
+    fn streams(&self) -> [NeededStream; 4] {
+        [
+            self.work_queue(wire::COMMANDS_STREAM, "amends.command.>"),
+            self.work_queue(wire::REPLIES_STREAM, "amends.reply.*"),
+            self.status_stream(),
+            NeededStream {
+                config: probe::stream(self.replicas),
+                settings: settings::dropping_the_oldest(),
+            },
+        ]
+    }
+
+    fn work_queue(&self, name: &str, subject: &str) -> NeededStream {
+        let config = jetstream::stream::Config {
             name: name.to_owned(),
             subjects: vec![subject.to_owned()],
             retention: RetentionPolicy::WorkQueue,
@@ -210,11 +260,12 @@ impl Inner {
             max_bytes: self.stream_bytes_max,
             num_replicas: self.replicas,
             ..Default::default()
-        }
+        };
+        NeededStream { config, settings: settings::kept_until_consumed("workqueue") }
     }
 
-    fn status_stream(&self) -> jetstream::stream::Config {
-        jetstream::stream::Config {
+    fn status_stream(&self) -> NeededStream {
+        let config = jetstream::stream::Config {
             name: wire::SAGAS_STREAM.to_owned(),
             subjects: vec!["amends.saga.*.*".to_owned()],
             retention: RetentionPolicy::Limits,
@@ -223,7 +274,8 @@ impl Inner {
             max_bytes: self.stream_bytes_max,
             num_replicas: self.replicas,
             ..Default::default()
-        }
+        };
+        NeededStream { config, settings: settings::dropping_the_oldest() }
     }
 
     fn events(&self, subject: &str) -> jetstream::stream::Config {
@@ -241,38 +293,103 @@ impl Inner {
     /// The stream that captures a trigger: the user's own, or `AMENDS_EVENTS`, to which the subject
     /// is added.
     async fn event_stream(&self, subject: &str) -> Result<String, TopologyError> {
-        if let Ok(name) = self.jetstream.stream_by_subject(subject).await {
+        if let Some(name) = self.capturing(subject).await? {
             if name == wire::EVENTS_STREAM {
-                let stream = self.jetstream.get_stream(&name).await.map_err(unavailable)?;
-                check_stream(&stream.cached_info().config, &self.events(subject))?;
+                self.keep_events_settings().await?;
             }
             return Ok(name);
         }
-        if let Ok(stream) = self.jetstream.get_stream(wire::EVENTS_STREAM).await {
-            let mut config = stream.cached_info().config.clone();
-            config.subjects.push(subject.to_owned());
-            self.jetstream.update_stream(config).await.map_err(unavailable)?;
+        if let Some((mut config, _)) = self.config_of("STREAM", wire::EVENTS_STREAM).await? {
+            if let Some(subjects) = config.get_mut("subjects").and_then(Value::as_array_mut) {
+                subjects.push(subject.into());
+            }
+            let update = format!("STREAM.UPDATE.{}", wire::EVENTS_STREAM);
+            self.request(update, &Value::Object(config)).await?;
         } else {
-            let config = self.events(subject);
-            self.jetstream.get_or_create_stream(config).await.map_err(unavailable)?;
+            answer(self.jetstream.get_or_create_stream(self.events(subject))).await?;
         }
         Ok(wire::EVENTS_STREAM.to_owned())
     }
 
-    async fn stream(&self, needed: jetstream::stream::Config) -> Result<(), TopologyError> {
-        let stream =
-            self.jetstream.get_or_create_stream(needed.clone()).await.map_err(unavailable)?;
-        let found = &stream.cached_info().config;
-        check_stream(found, &needed)?;
-        if found.subjects != needed.subjects {
-            let (name, found, needed) =
-                (&found.name, found.subjects.join(" "), needed.subjects.join(" "));
+    /// The stream that captures a subject, if any does.
+    async fn capturing(&self, subject: &str) -> Result<Option<String>, TopologyError> {
+        let asked = async {
+            match self.jetstream.stream_by_subject(subject).await {
+                Ok(name) => Ok(Some(name)),
+                Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        answer(asked).await
+    }
+
+    async fn request(&self, subject: String, request: &Value) -> Result<Value, TopologyError> {
+        match answer(self.jetstream.request(subject, request)).await? {
+            Response::Ok(done) => Ok(done),
+            Response::Err { error } => Err(unavailable(error)),
+        }
+    }
+
+    async fn keep_events_settings(&self) -> Result<(), TopologyError> {
+        let found = self.config_of("STREAM", wire::EVENTS_STREAM).await?;
+        let Some((found, _)) = found else { return Ok(()) };
+        let settings = settings::kept_until_consumed("limits");
+        self.keep_stream_settings(wire::EVENTS_STREAM, found, &settings).await
+    }
+
+    async fn stream(&self, needed: NeededStream) -> Result<(), TopologyError> {
+        let NeededStream { config, settings } = needed;
+        let name = config.name.clone();
+        let Some((found, _)) = self.config_of("STREAM", &name).await? else {
+            answer(self.jetstream.create_stream(config)).await?;
+            return Ok(());
+        };
+        let subjects = found.get("subjects").map(words).unwrap_or_default();
+        if subjects != config.subjects {
+            let (found, needed) = (subjects.join(" "), config.subjects.join(" "));
             return Err(wrong("stream", name, "subjects", found, needed));
         }
-        Ok(())
+        self.keep_stream_settings(&name, found, &settings).await
+    }
+
+    async fn keep_stream_settings(
+        &self,
+        name: &str,
+        mut config: Map<String, Value>,
+        settings: &[Setting],
+    ) -> Result<(), TopologyError> {
+        let differences = mend(&mut config, settings);
+        let (subject, request) = (format!("STREAM.UPDATE.{name}"), Value::Object(config));
+        self.put_right("stream", name, differences, &subject, &request).await
+    }
+
+    async fn events_consumer(&self, name: &str, subject: &str) -> Result<(), TopologyError> {
+        let stream = self.event_stream(subject).await?;
+        self.consumer(&stream, name, subject, OWN_ACK_WAIT).await
     }
 
     async fn consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        filter: &str,
+        ack_wait: Duration,
+    ) -> Result<(), TopologyError> {
+        let Some((mut config, info)) =
+            self.config_of("CONSUMER", &format!("{stream}.{name}")).await?
+        else {
+            return self.create_consumer(stream, name, filter, ack_wait).await;
+        };
+        let settings = settings::consumer(filter, ack_wait, ACK_PENDING_MAX);
+        let differences = mend(&mut config, &settings);
+        let subject = format!("CONSUMER.CREATE.{stream}.{name}.{filter}");
+        let request = json!({"stream_name": stream, "config": config, "action": "update"});
+        let name = format!("{stream} {name}");
+        self.put_right("consumer", &name, differences, &subject, &request).await?;
+        self.resume(&name, &info).await
+    }
+
+    async fn create_consumer(
         &self,
         stream: &str,
         name: &str,
@@ -288,55 +405,90 @@ impl Inner {
             max_ack_pending: ACK_PENDING_MAX,
             ..Default::default()
         };
-        let on = self.jetstream.get_stream_no_info(stream).await.map_err(unavailable)?;
-        let consumer = on.get_or_create_consumer(name, needed).await.map_err(unavailable)?;
-        let found = &consumer.cached_info().config;
-        let wrong = |setting, found, needed| {
-            Err(wrong("consumer", &format!("{stream} {name}"), setting, found, needed))
+        answer(self.jetstream.create_consumer_on_stream(needed, stream)).await.map(drop)
+    }
+
+    /// A paused consumer delivers nothing, and nobody is told.
+    async fn resume(&self, name: &str, info: &Value) -> Result<(), TopologyError> {
+        if info.get("paused") != Some(&Value::Bool(true)) {
+            return Ok(());
+        }
+        let subject = format!("CONSUMER.PAUSE.{}", name.replace(' ', "."));
+        let until = info.pointer("/config/pause_until").and_then(Value::as_str).unwrap_or("");
+        let found = format!("until {until}");
+        let paused =
+            Difference { setting: "a pause", found, needed: "none".to_owned(), mends: true };
+        self.put_right("consumer", name, vec![paused], &subject, &json!({})).await
+    }
+
+    /// Configuration and description of a stream or consumer, as the server has it: with settings that
+    /// this program does not know. `None` when it is not there.
+    async fn config_of(
+        &self,
+        what: &str,
+        name: &str,
+    ) -> Result<Option<(Map<String, Value>, Value)>, TopologyError> {
+        let subject = format!("{what}.INFO.{name}");
+        let found = answer(self.jetstream.request(subject, &json!({}))).await?;
+        let info: Value = match found {
+            Response::Ok(info) => info,
+            Response::Err { error } if error.code() == 404 => return Ok(None),
+            Response::Err { error } => return Err(unavailable(error)),
         };
-        if found.filter_subject != filter {
-            return wrong("filter", found.filter_subject.clone(), filter.to_owned());
+        let config = info.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+        Ok(Some((config, info)))
+    }
+
+    /// Has the server take a configuration without these differences, and says which there were. What it
+    /// does not change is an error, once the rest is right.
+    async fn put_right(
+        &self,
+        what: &'static str,
+        name: &str,
+        differences: Vec<Difference>,
+        subject: &str,
+        request: &Value,
+    ) -> Result<(), TopologyError> {
+        let (mut refused, mended): (Vec<_>, Vec<_>) =
+            differences.into_iter().partition(|difference| !difference.mends);
+        if !mended.is_empty() {
+            let updated = answer(self.jetstream.request(subject.to_owned(), request)).await?;
+            match updated {
+                Response::Ok::<Value>(_) => told(what, name, &mended),
+                Response::Err { error } => {
+                    tracing::debug!(what, name, %error, "settings cannot be put right");
+                    refused.extend(mended);
+                }
+            }
         }
-        if found.ack_policy != AckPolicy::Explicit {
-            return wrong("ack policy", format!("{:?}", found.ack_policy), "Explicit".into());
+        match refused.into_iter().next() {
+            Some(Difference { setting, found, needed, .. }) => {
+                Err(wrong(what, name.to_owned(), setting, found, needed))
+            }
+            None => Ok(()),
         }
-        if found.max_deliver > 0 {
-            return wrong("max deliver", found.max_deliver.to_string(), "no limit".into());
-        }
-        if !found.backoff.is_empty() {
-            return wrong("backoff", format!("{:?}", found.backoff), "none".into());
-        }
-        Ok(())
     }
 }
 
-fn wrong(
+fn told(what: &str, name: &str, mended: &[Difference]) {
+    for Difference { setting, found, needed, .. } in mended {
+        tracing::warn!(
+            "the {what} `{name}` had {setting} {found}, which Amends has put right: it is {needed} now"
+        );
+    }
+}
+
+fn words(list: &Value) -> Vec<String> {
+    let words = list.as_array().into_iter().flatten();
+    words.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+const fn wrong(
     what: &'static str,
-    name: &str,
+    name: String,
     setting: &'static str,
     found: String,
     needed: String,
 ) -> TopologyError {
-    TopologyError::Wrong { what, name: name.to_owned(), setting, found, needed }
-}
-
-/// Checks what decides whether a message may be lost; the rest is its owner's to choose.
-fn check_stream(
-    found: &jetstream::stream::Config,
-    needed: &jetstream::stream::Config,
-) -> Result<(), TopologyError> {
-    let name = &found.name;
-    let wrong = |setting, found, needed| Err(wrong("stream", name, setting, found, needed));
-    if found.retention != needed.retention {
-        let (found, needed) = (format!("{:?}", found.retention), format!("{:?}", needed.retention));
-        return wrong("retention", found, needed);
-    }
-    if found.discard != needed.discard {
-        let (found, needed) = (format!("{:?}", found.discard), format!("{:?}", needed.discard));
-        return wrong("discard", found, needed);
-    }
-    if found.no_ack {
-        return wrong("no_ack", "true".into(), "false".into());
-    }
-    Ok(())
+    TopologyError::Wrong { what, name, setting, found, needed }
 }

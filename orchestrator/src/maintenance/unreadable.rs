@@ -6,7 +6,7 @@ use amends::wire;
 use bytes::Bytes;
 
 use crate::{
-    burial::Burial,
+    burial::Keeper,
     bus::{RawMessage, Topology, TopologyError, delete, message_source},
     letter::Letter,
     store::StoreError,
@@ -29,17 +29,17 @@ pub(super) enum RemoveError {
 ///
 /// # Errors
 /// The last [`RemoveError`].
-pub(super) async fn remove(topology: &Topology, burial: &Burial) -> Result<(), RemoveError> {
+pub(super) async fn remove(topology: &Topology, keeper: &Keeper) -> Result<(), RemoveError> {
     let mut done = Ok(());
     for (stream, consumer) in topology.read_consumers().await {
-        done = remove_from(topology, burial, &stream, &consumer).await.and(done);
+        done = remove_from(topology, keeper, &stream, &consumer).await.and(done);
     }
     done
 }
 
 async fn remove_from(
     topology: &Topology,
-    burial: &Burial,
+    keeper: &Keeper,
     stream: &str,
     consumer: &str,
 ) -> Result<(), RemoveError> {
@@ -54,7 +54,7 @@ async fn remove_from(
         if let Some(message) = message.filter(|message| !message.is_readable()) {
             let source = message_source(stream, consumer, sequence, message.stored_at);
             let is_ours = [wire::EVENTS_STREAM, wire::REPLIES_STREAM].contains(&stream);
-            burial.bury(&[letter(source, message, is_ours)]).await.map_err(RemoveError::Store)?;
+            keeper.bury(&[letter(source, message, is_ours)]).await.map_err(RemoveError::Store)?;
             // One in a stream of the user's stays, and is found again at each look.
             if is_ours {
                 delete(topology.jetstream(), stream, sequence).await?;

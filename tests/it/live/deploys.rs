@@ -61,5 +61,5 @@ async fn a_stream_with_other_settings_is_a_clear_error() {
     shop.start("orchestrator", &["orchestrator"]);
     assert_eq!(shop.ends("orchestrator").await, Some(1));
     let log = shop.log_of("orchestrator");
-    assert!(log.contains("the stream `AMENDS_COMMANDS` has retention Limits"), "{log}");
+    assert!(log.contains("the stream `AMENDS_COMMANDS` has retention limits"), "{log}");
 }

@@ -3,6 +3,7 @@
 mod awkward;
 mod bad_input;
 mod bench;
+mod bus;
 mod command_line;
 mod crashes;
 mod decided_first;
@@ -17,6 +18,7 @@ mod operators;
 mod outbox;
 mod permissions;
 mod plan;
+mod preparing;
 mod pressure;
 mod probes;
 mod random;

@@ -112,9 +112,9 @@ async fn a_stream_that_somebody_changed_does_not_stop_maintenance() {
     shop.says("orchestrator", "orchestrator runs").await;
     let mut commands = shop.jetstream.get_stream(wire::COMMANDS_STREAM).await.unwrap();
     let mut config = commands.info().await.unwrap().config.clone();
-    config.discard = async_nats::jetstream::stream::DiscardPolicy::Old;
+    config.deny_delete = true;
     shop.jetstream.update_stream(config).await.unwrap();
-    shop.says("orchestrator", "the stream `AMENDS_COMMANDS` has discard Old").await;
+    shop.says("orchestrator", "the stream `AMENDS_COMMANDS` has deny delete true").await;
     let bulk = "x".repeat(60_000);
     for n in 0..20 {
         shop.publish(format!("no order {n} {bulk}")).await;

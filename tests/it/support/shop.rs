@@ -138,11 +138,6 @@ impl Shop {
         self.folder.path().join("stock.json").to_str().unwrap().to_owned()
     }
 
-    /// The process of a role that runs.
-    pub(crate) fn process_id(&self, name: &str) -> u32 {
-        self.crew[name].id().unwrap()
-    }
-
     fn log(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(format!("{name}.log"))
     }

@@ -1,0 +1,183 @@
+//! Pull requests to one consumer, one after the other.
+//!
+//! Not with the client's `Stream` and `Batch`: a `Stream` asks for more by itself, whether there is room or
+//! not, and a `Batch` that asks without waiting has no limit for a server that says nothing.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use async_nats::{
+    Client, Message, PublishError, StatusCode, SubscribeError, Subscriber,
+    jetstream::consumer::pull::BatchConfig,
+};
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, timeout};
+
+/// Messages asked for at once. Batches of 200 and more cost the same per message.
+pub(super) const BATCH: usize = 500;
+
+/// The same in bytes: many of the largest messages, and read in a fraction of a second.
+pub(super) const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long the server keeps a request: what it sends to a process that is frozen, or gone, it sends
+/// within this time.
+const EXPIRES: Duration = Duration::from_secs(1);
+
+/// Silence after which a request is forgotten: the server restarted, or the connection is dead.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Between two looks, while nothing comes, whether the connection is a new one.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Why nothing is delivered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error("there is no such consumer")]
+    NoConsumer,
+    #[error("no answer within {} s", SILENCE.as_secs())]
+    Silence,
+    #[error("the connection is a new one")]
+    Reconnected,
+    #[error("the client was closed")]
+    Closed,
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("the server answers {status} {description}")]
+    Refused { status: StatusCode, description: String },
+}
+
+/// Whether a request waits for messages that are not there yet.
+#[derive(Clone, Copy)]
+pub(super) enum Wait {
+    Yes,
+    No,
+}
+
+pub(super) struct Requests {
+    client: Client,
+    subject: String,
+    inbox: String,
+    subscriber: Subscriber,
+    /// Connections so far: a server forgets the requests of one that is lost.
+    connects: u64,
+    asked: usize,
+    received: usize,
+    /// The next message is larger than a batch.
+    oversize: bool,
+    /// More may be there than the batch had room for.
+    more: bool,
+}
+
+impl Requests {
+    pub(super) async fn open(
+        client: &Client,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<Self, RequestError> {
+        let inbox = client.new_inbox();
+        let connects = connects(client);
+        let subscriber = bounded(client.subscribe(inbox.clone())).await??;
+        Ok(Self {
+            client: client.clone(),
+            subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+            inbox,
+            subscriber,
+            connects,
+            asked: 0,
+            received: 0,
+            oversize: false,
+            more: false,
+        })
+    }
+
+    /// Asks for a batch. The one before must have ended.
+    pub(super) async fn ask(&mut self, wait: Wait) -> Result<(), RequestError> {
+        let (batch, max_bytes) = if self.oversize { (1, 0) } else { (BATCH, BATCH_BYTES) };
+        let (no_wait, expires) = match wait {
+            Wait::Yes => (false, Some(EXPIRES)),
+            Wait::No => (true, None),
+        };
+        let config = BatchConfig { batch, max_bytes, no_wait, expires, ..Default::default() };
+        (self.asked, self.received, self.oversize, self.more) = (batch, 0, false, false);
+        let (subject, inbox) = (self.subject.clone(), self.inbox.clone());
+        let body = serde_json::to_vec(&config)?.into();
+        Ok(bounded(self.client.publish_with_reply(subject, inbox, body)).await??)
+    }
+
+    /// The next message; `None` when the batch has ended. May be dropped while it waits, without loss.
+    pub(super) async fn next(&mut self) -> Result<Option<Message>, RequestError> {
+        if self.received == self.asked {
+            self.more = self.asked > 0;
+            return Ok(None);
+        }
+        let message = self.wait().await?;
+        if is_delivery(&message) {
+            self.received += 1;
+            return Ok(Some(message));
+        }
+        let status = message.status.unwrap_or(StatusCode::OK);
+        let description = message.description.unwrap_or_default();
+        match status {
+            StatusCode::NOT_FOUND | StatusCode::TIMEOUT => {}
+            StatusCode::NO_RESPONDERS => return Err(RequestError::NoConsumer),
+            _ if description.contains("MaxBytes") && self.asked > 1 => {
+                self.oversize = self.received == 0;
+                self.more = true;
+            }
+            _ if description == "Batch Completed" => {}
+            _ => return Err(RequestError::Refused { status, description }),
+        }
+        (self.asked, self.received) = (0, 0);
+        Ok(None)
+    }
+
+    /// Whether the batch ended because it was full.
+    pub(super) const fn was_full(&self) -> bool {
+        self.more
+    }
+
+    async fn wait(&mut self) -> Result<Message, RequestError> {
+        let began = Instant::now();
+        loop {
+            match timeout(LOOK, self.subscriber.next()).await {
+                Ok(message) => return message.ok_or(RequestError::Closed),
+                Err(_) if connects(&self.client) != self.connects => {
+                    return Err(RequestError::Reconnected);
+                }
+                Err(_) if began.elapsed() >= SILENCE => return Err(RequestError::Silence),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Takes back what was asked for. What had been sent already is still handed out, rather than left to its
+    /// redelivery.
+    pub(super) async fn close(mut self) -> Vec<Message> {
+        let mut rest = Vec::new();
+        if !matches!(bounded(self.subscriber.drain()).await, Ok(Ok(()))) {
+            return rest;
+        }
+        while let Ok(Some(message)) = timeout(SILENCE, self.subscriber.next()).await {
+            if is_delivery(&message) {
+                rest.push(message);
+            }
+        }
+        rest
+    }
+}
+
+/// The server's own words are not to be acked.
+const fn is_delivery(message: &Message) -> bool {
+    message.reply.is_some()
+}
+
+fn connects(client: &Client) -> u64 {
+    client.statistics().connects.load(Ordering::Relaxed)
+}
+
+async fn bounded<T>(sent: impl Future<Output = T>) -> Result<T, RequestError> {
+    timeout(SILENCE, sent).await.map_err(|_| RequestError::Silence)
+}
