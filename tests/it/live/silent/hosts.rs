@@ -8,7 +8,7 @@ use crate::support::{Proxy, SERVICES, Shop, order, postgres, spell};
 /// How long a start may take.
 const START: Duration = Duration::from_secs(30);
 
-/// Where the shop's Postgres is, without its host and port.
+/// The address of the database at these hosts.
 fn url(hosts: &str, rest: &str) -> String {
     format!("postgres://amends@{hosts}/amends{rest}")
 }

@@ -16,6 +16,11 @@ const NOTHING: [(&str, &str); 4] = [
     ),
 ];
 
+/// How sagas ended, and why they turned back.
+const ENDS: &str = "
+    select concat_ws(' ', definition, status, error ->> 'step', error ->> 'code'), count(*)
+    from amends.sagas group by 1";
+
 /// Notes what is wrong, and how the sagas ended.
 pub(super) async fn judge(world: &World, report: &Report) {
     let shop = world.shop.lock().await;
@@ -28,7 +33,5 @@ pub(super) async fn judge(world: &World, report: &Report) {
         let found: Vec<String> = sqlx::query_scalar(query).fetch_all(&world.pool).await.unwrap();
         found.iter().for_each(|found| report.violation(format!("{what}: {found}")));
     }
-    let statuses = "select definition || ' ' || status, count(*) from amends.sagas group by 1";
-    let statuses = sqlx::query_as(statuses).fetch_all(&world.pool).await.unwrap();
-    report.sagas(statuses);
+    report.sagas(sqlx::query_as(ENDS).fetch_all(&world.pool).await.unwrap());
 }

@@ -62,6 +62,7 @@ async fn every_saga_ends_right_after_a_storm() {
 struct Storm {
     seed: u64,
     length: Duration,
+    only: Option<Vec<String>>,
     began: Instant,
     world: World,
     producer: Arc<Producer>,
@@ -72,9 +73,11 @@ impl Storm {
     async fn gathers() -> Self {
         let seed = setting("AMENDS_STORM_SEED", SEED);
         let length = Duration::from_secs(setting("AMENDS_STORM_SECONDS", SECONDS));
+        let only = deck::only();
         let world = World::open().await;
-        let producer = Producer::new(seed, &world).await;
-        Self { seed, length, began: Instant::now(), world, producer, report: Report::default() }
+        let producer = Producer::new(seed, &world);
+        let (began, report) = (Instant::now(), Report::default());
+        Self { seed, length, only, began, world, producer, report }
     }
 
     /// Three fronts, each with one fault at a time: Postgres, nats-server, and what lies around them.
@@ -106,7 +109,7 @@ impl Storm {
         strike: impl AsyncFn(F, &mut Chance) -> bool,
     ) {
         let mut chance = Chance::of(self.seed, name);
-        let Some(mut deck) = Deck::of(faults) else { return };
+        let Some(mut deck) = Deck::of(faults, self.only.as_deref()) else { return };
         while self.began.elapsed() < self.length {
             tokio::time::sleep(chance.millis(200, 1_200)).await;
             let fault = deck.deal(&mut chance);

@@ -50,7 +50,7 @@ impl Publishing {
 }
 
 impl Producer {
-    pub(super) async fn new(seed: u64, world: &World) -> Arc<Self> {
+    pub(super) fn new(seed: u64, world: &World) -> Arc<Self> {
         let client = world.jetstream.client();
         let jetstream = ContextBuilder::new().timeout(ACK).ack_timeout(ACK).build(client);
         Arc::new(Self { seed, jetstream, wanted: Mutex::default() })
