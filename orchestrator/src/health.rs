@@ -128,7 +128,7 @@ impl Pulse {
         self.lock().1.as_ref().map(|why| format!("{}: {why}", self.server))
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let (server, state) = (self.server, self.lock());
         match &*state {
             (_, Some(why)) => Err(format!("{server} takes no writes: {why}")),

@@ -84,7 +84,7 @@ impl Candidate {
         self.leave(replica).await;
     }
 
-    /// Gives a sign of life. While there is no connection to NATS the place is left to whoever has one.
+    /// Gives a sign of life. While NATS cannot be reached the place is left to whoever reaches it.
     async fn beat(&self, replica: Uuid, seen: &mut Seen) {
         let stale = seen.stale(Instant::now());
         let beat = self.store.lead(&self.election_key, replica, stale, self.now.known()).await;
@@ -96,7 +96,7 @@ impl Candidate {
                     tracing::info!("Postgres takes writes again");
                 }
                 seen.note(&place, Instant::now());
-                if place.leads && !matches!(self.nats.connection_state(), State::Connected) {
+                if place.leads && !self.reaches_nats() {
                     self.leave(replica).await;
                     *seen = Seen::default();
                 }
@@ -104,6 +104,11 @@ impl Candidate {
             }
             Err(error) => self.unheard(seen, &error),
         }
+    }
+
+    /// Whether JetStream stores what this replica publishes.
+    fn reaches_nats(&self) -> bool {
+        matches!(self.nats.connection_state(), State::Connected) && self.health.nats.check().is_ok()
     }
 
     fn unheard(&self, seen: &mut Seen, error: &StoreError) {
