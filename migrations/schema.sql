@@ -65,7 +65,7 @@ create table amends.saga (
     definition text not null,
     status text not null,
     key text,
-    -- W3C traceparent of the trigger
+    -- W3C trace context of the trigger: traceparent, and after a space tracestate, if there is one
     trace text,
     input json not null,
     -- {"step", "code", "message"}: why it turned back or is stuck

@@ -70,7 +70,7 @@ create table amends.saga (
 comment on table amends.saga is
     'One row a saga: written at its start, at a change of status and at its end. Its state is the fold of its facts.';
 comment on column amends.saga.error is '{"step", "code", "message"}: why it turned back or is stuck';
-comment on column amends.saga.trace is 'W3C traceparent of the trigger';
+comment on column amends.saga.trace is 'W3C trace context of the trigger: traceparent, and after a space tracestate, if there is one';
 comment on column amends.saga.parent is 'The saga that it is nested in';
 comment on column amends.saga.parent_step is 'The step of the outer saga that it is';
 

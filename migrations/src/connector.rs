@@ -247,7 +247,7 @@ pub enum Refusal {
     )]
     Pooler,
     /// It is not what the address asks for.
-    #[error("the server is not {0}, as the address asks for by `target_session_attrs`")]
+    #[error("the server is not {0}")]
     Target(&'static str),
 }
 

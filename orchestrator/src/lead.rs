@@ -107,7 +107,8 @@ impl Candidate {
     }
 
     fn unheard(&self, seen: &mut Seen, error: &StoreError) {
-        self.health.postgres.failed(error.to_string());
+        let error = error.why();
+        self.health.postgres.failed(error.clone());
         if !std::mem::replace(&mut seen.failing, true) {
             tracing::warn!(%error, "Postgres takes no writes; trying again until it does");
         }

@@ -9,14 +9,13 @@ const CODE: [&str; 4] =
     ["migrations/src", "orchestrator/src", "workers/src", "compose/app/src/run"];
 
 /// How a bound is given to what waits.
-const BOUNDED: [&str; 8] = [
+const BOUNDED: [&str; 7] = [
     "timeout(",
     ".timeout(",
     ".ack_timeout(",
     ".expires(",
     ".heartbeat(",
     ".with_limit(",
-    "within(",
     "wait: Some(",
 ];
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use amends::{
-    AttemptId, Json, NameError, TraceParent, check_name,
-    wire::{self, AMENDS_ID, TRACEPARENT},
+    AttemptId, Json, NameError, TraceContext, check_name,
+    wire::{self, AMENDS_ID},
 };
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
@@ -49,7 +49,7 @@ impl Replies {
     pub async fn send(
         &self,
         id: &AttemptId,
-        trace: Option<&TraceParent>,
+        trace: Option<&TraceContext>,
         reply: &Json,
     ) -> Result<(), ReplyError> {
         self.send_and_tell(id, trace, reply, |_| ()).await
@@ -59,7 +59,7 @@ impl Replies {
     pub(crate) async fn send_and_tell(
         &self,
         id: &AttemptId,
-        trace: Option<&TraceParent>,
+        trace: Option<&TraceContext>,
         reply: &Json,
         tell: impl Fn(Result<(), &dyn std::error::Error>),
     ) -> Result<(), ReplyError> {
@@ -80,7 +80,7 @@ impl Replies {
     async fn once(
         &self,
         id: &AttemptId,
-        trace: Option<&TraceParent>,
+        trace: Option<&TraceContext>,
         reply: &Json,
     ) -> Result<(), jetstream::context::PublishError> {
         let id = id.to_string();
@@ -88,7 +88,8 @@ impl Replies {
         headers.insert(AMENDS_ID, id.as_str());
         if let Some(trace) = trace {
             // Named apart from the command's own span, which has the plain id.
-            headers.insert(TRACEPARENT, trace.child(&format!("reply:{id}")).to_string());
+            let trace = trace.child(&format!("reply:{id}"));
+            trace.headers().for_each(|(name, value)| headers.insert(name, value));
         }
         let body = Bytes::copy_from_slice(reply.as_str().as_bytes());
         let stored =

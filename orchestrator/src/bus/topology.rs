@@ -1,6 +1,6 @@
 //! Streams and consumers: created when they are missing, and put right when their settings are not as needed.
 
-use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use amends::wire;
 use async_nats::jetstream::{
@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
 use super::{
+    TopologyError,
+    error::unavailable,
     limit::answer,
     probe,
     settings::{self, Difference, Setting, mend},
@@ -36,30 +38,6 @@ const EVENTS_FILL_PERCENT: u64 = 50;
 
 /// Changes of status are kept this long.
 const SAGAS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Why the streams or consumers cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TopologyError {
-    /// One is there with other settings.
-    #[error(
-        "the {what} `{name}` has {setting} {found}, but Amends needs {needed}: change it (`nats {what} edit {name}`), or remove it and let Amends create it"
-    )]
-    Wrong {
-        /// `stream` or `consumer`.
-        what: &'static str,
-        /// Its name.
-        name: String,
-        /// The setting.
-        setting: &'static str,
-        /// What it is.
-        found: String,
-        /// What it must be.
-        needed: String,
-    },
-    /// NATS is not there, or has no JetStream, or refused.
-    #[error("JetStream does not answer: {0}")]
-    Unavailable(#[source] Box<dyn Error + Send + Sync>),
-}
 
 /// What must be there.
 #[derive(Clone)]
@@ -84,10 +62,6 @@ pub(super) struct Fill {
     pub(super) bytes: u64,
     pub(super) bytes_max: i64,
     pub(super) consumers: usize,
-}
-
-pub(super) fn unavailable(error: impl Into<Box<dyn Error + Send + Sync>>) -> TopologyError {
-    TopologyError::Unavailable(error.into())
 }
 
 impl Topology {

@@ -2,7 +2,7 @@
 
 use sqlx::Error;
 
-use amends_postgres::{Class, class_of};
+use amends_postgres::{Class, class_of, refusal};
 
 /// Why a statement failed, by what is to be done about it.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,23 @@ impl From<Error> for StoreError {
     }
 }
 
+impl StoreError {
+    /// What the server said, or why it could not be asked, for people.
+    pub(crate) fn why(&self) -> String {
+        let (Self::Conflict(error)
+        | Self::Poison(error)
+        | Self::Defect(error)
+        | Self::Unavailable(error)) = self;
+        match (refusal(error), error) {
+            (Some(refusal), _) => refusal.to_string(),
+            (None, Error::Database(said)) => {
+                format!("{} ({})", said.message(), said.code().unwrap_or_default())
+            }
+            (None, error) => error.to_string(),
+        }
+    }
+}
+
 fn report(error: &Error) {
     let refusal = error.as_database_error();
     let code = refusal.and_then(|refusal| refusal.code()).unwrap_or_default();
@@ -56,6 +73,8 @@ mod tests {
     #[test]
     fn an_error_is_what_its_class_says() {
         assert!(matches!(StoreError::from(Error::RowNotFound), StoreError::Defect(_)));
-        assert!(matches!(StoreError::from(Error::PoolTimedOut), StoreError::Unavailable(_)));
+        let away = StoreError::from(Error::PoolTimedOut);
+        assert!(matches!(away, StoreError::Unavailable(_)));
+        assert_eq!(away.why(), Error::PoolTimedOut.to_string());
     }
 }

@@ -151,7 +151,7 @@ impl<O: Observe> Batch<O> {
             ChildOrder::Start { definition, id, input } => {
                 let Some(instance) = self.instances.get(&outer) else { return Vec::new() };
                 let step = instance.state.name(instance.definition.outline(), step);
-                let trace = instance.trace;
+                let trace = instance.trace.clone();
                 let start = Start { definition, key: None, locks: Vec::new(), input, trace };
                 self.begin(id, &start, Some((outer, step)))
             }

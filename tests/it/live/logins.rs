@@ -16,9 +16,10 @@ const REFUSED: Duration = Duration::from_secs(1 + 10 + 10);
 /// The roles that log in.
 const ROLES: [&str; 2] = ["orchestrator", "services"];
 
-/// Where a server writes, and that it takes any port.
+/// Where a server writes, and that it takes any port. Streams reserve what they may hold, whatever is free.
 fn configuration(folder: &std::path::Path) -> String {
-    format!("listen: \"127.0.0.1:-1\"\njetstream {{ store_dir: \"{}\" }}\n", folder.display())
+    let store = format!("store_dir: \"{}\", max_file_store: 16GB", folder.display());
+    format!("listen: \"127.0.0.1:-1\"\njetstream {{ {store} }}\n")
 }
 
 /// A shop whose NATS lets in only whoever has a JWT of an issuer. Its roles have one in a file that lasts

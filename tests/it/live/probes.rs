@@ -39,7 +39,7 @@ async fn half_sent_requests_leave_the_probes_and_the_role_alone() {
     let addr = address(&shop, "orchestrator").await;
     let ready = async || get(&addr, "/readyz").await.0 == 200;
     eventually("readiness", async || ready().await.then_some(())).await;
-    let descriptors = format!("/proc/{}/fd", shop.process_id("orchestrator"));
+    let descriptors = format!("/proc/{}/fd", shop.pid("orchestrator"));
     let descriptors = || std::fs::read_dir(&descriptors).unwrap().count();
     let before = descriptors();
 

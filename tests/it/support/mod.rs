@@ -1,12 +1,14 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod agency;
+mod chance;
 mod faked_clock;
 mod issuer;
 mod load;
 mod lookout;
 mod nats_server;
 mod pooler;
+mod port;
 mod probe;
 mod proxy;
 mod shop;
@@ -26,12 +28,14 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
+pub(crate) use chance::Chance;
 pub(crate) use faked_clock::FakedClock;
 pub(crate) use issuer::Issuer;
 pub(crate) use load::{Load, Published};
 pub(crate) use lookout::{Lookout, Sight};
 pub(crate) use nats_server::NatsServer;
 pub(crate) use pooler::Pooler;
+pub(crate) use port::listen;
 pub(crate) use probe::Probe;
 pub(crate) use proxy::Proxy;
 pub(crate) use shop::{SERVICES, Shop, order};

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    net::Ipv4Addr,
     path::Path,
     process::{Command, Stdio},
 };
@@ -9,7 +10,7 @@ use std::{
 use nix::unistd::geteuid;
 use tokio::process::Child;
 
-use super::{Shop, eventually};
+use super::{Shop, eventually, port::listen};
 
 const BINARIES: [&str; 4] = [
     "/usr/sbin/pgbouncer",
@@ -30,7 +31,7 @@ impl Pooler {
         let database = shop.local.database_url();
         let server = database.rsplit(['@', '/']).nth(1).unwrap();
         let (_, server_port) = server.split_once(':').unwrap();
-        let port = free_port();
+        let port = listen(Ipv4Addr::LOCALHOST.into()).await.local_addr().unwrap().port();
         let config = shop.folder.path().join(format!("pgbouncer-{mode}.ini"));
         let text = format!(
             "[databases]\n\
@@ -67,8 +68,4 @@ fn binary() -> &'static Path {
     BINARIES.iter().map(Path::new).find(|binary| binary.is_file()).unwrap_or_else(|| {
         panic!("install pgbouncer (`apt-get install pgbouncer`): it is none of {BINARIES:?}")
     })
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,6 +1,6 @@
 //! What a role's readiness probe says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -8,10 +8,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Shop, eventually, within};
+use super::{Shop, eventually};
 
 /// As a kubelet does: who is silent for so long is not ready.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The longest that a start may take, on a slow machine with every test at once.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The probe of a role that was started with `--http`.
 #[derive(Debug, Clone)]
@@ -33,14 +36,23 @@ impl Probe {
         Self { role: role.to_owned(), address }
     }
 
+    /// The probe of a role that serves it at an address of the test's choice.
+    pub(crate) fn at(role: &str, address: String) -> Self {
+        Self { role: role.to_owned(), address }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// # Errors
     /// Why it is not ready.
     pub(crate) async fn ready(&self) -> Result<(), String> {
-        match timeout(PATIENCE, self.ask()).await {
+        match timeout(SILENCE, self.ask()).await {
             Ok(Ok(answer)) if answer.starts_with("HTTP/1.1 200 ") => Ok(()),
             Ok(Ok(answer)) => Err(answer.lines().last().unwrap_or_default().to_owned()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("silent for {PATIENCE:?}")),
+            Err(_) => Err(format!("silent for {SILENCE:?}")),
         }
     }
 
@@ -55,12 +67,17 @@ impl Probe {
 
     /// Until it says that the role is ready.
     pub(crate) async fn is_ready(&self) {
-        eventually(&format!("readiness of {}", self.role), async || self.ready().await.ok()).await;
+        self.is_ready_within(PATIENCE).await;
     }
 
     /// As [`Self::is_ready`], where a time is promised.
     pub(crate) async fn is_ready_within(&self, bound: Duration) {
-        let what = format!("readiness of {}", self.role);
-        within(bound, &what, async || self.ready().await.ok()).await;
+        let began = Instant::now();
+        let mut beat = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            beat.tick().await;
+            let Err(why) = self.ready().await else { return };
+            assert!(began.elapsed() < bound, "{} is not ready in {bound:?}: {why}", self.role);
+        }
     }
 }

@@ -138,11 +138,6 @@ impl Shop {
         self.folder.path().join("stock.json").to_str().unwrap().to_owned()
     }
 
-    /// The process of a role that runs.
-    pub(crate) fn process_id(&self, name: &str) -> u32 {
-        self.crew[name].id().unwrap()
-    }
-
     fn log(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(format!("{name}.log"))
     }
@@ -164,9 +159,9 @@ impl Shop {
         self.crew[name].id().unwrap()
     }
 
-    /// Whether a role has ended, which nobody asked it to.
+    /// Whether a role has ended by itself.
     pub(crate) fn has_ended(&mut self, name: &str) -> bool {
-        self.crew.get_mut(name).unwrap().try_wait().unwrap().is_some()
+        self.crew.get_mut(name).is_some_and(|child| child.try_wait().unwrap().is_some())
     }
 
     /// SIGKILL.
@@ -180,6 +175,11 @@ impl Shop {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         child.wait().await.unwrap().code()
+    }
+
+    /// A role's process, which is the caller's from now on.
+    pub(crate) fn take(&mut self, name: &str) -> Child {
+        self.crew.remove(name).unwrap()
     }
 
     /// Waits for a role that cannot work to end by itself; the exit code, `None` when it does not end.
@@ -275,10 +275,15 @@ impl Shop {
         super::database(self.local.database_url())
     }
 
+    /// What all ledgers say.
+    pub(crate) async fn ledgers(&self) -> Audit {
+        let seeded = STOCK.iter().map(|(_, quantity)| quantity).sum();
+        Audit::of(&self.database(), seeded).await.unwrap()
+    }
+
     /// All ledgers; panics when they do not balance.
     pub(crate) async fn audit(&self) -> Audit {
-        let seeded = STOCK.iter().map(|(_, quantity)| quantity).sum();
-        let audit = Audit::of(&self.database(), seeded).await.unwrap();
+        let audit = self.ledgers().await;
         assert!(audit.balanced(), "{:#?}", audit.problems);
         audit
     }

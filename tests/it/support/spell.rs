@@ -2,16 +2,9 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-use super::Shop;
-
 /// Runs statements in a session of its own, which writes whatever is the default.
-pub(crate) async fn command(shop: &Shop, statements: &[&str]) {
-    command_at(shop.local.database_url(), statements).await;
-}
-
-/// As [`command`], elsewhere.
-pub(crate) async fn command_at(url: &str, statements: &[&str]) {
-    let mut session = PgConnection::connect(url).await.unwrap();
+pub(crate) async fn command(database: &str, statements: &[&str]) {
+    let mut session = PgConnection::connect(database).await.unwrap();
     session.execute("set default_transaction_read_only = off").await.unwrap();
     for statement in statements {
         session.execute(AssertSqlSafe(*statement)).await.unwrap();
@@ -30,7 +23,7 @@ pub(crate) enum ReadOnly {
 
 impl ReadOnly {
     /// All sessions end and the new ones may only read, as when a fail-over leads to a standby.
-    pub(crate) async fn begin(self, shop: &Shop) {
+    pub(crate) async fn begin(self, database: &str) {
         let set = format!("alter {} set default_transaction_read_only = on", self.whose());
         let whom = match self {
             Self::Database => "datname = 'amends'".to_owned(),
@@ -40,13 +33,13 @@ impl ReadOnly {
             "select pg_terminate_backend(pid) from pg_stat_activity
             where {whom} and pid <> pg_backend_pid()"
         );
-        command(shop, &[&set, &terminate]).await;
+        command(database, &[&set, &terminate]).await;
     }
 
     /// New sessions may write again; those that are there may not.
-    pub(crate) async fn end(self, shop: &Shop) {
+    pub(crate) async fn end(self, database: &str) {
         let reset = format!("alter {} reset default_transaction_read_only", self.whose());
-        command(shop, &[&reset]).await;
+        command(database, &[&reset]).await;
     }
 
     fn whose(self) -> String {
@@ -58,14 +51,39 @@ impl ReadOnly {
 }
 
 /// Commits wait for a standby that is not there.
-pub(crate) async fn lose_standby(shop: &Shop) {
+pub(crate) async fn lose_standby(database: &str) {
     let statements =
         ["alter system set synchronous_standby_names = 'nobody'", "select pg_reload_conf()"];
-    command(shop, &statements).await;
+    command(database, &statements).await;
 }
 
 /// Commits wait for nobody.
-pub(crate) async fn need_no_standby(shop: &Shop) {
+pub(crate) async fn need_no_standby(database: &str) {
     let statements = ["alter system reset synchronous_standby_names", "select pg_reload_conf()"];
-    command(shop, &statements).await;
+    command(database, &statements).await;
+}
+
+/// Lets the ledger of payment be full where no small disk can be had: the error is the same.
+pub(crate) async fn can_fake_a_full_disk(database: &str) {
+    let statements = [
+        "create table payment.full ()",
+        "create function payment.write() returns trigger language plpgsql security definer as $$ begin
+            if exists (select from payment.full) then
+                raise exception 'could not extend file: No space left on device'
+                    using errcode = '53100';
+            end if;
+            return new;
+        end $$",
+        "create trigger write before insert on payment.ledger
+            for each row execute function payment.write()",
+    ];
+    command(database, &statements).await;
+}
+
+pub(crate) async fn fake_a_full_disk(database: &str) {
+    command(database, &["insert into payment.full default values"]).await;
+}
+
+pub(crate) async fn end_a_faked_full_disk(database: &str) {
+    command(database, &["delete from payment.full"]).await;
 }

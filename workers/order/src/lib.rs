@@ -68,6 +68,6 @@ pub enum Error {
     #[error(transparent)]
     Service(#[from] ServiceError),
     /// Its database could not be brought up to date.
-    #[error("the service's database could not be brought up to date: {0}")]
+    #[error("the service's database could not be brought up to date")]
     Migrate(#[from] amends_workers::MigrationError),
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amends::wire::PROGRESS_EVERY;
+use amends::{TraceContext, wire::PROGRESS_EVERY};
 use async_nats::{Client, Message};
 use bytes::Bytes;
 use tokio::{sync::Semaphore, time::timeout};
@@ -97,14 +97,14 @@ impl Courier {
             step = %command.id.step,
             op = %command.id.op,
             attempt = command.id.attempt,
-            trace_id = command.trace.map(|trace| trace.trace_id()),
+            trace_id = command.trace.as_ref().map(TraceContext::trace_id),
         );
         self.run_and_reply(command).instrument(span).await
     }
 
     async fn run_and_reply(&self, command: Command) -> bool {
         let meter = Meter::start(&self.service.name, &command.operation, command.id.op);
-        let (id, trace) = (command.id.clone(), command.trace);
+        let (id, trace) = (command.id.clone(), command.trace.clone());
         let Some(Answer { reply, outcome, reason }) = self.answer(command).await else {
             meter.unanswered();
             return false;

@@ -17,19 +17,6 @@ const BROKEN: &str = "select count(*) from amends.history
 const TURNED_BACK: &str = "select count(*) from amends.sagas
     where error is not null and coalesce(error ->> 'code', '') not in ('card_declined', 'no_route')";
 
-/// The error of a full disk, where no small disk can be had.
-const FAKED: [&str; 3] = [
-    "create table payment.full ()",
-    "create function payment.write() returns trigger language plpgsql as $$ begin
-        if exists (select from payment.full) then
-            raise exception 'could not extend file: No space left on device' using errcode = '53100';
-        end if;
-        return new;
-    end $$",
-    "create trigger write before insert on payment.ledger
-        for each row execute function payment.write()",
-];
-
 /// Where the ledger of payment is.
 struct Disk(Option<SmallDisk>);
 
@@ -37,7 +24,7 @@ impl Disk {
     async fn of_payment(shop: &Shop) -> Self {
         let folder = shop.folder.path().join("small");
         let Some(disk) = SmallDisk::at(&folder) else {
-            spell::command(shop, &FAKED).await;
+            spell::can_fake_a_full_disk(shop.local.database_url()).await;
             return Self(None);
         };
         let owner = std::fs::metadata(shop.folder.path().join("postgres/data")).unwrap();
@@ -48,14 +35,14 @@ impl Disk {
             "alter table payment.ledger set tablespace small",
             "alter index payment.ledger_saga set tablespace small",
         ];
-        spell::command(shop, &statements).await;
+        spell::command(shop.local.database_url(), &statements).await;
         Self(Some(disk))
     }
 
     async fn fill(&self, shop: &Shop) {
         match &self.0 {
             Some(disk) => disk.fill(),
-            None => spell::command(shop, &["insert into payment.full default values"]).await,
+            None => spell::fake_a_full_disk(shop.local.database_url()).await,
         }
         let log = shop.folder.path().join("postgres/server.log");
         eventually("a full disk", async || {
@@ -68,7 +55,7 @@ impl Disk {
     async fn empty(&self, shop: &Shop) {
         match &self.0 {
             Some(disk) => disk.empty(),
-            None => spell::command(shop, &["delete from payment.full"]).await,
+            None => spell::end_a_faked_full_disk(shop.local.database_url()).await,
         }
     }
 }
@@ -83,6 +70,8 @@ async fn a_full_disk_turns_no_order_back() {
     probe.is_ready().await;
     let disk = Disk::of_payment(&shop).await;
     let open = Open::at(shop, vec![probe]).await;
+    // It goes before the folder that it is in.
+    let disk = disk;
     disk.fill(&open.shop).await;
     let lookout = open.look_out();
     tokio::time::sleep(FULL).await;

@@ -8,7 +8,7 @@ use crate::support::{Proxy, SERVICES, Shop, order, postgres, spell};
 /// How long a start may take.
 const START: Duration = Duration::from_secs(30);
 
-/// Where the shop's Postgres is, without its host and port.
+/// The address of the database at these hosts.
 fn url(hosts: &str, rest: &str) -> String {
     format!("postgres://amends@{hosts}/amends{rest}")
 }
@@ -55,7 +55,7 @@ async fn the_first_host_that_answers_is_taken() {
 #[tokio::test]
 async fn a_host_that_takes_no_writes_is_passed_over() {
     let standby = postgres().await;
-    spell::command_at(
+    spell::command(
         &standby.url,
         &["alter system set default_transaction_read_only = on", "select pg_reload_conf()"],
     )

@@ -110,7 +110,7 @@ struct Open {
 impl Open {
     async fn bank() -> Self {
         let mut stage = Stage::set().await;
-        spell::command(&stage.shop, &["create table trouble ()", RAISE]).await;
+        spell::command(stage.shop.local.database_url(), &["create table trouble ()", RAISE]).await;
         stage.enter("one", vec![Definition::of::<PayBill>().unwrap()]).await;
         let database = stage.shop.database();
         amends_workers::migrate(&database).await.unwrap();
@@ -124,7 +124,7 @@ impl Open {
     /// Pays a bill while its code is raised; whether the service was away, and attempts that broke.
     async fn trouble(&self, code: &'static str) -> (bool, i64) {
         let shop = &self.stage.shop;
-        spell::command(shop, &["insert into trouble default values"]).await;
+        spell::command(shop.local.database_url(), &["insert into trouble default values"]).await;
         let (began, mut away) = (Instant::now(), false);
         self.stage.publish("bills.came", json!({ "code": code })).await;
         let mut health = self.health.clone();
@@ -133,7 +133,7 @@ impl Open {
             let rest = SPELL.saturating_sub(began.elapsed());
             let _ = tokio::time::timeout(rest, health.changed()).await;
         }
-        spell::command(shop, &["delete from trouble"]).await;
+        spell::command(shop.local.database_url(), &["delete from trouble"]).await;
         let key = json!(code).to_string();
         assert_eq!(shop.fate(&key).await, "completed", "{code}");
         let broke = "select count(*) from amends.history h join amends.sagas s on s.id = h.saga_id

@@ -127,8 +127,8 @@ async fn a_stopped_postgres_is_told() {
 #[tokio::test]
 async fn commits_that_wait_for_a_lost_standby_are_told() {
     let open = open(Shop::closed().await).await;
-    let strike = async || spell::lose_standby(&open.shop).await;
-    let end = async |()| spell::need_no_standby(&open.shop).await;
+    let strike = async || spell::lose_standby(open.shop.local.database_url()).await;
+    let end = async |()| spell::need_no_standby(open.shop.local.database_url()).await;
     let answers = answers(&open.probes, strike, end).await;
     assert_right("the synchronous standby is lost", &answers);
     open.closes().await;
@@ -152,6 +152,8 @@ async fn a_full_disk_of_nats_is_told() {
     let postgres = Postgres::start_with(amends(), folder.path()).await.unwrap();
     let nats = Nats::start_with(amends(), folder.path()).await.unwrap();
     let mut open = open(Shop::closed_on(folder, Local { postgres, nats }).await).await;
+    // It goes before the folder that it is in.
+    let disk = disk;
     let server = open.shop.local.nats.pid().unwrap();
     let jetstream = open.shop.jetstream.clone();
     let strike = async || {

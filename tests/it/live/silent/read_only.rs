@@ -34,7 +34,7 @@ fn repeated(shop: &Shop, role: &str, from: usize) -> Vec<String> {
 /// A shop at work, of which one service has a login of its own; those are watched whom it concerns.
 async fn open(read_only: ReadOnly) -> Open {
     let mut shop = Shop::closed().await;
-    spell::command(&shop, &["create role payment superuser login"]).await;
+    spell::command(shop.local.database_url(), &["create role payment superuser login"]).await;
     let database = shop.local.database_url().to_owned();
     let mut probes = vec![orchestrator(&mut shop, "orchestrator", &database).await];
     for service in SERVICES.into_iter().chain(["hotel"]) {
@@ -54,9 +54,9 @@ async fn is_over_when_it_is_over(read_only: ReadOnly) {
     let roles: Vec<_> = open.probes.iter().map(|probe| probe.role.clone()).collect();
     let logged: Vec<_> = roles.iter().map(|role| open.shop.log_of(role).len()).collect();
     let lookout = open.look_out();
-    read_only.begin(&open.shop).await;
+    read_only.begin(open.shop.local.database_url()).await;
     tokio::time::sleep(SPELL).await;
-    read_only.end(&open.shop).await;
+    read_only.end(open.shop.local.database_url()).await;
     let course = open.struck(WELL, async || {}).await;
     let mut wrong: Vec<_> = roles
         .iter()
@@ -89,7 +89,7 @@ async fn a_spell_of_a_service_is_over_when_it_is_over() {
 #[tokio::test]
 async fn what_starts_in_a_read_only_spell_waits() {
     let mut shop = Shop::closed().await;
-    ReadOnly::Database.begin(&shop).await;
+    ReadOnly::Database.begin(shop.local.database_url()).await;
     let database = shop.local.database_url().to_owned();
     let mut probes = vec![orchestrator(&mut shop, "orchestrator", &database).await];
     for service in SERVICES {
@@ -105,7 +105,7 @@ async fn what_starts_in_a_read_only_spell_waits() {
             assert!(probe.ready().await.is_err(), "{} is ready to write nothing", probe.role);
         }
     }
-    ReadOnly::Database.end(&shop).await;
+    ReadOnly::Database.end(shop.local.database_url()).await;
     for probe in &probes {
         probe.is_ready_within(WELL).await;
     }

@@ -28,6 +28,15 @@ pub(super) struct Link {
     pub(super) seen: Arc<Seen>,
 }
 
+/// How a connection ends.
+#[derive(PartialEq, Eq)]
+enum End {
+    Closed,
+    Reset,
+    /// The server has ended it; the client is not told.
+    Forgotten,
+}
+
 impl Link {
     /// Passes bytes on until both ends have closed; a fault of one end is a reset of the other.
     pub(super) async fn run(self, mut client: TcpStream) {
@@ -44,35 +53,47 @@ impl Link {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         let answers = self.speaks_postgres.then(Answers::default);
-        let ended = tokio::select! {
-            ended = async {
+        let end = tokio::select! {
+            passed = async {
                 tokio::try_join!(
                     self.pump(&mut from_client, &mut to_server, None),
                     self.pump(&mut from_server, &mut to_client, answers),
                 )
-            } => ended.map(drop),
-            () = self.obey(&sockets) => Err(io::ErrorKind::ConnectionReset.into()),
+            } => if passed.is_ok() { End::Closed } else { End::Reset },
+            end = self.obey(&sockets) => end,
         };
-        if ended.is_err() {
-            for socket in &sockets {
-                socket.set_linger(Some(Duration::ZERO)).unwrap();
-            }
+        let [client_socket, server_socket] = sockets;
+        if end != End::Closed {
+            server_socket.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        if end == End::Reset {
+            client_socket.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        drop((server, server_socket));
+        if end == End::Forgotten {
+            self.swallow(client).await;
         }
     }
 
-    /// Until this connection is to be reset.
-    async fn obey(&self, sockets: &[Socket; 2]) {
-        let mut orders = self.orders.clone();
+    /// Until this connection, or its half at the server, is to be reset.
+    async fn obey(&self, sockets: &[Socket; 2]) -> End {
+        let (mut orders, mut silent) = (self.orders.clone(), false);
         loop {
             let now = *orders.borrow_and_update();
             if self.number < now.reset {
-                return;
+                self.seen.reset.fetch_add(1, Relaxed);
+                return End::Reset;
             }
-            for socket in sockets {
-                drop_all(&SockRef::from(socket), self.number < now.vanished);
+            if self.number < now.forgotten {
+                return End::Forgotten;
+            }
+            if self.number < now.vanished && !silent {
+                silent = true;
+                self.seen.silenced.fetch_add(1, Relaxed);
+                sockets.iter().for_each(|socket| drop_all(&SockRef::from(socket), true));
             }
             if orders.changed().await.is_err() {
-                return;
+                return End::Reset;
             }
         }
     }
@@ -99,6 +120,7 @@ impl Link {
                 return to.shutdown().await;
             }
             if !orders.delay.is_zero() {
+                self.seen.delayed.fetch_add(1, Relaxed);
                 tokio::time::sleep(orders.delay).await;
             }
             if let Some(answers) = &mut answers
@@ -119,7 +141,7 @@ impl Link {
         cuts
     }
 
-    /// A connection that was never passed on.
+    /// A connection whose client is not told that nobody is there.
     async fn swallow(&self, mut client: TcpStream) {
         let mut buffer = vec![0; 32 << 10];
         let mut orders = self.orders.clone();

@@ -5,7 +5,6 @@ mod link;
 mod orders;
 
 use std::{
-    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
@@ -25,13 +24,16 @@ use self::{
     link::{Link, drop_all},
     orders::{Newcomers, Orders},
 };
-use super::eventually;
+use super::port::listen;
 
 /// What a proxy has seen, and done.
 #[derive(Debug, Default)]
 struct Seen {
     connections: AtomicU64,
     swallowed: AtomicU64,
+    silenced: AtomicU64,
+    reset: AtomicU64,
+    delayed: AtomicU64,
     commits: AtomicU64,
     cut: AtomicU64,
 }
@@ -39,6 +41,7 @@ struct Seen {
 /// Passes everything until it is told otherwise; gone with this value.
 pub(crate) struct Proxy {
     url: String,
+    address: SocketAddr,
     orders: watch::Sender<Orders>,
     seen: Arc<Seen>,
     accepting: JoinHandle<()>,
@@ -70,12 +73,17 @@ impl Proxy {
         };
         let accepting = tokio::spawn(door.stand(listener));
         let url = url.replacen(&server.to_string(), &address.to_string(), 1);
-        Self { url, orders, seen, accepting }
+        Self { url, address, orders, seen, accepting }
     }
 
     /// The server's address by way of this proxy.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Lets new connections through, at once; silence and resets of older ones are for ever.
@@ -128,6 +136,11 @@ impl Proxy {
         });
     }
 
+    /// The server notices that the connections in silence are dead, and ends them; their clients do not.
+    pub(crate) fn forget(&self) {
+        self.order(|orders, _| orders.forgotten = orders.swallowed.max(orders.vanished));
+    }
+
     /// Everything takes so much longer, each way.
     pub(crate) fn delay(&self, delay: Duration) {
         self.order(|orders, _| orders.delay = delay);
@@ -146,6 +159,12 @@ impl Proxy {
     /// How many bytes were swallowed.
     pub(crate) fn swallowed(&self) -> u64 {
         self.seen.swallowed.load(Relaxed)
+    }
+
+    /// How often a fault met a connection, or bytes of one.
+    pub(crate) fn met(&self) -> u64 {
+        let Seen { swallowed, silenced, reset, delayed, cut, .. } = &*self.seen;
+        [swallowed, silenced, reset, delayed, cut].iter().map(|times| times.load(Relaxed)).sum()
     }
 
     /// How many commits were not answered.
@@ -227,20 +246,4 @@ fn server_of(url: &str) -> SocketAddr {
     let authority = rest.split(['/', '?']).next().unwrap();
     let address = authority.rsplit('@').next().unwrap();
     address.parse().unwrap()
-}
-
-/// Listens below the ports that the system gives to outgoing connections: one that nobody listens on for a
-/// while must not be taken by a client that calls it.
-async fn listen(ip: IpAddr) -> TcpListener {
-    let mut port = 24_000 + u16::try_from(std::process::id() % 6_000).unwrap();
-    eventually("a free port", async || {
-        port = if port < 30_000 { port + 1 } else { 24_000 };
-        match TcpListener::bind((ip, port)).await {
-            Err(error) if error.kind() == ErrorKind::AddrInUse => None,
-            bound => {
-                Some(bound.unwrap_or_else(|error| panic!("nothing can listen on {ip}: {error}")))
-            }
-        }
-    })
-    .await
 }

@@ -17,6 +17,8 @@ pub(super) enum Newcomers {
 pub(super) struct Orders {
     pub(super) swallowed: u64,
     pub(super) vanished: u64,
+    /// Those in silence whose server has ended them.
+    pub(super) forgotten: u64,
     pub(super) reset: u64,
     pub(super) newcomers: Newcomers,
     pub(super) delay: Duration,
