@@ -702,6 +702,7 @@ grant execute on function amends.first_id(at timestamp with time zone) to amends
 -- When a saga with this id started, to the millisecond
 create function amends.started_at(id uuid) returns timestamp with time zone
     language sql immutable;
+grant execute on function amends.started_at(id uuid) to amends_orchestrator;
 
 -- Makes a pair of partitions, and moves there what waits in the default ones
 create function amends.make_period(first uuid, until uuid) returns void
