@@ -96,7 +96,9 @@ create table amends.fact (
     op text,
     -- The output of what was done, the code and message of what was not
     detail json,
-    -- What followed: {"sends": [{"step", "op", "attempt", "in", "input"}], "due", "status", "error", "output" or "echo", "event"}; "op" is action and "attempt" 1 unless said; "in" is the seconds from this fact until the attempt counts as broken ("due" is read too); "due" in microseconds since 1970; "echo" says that the output is the detail
+    -- What was sent: a word for each sending, <step>, <step>:<op> or <step>:<op>:<attempt>; op is action and attempt 1 unless said
+    sent text,
+    -- What else followed: {"sends": [{"in", "input"}], "due", "status", "error", "output" or "echo", "event"}; "sends" has one for each that was sent, or none; "in" is the seconds from this fact until the attempt counts as broken ("due" where they are too many); "due" in microseconds since 1970; "echo" says that the output is the detail
     next json,
     PRIMARY KEY (saga_id, seq),
     CHECK ((attempt >= 0)),
@@ -417,6 +419,7 @@ create view amends.facts (
     step text,
     op text,
     detail json,
+    sent text,
     next json
 );
 grant select on amends.facts to amends_operator;
@@ -699,6 +702,7 @@ grant execute on function amends.first_id(at timestamp with time zone) to amends
 -- When a saga with this id started, to the millisecond
 create function amends.started_at(id uuid) returns timestamp with time zone
     language sql immutable;
+grant execute on function amends.started_at(id uuid) to amends_orchestrator;
 
 -- Makes a pair of partitions, and moves there what waits in the default ones
 create function amends.make_period(first uuid, until uuid) returns void
@@ -739,11 +743,18 @@ create function amends.turned_by(saga uuid) returns integer
     language sql stable security definer set search_path=pg_catalog, pg_temp;
 
 -- Where the steps of a saga stand: the phases that the orchestrator's machine has them in, the status that amends.steps shows, and the numbers of the facts that say so
-create function amends.standing(saga uuid) returns TABLE(step text, "position" integer, element integer, service text, operation text, kind text, task text, action text, undo text, status text, attempts integer, input json, started_at timestamp with time zone, output_in integer, error_in integer, finished_in integer, stuck_saga uuid, turned boolean)
+create function amends.standing(saga uuid) returns TABLE(step text, "position" integer, element integer, service text, operation text, kind text, task text, action text, undo text, status text, attempts integer, started_at timestamp with time zone, output_in integer, error_in integer, finished_in integer, stuck_saga uuid, turned boolean)
     language sql stable security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.standing(saga uuid) to amends_operator;
 grant execute on function amends.standing(saga uuid) to amends_orchestrator;
 grant execute on function amends.standing(saga uuid) to amends_viewer;
+
+-- The inputs that the steps of a saga were sent
+create function amends.inputs(saga uuid) returns TABLE(step text, input json)
+    language sql stable security definer set search_path=pg_catalog, pg_temp;
+grant execute on function amends.inputs(saga uuid) to amends_operator;
+grant execute on function amends.inputs(saga uuid) to amends_orchestrator;
+grant execute on function amends.inputs(saga uuid) to amends_viewer;
 
 -- Has changes of these locks take turns, until the transaction ends
 create function amends.serialize_locks(names text[]) returns void

@@ -90,13 +90,16 @@ create table amends.fact (
     step text,
     op text check (op in ('action', 'compensation')),
     detail json,
+    sent text,
     next json,
     primary key (saga_id, seq)
 ) partition by range (saga_id);
 comment on table amends.fact is 'What happened, one row a fact: inserted, never changed.';
 comment on column amends.fact.detail is 'The output of what was done, the code and message of what was not';
+comment on column amends.fact.sent is
+    'What was sent: a word for each sending, <step>, <step>:<op> or <step>:<op>:<attempt>; op is action and attempt 1 unless said';
 comment on column amends.fact.next is
-    'What followed: {"sends": [{"step", "op", "attempt", "in", "input"}], "due", "status", "error", "output" or "echo", "event"}; "op" is action and "attempt" 1 unless said; "in" is the seconds from this fact until the attempt counts as broken ("due" is read too); "due" in microseconds since 1970; "echo" says that the output is the detail';
+    'What else followed: {"sends": [{"in", "input"}], "due", "status", "error", "output" or "echo", "event"}; "sends" has one for each that was sent, or none; "in" is the seconds from this fact until the attempt counts as broken ("due" where they are too many); "due" in microseconds since 1970; "echo" says that the output is the detail';
 
 -- An update of a saga's row touches no indexed column, and each page has room for it: it stays
 -- heap-only. An index on the status would cost that.

@@ -28,7 +28,7 @@ begin
                  amends.settled_letters, amends.dropped_letters to %I', role);
         execute format(
             'grant execute on function amends.first_id, amends.outline, amends.candidates,
-                 amends.error_is_like, amends.standing, amends.stuck_within to %I', role);
+                 amends.error_is_like, amends.standing, amends.inputs, amends.stuck_within to %I', role);
     end loop;
 
     if to_regrole('amends_operator') is not null then
@@ -53,8 +53,9 @@ begin
         grant usage on sequence amends.act_id to amends_orchestrator;
         grant delete on amends.replay_request to amends_orchestrator;
         grant execute on function amends.serialize_locks, amends.acquire_locks, amends.release_locks,
-            amends.pass_locks, amends.wake_next, amends.digest, amends.make_periods,
-            amends.drop_period, amends.forget, amends.bury, amends.letter_bytes, amends.standing, amends.stuck_within
+            amends.pass_locks, amends.wake_next, amends.digest, amends.started_at, amends.make_periods,
+            amends.drop_period, amends.forget, amends.bury, amends.letter_bytes, amends.standing,
+            amends.inputs, amends.stuck_within
             to amends_orchestrator;
     end if;
 end

@@ -148,7 +148,10 @@ pub use plan::{
     AfterPivot, Await, BeforePivot, Decides, Delay, Finished, Group, Nested, Part, Plan, Position,
     Saga, StandsIn, Trigger,
 };
-pub use record::{FactRow, NextRecord, Record, RecordError, SendRecord, UnreadableFact, fold};
+pub use record::{
+    FactRow, NextColumns, NextRecord, Record, RecordError, SendRecord, UnreadableFact,
+    UnreadableNext, fold,
+};
 pub use retry::Retry;
 pub use retry_loop::RetryLoop;
 pub use soundness::{Finding, Severity, check};

@@ -4,6 +4,7 @@ mod row;
 mod stored;
 
 pub use row::{FactRow, UnreadableFact};
+pub use stored::{NextColumns, UnreadableNext};
 
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -3,7 +3,10 @@
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::support::{self, statement};
+use crate::{
+    statements::parameters,
+    support::{self, statement},
+};
 
 const ROLES: [&str; 3] = ["orchestrator", "operator", "viewer"];
 
@@ -236,7 +239,8 @@ async fn an_act_is_decided_once() {
     for (accepted, answer) in [(true, None), (false, Some("too late"))] {
         let sql = statement("everything");
         // All other arrays are empty.
-        let (mut given, ours) = (vec!["'{}'".to_owned(); 48], 24);
+        let count = parameters(&sql).max().unwrap();
+        let (mut given, ours) = (vec!["'{}'".to_owned(); count], 24);
         given[ours - 1] = format!("'{{{act}}}'");
         given[ours] = format!("'{{{accepted}}}'");
         given[ours + 1] =

@@ -156,8 +156,8 @@ impl Script {
     fn stored(&self) -> State {
         let records = self.records.iter().map(|record| {
             let detail = record.detail.as_ref();
-            let next = record.next.clone().into_text(record.at, detail);
-            let next = NextRecord::from_text(next.as_deref(), record.at, detail).unwrap();
+            let next = record.next.clone().into_columns(record.at, detail);
+            let next = NextRecord::from_columns(&next, record.at, detail).unwrap();
             Record { next, ..record.clone() }
         });
         let (outline, id) = (self.definition.outline(), self.state().id);

@@ -2,7 +2,7 @@
 //! statement that writes them: `sql/everything.sql` has all of them.
 
 use amends::{
-    Op, Record, SagaId,
+    NextColumns, Op, Record, SagaId,
     machine::{Failure, Status, Time},
     turn::{Change, DecidedAct, DecidedStart, Due, NewSaga, NewWait, Rows, Timer},
 };
@@ -131,6 +131,7 @@ pub(super) struct Facts {
     pub(super) step: Vec<Option<String>>,
     pub(super) op: Vec<Option<&'static str>>,
     pub(super) detail: Vec<Option<String>>,
+    pub(super) sent: Vec<Option<String>>,
     pub(super) next: Vec<Option<String>>,
 }
 
@@ -301,7 +302,7 @@ impl Requested {
 
 impl Facts {
     fn push(&mut self, id: SagaId, fact: Record) {
-        let next = fact.next.into_text(fact.at, fact.detail.as_ref());
+        let NextColumns { sent, next } = fact.next.into_columns(fact.at, fact.detail.as_ref());
         self.saga.push(id.0);
         self.seq.push(int(fact.seq));
         self.attempt.push(int(fact.attempt));
@@ -310,6 +311,7 @@ impl Facts {
         self.step.push(fact.step);
         self.op.push(fact.op.map(Op::as_str));
         self.detail.push(fact.detail.map(|d| d.as_str().to_owned()));
+        self.sent.push(sent);
         self.next.push(next);
     }
 }

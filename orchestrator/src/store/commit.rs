@@ -111,6 +111,7 @@ macro_rules! bind {
             &$columns.facts.step as &[Option<String>],
             &$columns.facts.op as &[Option<&str>],
             &$columns.facts.detail as &[Option<String>],
+            &$columns.facts.sent as &[Option<String>],
             &$columns.facts.next as &[Option<String>]
         )
     };

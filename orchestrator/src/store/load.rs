@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use amends::{
-    FactRow, Json, SagaId,
+    FactRow, Json, NextColumns, SagaId,
     turn::{KeyHolder, Stored},
 };
 
@@ -50,7 +50,7 @@ impl Store {
                 step: row.step,
                 op: row.op,
                 detail: row.detail,
-                next: row.next,
+                next: NextColumns { sent: row.sent, next: row.next },
             };
             if let Ok(facts) = &mut saga.facts {
                 match fact.read() {

@@ -223,7 +223,11 @@ impl Store {
     pub(crate) async fn forget_events(&self) -> Result<u64, StoreError> {
         let done =
             sqlx::query_file!("src/store/sql/forget_events.sql").execute(&self.database).await?;
-        Ok(done.rows_affected())
+        let events = done.rows_affected();
+        if events > 0 {
+            tracing::info!(events, "kept events were forgotten: no saga can ask for them any more");
+        }
+        Ok(events)
     }
 
     /// The versions that start no more sagas.

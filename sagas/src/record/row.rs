@@ -1,6 +1,6 @@
 //! A fact as the row of a table.
 
-use super::{NextRecord, Record};
+use super::{NextColumns, NextRecord, Record, UnreadableNext};
 use crate::{
     IdError, Json, Op,
     machine::{Time, UnknownWord},
@@ -23,8 +23,8 @@ pub struct FactRow {
     pub op: Option<String>,
     /// The output, the rejection, what broke.
     pub detail: Option<String>,
-    /// What followed.
-    pub next: Option<String>,
+    /// What was sent, and what else followed.
+    pub next: NextColumns,
 }
 
 /// What of a fact's row is not of this version.
@@ -38,7 +38,7 @@ pub enum UnreadableFact {
     Op(#[source] IdError),
     /// What followed.
     #[error("a stored fact is not readable: {0}")]
-    Next(#[source] serde_json::Error),
+    Next(#[source] UnreadableNext),
 }
 
 impl FactRow {
@@ -46,7 +46,7 @@ impl FactRow {
     #[must_use]
     pub fn of(record: Record) -> Self {
         let signed = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
-        let next = record.next.into_text(record.at, record.detail.as_ref());
+        let next = record.next.into_columns(record.at, record.detail.as_ref());
         Self {
             seq: signed(record.seq),
             attempt: signed(record.attempt),
@@ -66,7 +66,7 @@ impl FactRow {
     pub fn read(self) -> Result<Record, UnreadableFact> {
         let unsigned = |n: i32| u32::try_from(n).unwrap_or(0);
         let detail = self.detail.map(|detail| Json::trusted(&detail));
-        let next = NextRecord::from_text(self.next.as_deref(), self.at, detail.as_ref());
+        let next = NextRecord::from_columns(&self.next, self.at, detail.as_ref());
         Ok(Record {
             seq: unsigned(self.seq),
             at: self.at,

@@ -159,6 +159,7 @@ impl Rows {
                 none(),
                 none(),
                 none(),
+                none(),
             ],
         );
         values

@@ -49,7 +49,7 @@ pub(crate) async fn store(
     let mut errors = records.iter().filter_map(|r| r.next.error.as_ref());
     let error = errors.next_back().map(|failure| failure.to_json().as_str().to_owned());
     let key = definition.admit(&state.input).unwrap().key;
-    let next = |r: &Record| r.next.clone().into_text(r.at, r.detail.as_ref());
+    let next = |r: &Record| r.next.clone().into_columns(r.at, r.detail.as_ref());
     sqlx::query(AssertSqlSafe(statement("starts")))
         .bind([id])
         .bind([&definition.outline().name])
@@ -74,7 +74,8 @@ pub(crate) async fn store(
         .bind(records.iter().map(|r| r.step.clone()).collect::<Vec<_>>())
         .bind(records.iter().map(|r| r.op.map(Op::as_str)).collect::<Vec<_>>())
         .bind(records.iter().map(|r| r.detail.as_ref().map(Json::as_str)).collect::<Vec<_>>())
-        .bind(records.iter().map(next).collect::<Vec<_>>())
+        .bind(records.iter().map(|r| next(r).sent).collect::<Vec<_>>())
+        .bind(records.iter().map(|r| next(r).next).collect::<Vec<_>>())
         .execute(connection)
         .await
         .unwrap();

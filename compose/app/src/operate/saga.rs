@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use amends::{FactRow, Json, Outline, Record, machine::Time, transcript::printable};
+use amends::{FactRow, Json, NextColumns, Outline, Record, machine::Time, transcript::printable};
 use amends_postgres::Database;
 use serde::Serialize;
 use sqlx::types::Uuid;
@@ -143,7 +143,7 @@ pub(super) async fn records(database: &Database, id: Uuid) -> Result<Vec<Record>
             step: r.step,
             op: r.op,
             detail: r.detail,
-            next: r.next,
+            next: NextColumns { sent: r.sent, next: r.next },
         };
         row.read().during(WHAT)
     });

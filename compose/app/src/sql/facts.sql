@@ -1,5 +1,5 @@
 select seq as "seq!", attempt as "attempt!", at as "at!", kind as "kind!", step, op, detail::text,
-       next::text
+       sent, next::text
 from amends.facts
 where saga_id = $1
 order by seq

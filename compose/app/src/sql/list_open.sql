@@ -12,7 +12,7 @@ with picked as materialized (
       and ($3::text is null or o.key = $3)
       and ($4::timestamptz is null or o.started_at < $4)
       and ($5::text is null or exists (
-          select from (select t.step, t.status from amends.steps t where t.saga_id = o.id offset 0) t
+          select from amends.standing(o.id) t
           where t.step = $5
             and t.status in ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')))
       and ($6::text is null or amends.error_is_like(o.id, $5, $6))

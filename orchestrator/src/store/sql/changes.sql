@@ -26,8 +26,8 @@ with changed as (
     delete from amends.timer t using unnest($10::uuid[]) as d (saga_id)
     where t.saga_id = any(array[d.saga_id])
 )
-insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, next)
-select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.next::json
+insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, sent, next)
+select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.sent, f.next::json
 from unnest($11::uuid[], $12::integer[], $13::integer[], $14::timestamptz[], $15::text[], $16::text[],
-            $17::text[], $18::text[], $19::text[])
-    as f (saga_id, seq, attempt, at, kind, step, op, detail, next)
+            $17::text[], $18::text[], $19::text[], $20::text[])
+    as f (saga_id, seq, attempt, at, kind, step, op, detail, sent, next)

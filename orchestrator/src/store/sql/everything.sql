@@ -80,8 +80,8 @@ with started as (
     from unnest($37::uuid[], $38::boolean[], $39::text[]) as d (saga_id, accepted, answer)
     where r.saga_id = any(array[d.saga_id])
 )
-insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, next)
-select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.next::json
+insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, sent, next)
+select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.sent, f.next::json
 from unnest($40::uuid[], $41::integer[], $42::integer[], $43::timestamptz[], $44::text[], $45::text[],
-            $46::text[], $47::text[], $48::text[])
-    as f (saga_id, seq, attempt, at, kind, step, op, detail, next)
+            $46::text[], $47::text[], $48::text[], $49::text[])
+    as f (saga_id, seq, attempt, at, kind, step, op, detail, sent, next)

@@ -19,8 +19,8 @@ with started as (
     select t.saga_id, coalesce(t.due_at, 'infinity')
     from unnest($14::uuid[], $15::timestamptz[]) as t (saga_id, due_at)
 )
-insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, next)
-select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.next::json
+insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, sent, next)
+select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.sent, f.next::json
 from unnest($16::uuid[], $17::integer[], $18::integer[], $19::timestamptz[], $20::text[], $21::text[],
-            $22::text[], $23::text[], $24::text[])
-    as f (saga_id, seq, attempt, at, kind, step, op, detail, next)
+            $22::text[], $23::text[], $24::text[], $25::text[])
+    as f (saga_id, seq, attempt, at, kind, step, op, detail, sent, next)

@@ -6,7 +6,7 @@ use std::{
 };
 
 use amends::{
-    FactRow, Json, Op, Record, SagaId, fold,
+    FactRow, Json, NextColumns, Op, Record, SagaId, fold,
     machine::{Kind, State},
 };
 use sqlx::{PgPool, Row as _};
@@ -76,7 +76,7 @@ pub(super) async fn sagas(
 
 async fn facts(pool: &PgPool) -> HashMap<Uuid, Vec<Record>> {
     let rows = sqlx::query(
-        "select saga_id, seq, attempt, at, kind, step, op, detail::text, next::text
+        "select saga_id, seq, attempt, at, kind, step, op, detail::text, sent, next::text
          from amends.facts order by saga_id, seq",
     )
     .fetch_all(pool)
@@ -92,7 +92,7 @@ async fn facts(pool: &PgPool) -> HashMap<Uuid, Vec<Record>> {
             step: row.get("step"),
             op: row.get("op"),
             detail: row.get("detail"),
-            next: row.get("next"),
+            next: NextColumns { sent: row.get("sent"), next: row.get("next") },
         };
         facts.entry(row.get("saga_id")).or_default().push(fact.read().unwrap());
     }
