@@ -44,6 +44,18 @@ create table amends.definition_step (
 );
 grant select, insert, update, delete on amends.definition_step to amends_orchestrator;
 
+-- Which replica takes the messages: one for each set of definitions. Correctness does not need it.
+create table amends.leader (
+    place text not null,
+    holder uuid not null,
+    definitions text not null,
+    since timestamp with time zone not null,
+    -- Its last sign of life; one that stands still for 2 s is followed by another replica
+    at timestamp with time zone not null,
+    PRIMARY KEY (place)
+);
+grant select, insert, update, delete on amends.leader to amends_orchestrator;
+
 -- One row a saga: written at its start, at a change of status and at its end. Its state is the fold of its facts.
 create table amends.saga (
     id uuid not null,
@@ -53,7 +65,7 @@ create table amends.saga (
     definition text not null,
     status text not null,
     key text,
-    -- W3C traceparent of the trigger
+    -- W3C trace context of the trigger: traceparent, and after a space tracestate, if there is one
     trace text,
     input json not null,
     -- {"step", "code", "message"}: why it turned back or is stuck
@@ -182,6 +194,13 @@ CREATE INDEX lock_saga ON amends.lock USING btree (saga_id);
 CREATE UNIQUE INDEX lock_holder ON amends.lock USING btree (name) WHERE (held_since IS NOT NULL);
 grant select, insert, update, delete on amends.lock to amends_orchestrator;
 
+-- Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock's by a hash of its name; 1024 is for partitions. Nobody but the functions of amends may lock them.
+create table amends.mutex (
+    id integer not null,
+    PRIMARY KEY (id)
+);
+grant select on amends.mutex to amends_orchestrator;
+
 -- Starts that were asked for in SQL, found by the timer that was set with them.
 create table amends.start_request (
     saga_id uuid not null,
@@ -275,11 +294,34 @@ create table amends.dead_letter (
     is_text boolean not null,
     body bytea not null,
     settled_at timestamp with time zone,
+    kind_id bigint not null,
     PRIMARY KEY (id),
     UNIQUE (source)
 );
+CREATE INDEX dead_letter_kind ON amends.dead_letter USING btree (kind_id) WHERE (settled_at IS NULL);
 CREATE INDEX dead_letter_open ON amends.dead_letter USING btree (id) WHERE (settled_at IS NULL);
 grant select, insert, update, delete on amends.dead_letter to amends_orchestrator;
+
+-- Dead letters of one subject whose reasons differ in details only: how many are open, and how many there was no room for. At most a thousand rows, one of which is for all kinds that have none.
+create table amends.letter_kind (
+    id bigint not null generated always as identity,
+    subject text not null,
+    -- The reason without its details
+    kind text not null,
+    -- At most so many are open, of so many bytes: those that were settled since counted_at are not taken off yet
+    open integer not null default 0,
+    bytes bigint not null default 0,
+    counted_at timestamp with time zone not null default clock_timestamp(),
+    last_at timestamp with time zone not null default clock_timestamp(),
+    dropped bigint not null default 0,
+    first_dropped_at timestamp with time zone,
+    last_dropped_at timestamp with time zone,
+    first_dropped text,
+    last_dropped text,
+    PRIMARY KEY (id),
+    UNIQUE (subject, kind)
+) with (fillfactor=50);
+grant select, insert, update, delete on amends.letter_kind to amends_orchestrator;
 
 -- Dead letters that an orchestrator is to publish once more. Deleted in the statement that decides the act.
 create table amends.replay_request (
@@ -621,6 +663,20 @@ grant select on amends.settled_letters to amends_operator;
 grant select on amends.settled_letters to amends_orchestrator;
 grant select on amends.settled_letters to amends_viewer;
 
+-- Messages that could not be used, and were only counted, because too many of their kind are open in amends.dead_letters. The sources, <stream>:<sequence>@…, say where the first and the last of them are
+create view amends.dropped_letters (
+    subject text,
+    kind text,
+    letters bigint,
+    first_at timestamp with time zone,
+    last_at timestamp with time zone,
+    first_source text,
+    last_source text
+);
+grant select on amends.dropped_letters to amends_operator;
+grant select on amends.dropped_letters to amends_orchestrator;
+grant select on amends.dropped_letters to amends_viewer;
+
 -- Keeps amends.stuck_saga
 create function amends.note_stuck() returns trigger
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
@@ -689,9 +745,9 @@ grant execute on function amends.standing(saga uuid) to amends_operator;
 grant execute on function amends.standing(saga uuid) to amends_orchestrator;
 grant execute on function amends.standing(saga uuid) to amends_viewer;
 
--- Has changes of these locks take turns, in the order of their names
+-- Has changes of these locks take turns, until the transaction ends
 create function amends.serialize_locks(names text[]) returns void
-    language sql volatile set search_path=pg_catalog, pg_temp;
+    language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.serialize_locks(names text[]) to amends_orchestrator;
 
 -- Gives these sagas their locks, where nobody holds one of them or came earlier; returns the sagas that hold all of theirs
@@ -714,8 +770,8 @@ create function amends.release_locks(sagas uuid[]) returns SETOF uuid
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 grant execute on function amends.release_locks(sagas uuid[]) to amends_orchestrator;
 
--- Raises where an act has no reason
-create function amends.check_reason(reason text) returns void
+-- What each act begins with: raises where it has no reason. Its transaction may idle for 10 s from then on
+create function amends.begin_act(reason text) returns void
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 
 -- Writes the fact that somebody asks for an act; null where the saga has moved on
@@ -863,6 +919,16 @@ grant execute on function amends.pause_all(definition text, step text, error_lik
 create function amends.resume_all(definition text, step text, error_like text, max integer, reason text) returns TABLE(saga uuid, act bigint)
     language sql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.resume_all(definition text, step text, error_like text, max integer, reason text) to amends_operator;
+
+-- What a dead letter counts for, of the bytes that its kind may have
+create function amends.letter_bytes(headers json, body bytea) returns bigint
+    language sql immutable;
+grant execute on function amends.letter_bytes(headers json, body bytea) to amends_orchestrator;
+
+-- Keeps dead letters, but only counts those of a kind of which 1,000 are open or 64 MiB, and those without a body. Returns those that are new, and whether they are kept
+create function amends.bury(sources text[], subjects text[], kinds text[], reasons text[], headers text[], are_text boolean[], bodies bytea[]) returns TABLE(source text, is_kept boolean)
+    language plpgsql volatile set search_path=pg_catalog, pg_temp;
+grant execute on function amends.bury(sources text[], subjects text[], kinds text[], reasons text[], headers text[], are_text boolean[], bodies bytea[]) to amends_orchestrator;
 
 create schema amends_barrier;
 

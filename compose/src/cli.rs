@@ -33,7 +33,8 @@ pub(crate) enum Command {
 }
 
 const AFTER: &str = "Environment:
-  DATABASE_URL, NATS_URL, NATS_CREDS, AMENDS_LOG_FORMAT
+  DATABASE_URL, NATS_URL, NATS_CREDS, NATS_USER, NATS_PASSWORD_FILE, NATS_TOKEN_FILE,
+  NATS_LOGIN_TIMEOUT, AMENDS_LOG_FORMAT
                            the options above
   AMENDS_HTTP              orchestrator, worker, dev: where to serve /livez, /readyz and /metrics
   AMENDS_LANES             orchestrator: batches that are committed side by side; default 2

@@ -7,9 +7,9 @@ use std::{
 
 use amends::{Definition, DefinitionError};
 use amends_app::{During as _, Failed, Program, ProgramService, WorkerFlags};
+use amends_postgres::Database;
 use clap::Args;
 use order_services::inventory::seed_stock;
-use sqlx::PgPool;
 
 /// The names of all services, for `worker --help`.
 pub(crate) const SERVICES: &str =
@@ -37,7 +37,7 @@ pub(crate) fn program() -> Program {
     Program {
         define: definitions,
         services,
-        first_data: Box::new(|pool| Box::pin(async move { fill_shelves(&pool).await })),
+        first_data: Box::new(|database| Box::pin(async move { fill_shelves(&database).await })),
         tour: TOUR,
     }
 }
@@ -52,18 +52,20 @@ fn definitions() -> Result<Vec<Definition>, DefinitionError> {
 }
 
 fn order_service(name: &'static str) -> ProgramService {
-    let migrate = async move |pool: PgPool| Ok(order_services::prepare(name, &pool).await?);
-    ProgramService::new(name, move |pool| Ok(order_services::service(name, pool)?), migrate)
+    let migrate =
+        async move |database: Database| Ok(order_services::prepare(name, &database).await?);
+    ProgramService::new(name, move |database| Ok(order_services::service(name, database)?), migrate)
 }
 
 fn trip_service(name: &'static str) -> ProgramService {
-    let migrate = async move |pool: PgPool| Ok(trip_services::prepare(name, &pool).await?);
-    ProgramService::new(name, move |pool| Ok(trip_services::service(name, pool)?), migrate)
+    let migrate =
+        async move |database: Database| Ok(trip_services::prepare(name, &database).await?);
+    ProgramService::new(name, move |database| Ok(trip_services::service(name, database)?), migrate)
 }
 
 /// Fills the shelves of a new shop.
-async fn fill_shelves(pool: &PgPool) -> Result<(), Failed> {
-    seed_stock(pool, &amends_demo::stock()).await.during("the stock cannot be seeded")
+async fn fill_shelves(database: &Database) -> Result<(), Failed> {
+    seed_stock(database, &amends_demo::stock()).await.during("the stock cannot be seeded")
 }
 
 /// The stock of the shop, for `worker`.
@@ -81,20 +83,20 @@ impl WorkerFlags for Stock {
         }
     }
 
-    async fn seed(&self, service: &str, pool: &PgPool) -> Result<(), Failed> {
+    async fn seed(&self, service: &str, database: &Database) -> Result<(), Failed> {
         match &self.seed_stock {
-            Some(file) if service == STOCK_KEEPER => seed_from(file, pool).await,
+            Some(file) if service == STOCK_KEEPER => seed_from(file, database).await,
             _ => Ok(()),
         }
     }
 }
 
-async fn seed_from(file: &Path, pool: &PgPool) -> Result<(), Failed> {
+async fn seed_from(file: &Path, database: &Database) -> Result<(), Failed> {
     let what = format!("the stock in {}", file.display());
     let text = std::fs::read_to_string(file).during(&what)?;
     let stock: BTreeMap<String, i64> = serde_json::from_str(&text)
         .during(&format!("{what} must be a JSON object, sku to quantity"))?;
-    seed_stock(pool, &stock).await.during(&what)
+    seed_stock(database, &stock).await.during(&what)
 }
 
 #[cfg(test)]

@@ -31,6 +31,21 @@ create table amends.definition_step (
 );
 comment on table amends.definition_step is 'The steps of each definition, in the order of its plan.';
 
+-- Replicas ---------------------------------------------------------------------------------------
+
+-- A row and not an advisory lock: such a lock anybody may take who may log in, and a frozen process keeps
+-- it for ever.
+create table amends.leader (
+    place text primary key,
+    holder uuid not null,
+    definitions text not null,
+    since timestamptz not null,
+    at timestamptz not null
+);
+comment on table amends.leader is
+    'Which replica takes the messages: one for each set of definitions. Correctness does not need it.';
+comment on column amends.leader.at is 'Its last sign of life; one that stands still for 2 s is followed by another replica';
+
 -- Sagas and their facts --------------------------------------------------------------------------
 
 -- Both lie in partitions by the time in the saga's id, see 0003_partitions.sql. An ended saga is not
@@ -55,7 +70,7 @@ create table amends.saga (
 comment on table amends.saga is
     'One row a saga: written at its start, at a change of status and at its end. Its state is the fold of its facts.';
 comment on column amends.saga.error is '{"step", "code", "message"}: why it turned back or is stuck';
-comment on column amends.saga.trace is 'W3C traceparent of the trigger';
+comment on column amends.saga.trace is 'W3C trace context of the trigger: traceparent, and after a space tracestate, if there is one';
 comment on column amends.saga.parent is 'The saga that it is nested in';
 comment on column amends.saga.parent_step is 'The step of the outer saga that it is';
 
@@ -176,6 +191,14 @@ create index lock_saga on amends.lock (saga_id);
 comment on table amends.lock is
     'Who holds or wants a lock. The order of arrival is the order of saga ids, which begin with the time of the trigger; a saga takes all its locks at once, so none that waits holds any.';
 
+-- Rows, and no advisory locks: those every login may take, under keys that everybody can compute.
+create table amends.mutex (
+    id integer primary key
+);
+insert into amends.mutex select generate_series(0, 1024);
+comment on table amends.mutex is
+    'Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock''s by a hash of its name; 1024 is for partitions. Nobody but the functions of amends may lock them.';
+
 create table amends.start_request (
     saga_id uuid primary key,
     definition text not null,
@@ -279,12 +302,35 @@ create table amends.dead_letter (
     headers json not null,
     is_text boolean not null,
     body bytea not null,
-    settled_at timestamptz
+    settled_at timestamptz,
+    kind_id bigint not null
 );
 create index dead_letter_open on amends.dead_letter (id) where settled_at is null;
+create index dead_letter_kind on amends.dead_letter (kind_id) where settled_at is null;
 comment on table amends.dead_letter is
     'Messages that could not be used, kept as they came. Each is open until it is published once more, or thrown away.';
 comment on column amends.dead_letter.source is '<stream>:<sequence>@<stored at, µs> <consumer>: a redelivery is kept once';
+
+create table amends.letter_kind (
+    id bigint generated always as identity primary key,
+    subject text not null,
+    kind text not null,
+    open integer not null default 0,
+    bytes bigint not null default 0,
+    counted_at timestamptz not null default clock_timestamp(),
+    last_at timestamptz not null default clock_timestamp(),
+    dropped bigint not null default 0,
+    first_dropped_at timestamptz,
+    last_dropped_at timestamptz,
+    first_dropped text,
+    last_dropped text,
+    unique (subject, kind)
+) with (fillfactor = 50);
+comment on table amends.letter_kind is
+    'Dead letters of one subject whose reasons differ in details only: how many are open, and how many there was no room for. At most a thousand rows, one of which is for all kinds that have none.';
+comment on column amends.letter_kind.kind is 'The reason without its details';
+comment on column amends.letter_kind.open is
+    'At most so many are open, of so many bytes: those that were settled since counted_at are not taken off yet';
 
 create table amends.replay_request (
     act_id bigint primary key references amends.act,

@@ -57,7 +57,8 @@ declare
     until uuid;
     made integer := 0;
 begin
-    if not pg_try_advisory_xact_lock(hashtextextended('amends.period', 0)) then
+    perform from amends.mutex m where m.id = 1024 for no key update skip locked;
+    if not found then
         return 0;
     end if;
     foreach needed in array array[clock_timestamp(), clock_timestamp() + least(width, '1 day')] loop
@@ -98,7 +99,8 @@ declare
     bound uuid := amends.first_id(clock_timestamp() - older);
     old amends.period;
 begin
-    if not pg_try_advisory_xact_lock(hashtextextended('amends.period', 0)) then
+    perform from amends.mutex m where m.id = 1024 for no key update skip locked;
+    if not found then
         return 0;
     end if;
     for old in select * from amends.period p where p.until <= bound order by p.first loop
@@ -146,6 +148,12 @@ declare
         where r.saga_id < bound and r.decided_at is not null
           and not exists (select from amends.saga s where s.id = r.saga_id)
         order by r.saga_id limit 1000);
+    kinds bigint[] := array(
+        select k.id from amends.letter_kind k
+        where k.last_at < clock_timestamp() - older
+          and not exists (
+              select from amends.dead_letter d where d.kind_id = k.id and d.settled_at is null)
+        order by k.id limit 1000);
 begin
     delete from amends.fact_default f where f.saga_id = any(gone);
     delete from amends.saga_default s where s.id = any(gone);
@@ -153,7 +161,11 @@ begin
     delete from amends.dead_letter d where d.id = any(letters);
     delete from amends.act a where a.id = any(acts);
     delete from amends.start_request r where r.saga_id = any(requests);
-    return cardinality(gone) + cardinality(letters) + cardinality(acts) + cardinality(requests);
+    -- One that has come since is asked for its time again, by the lock of its row.
+    delete from amends.letter_kind k
+    where k.id = any(kinds) and k.last_at < clock_timestamp() - older;
+    return cardinality(gone) + cardinality(letters) + cardinality(acts) + cardinality(requests)
+        + cardinality(kinds);
 end
 $$;
 comment on function amends.forget is

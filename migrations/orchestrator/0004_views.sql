@@ -474,3 +474,11 @@ from amends.dead_letter d
 where d.settled_at is not null;
 comment on view amends.settled_letters is
     'Dead letters that were published once more or thrown away; amends.letter_acts says by whom';
+
+create view amends.dropped_letters as
+select k.subject, k.kind, k.dropped as letters, k.first_dropped_at as first_at,
+       k.last_dropped_at as last_at, k.first_dropped as first_source, k.last_dropped as last_source
+from amends.letter_kind k
+where k.dropped > 0;
+comment on view amends.dropped_letters is
+    'Messages that could not be used, and were only counted, because too many of their kind are open in amends.dead_letters. The sources, <stream>:<sequence>@…, say where the first and the last of them are';

@@ -1,15 +1,21 @@
 -- Sagas that name a lock take turns. A lock is held by a row; one change of hands at a time for each
--- lock, in the order of the names.
+-- lock.
 
+-- Names that share a row merely take turns too. In the order of the rows, so that two changes of several
+-- locks each cannot wait for each other.
 create function amends.serialize_locks(names text[]) returns void
-    language sql
+    language plpgsql
+    security definer
     set search_path = pg_catalog, pg_temp
-begin atomic
-    select pg_advisory_xact_lock(hashtextextended('amends.lock ' || n.name, 0))
-    from (select distinct name from unnest(names) as u (name) order by name) n;
-end;
+as $$
+declare
+    slots integer[] := array(select hashtextextended(n.name, 0) & 1023 from unnest(names) as n (name));
+begin
+    perform from amends.mutex m where m.id = any(slots) order by m.id for no key update;
+end
+$$;
 comment on function amends.serialize_locks is
-    'Has changes of these locks take turns, in the order of their names';
+    'Has changes of these locks take turns, until the transaction ends';
 
 create function amends.acquire_locks(sagas uuid[]) returns setof uuid
     language plpgsql

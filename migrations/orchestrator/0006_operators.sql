@@ -2,7 +2,9 @@
 -- its mailbox and makes its timer due; the orchestrator decides it, like any other event, and that is
 -- another row.
 
-create function amends.check_reason(reason text) returns void
+-- What an act has written or locked, turns of sagas wait for until its transaction ends. One that was left
+-- open, in a console or by a program that hangs, is ended by Postgres.
+create function amends.begin_act(reason text) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
 as $$
@@ -10,9 +12,13 @@ begin
     if reason is null or reason !~ '\S' then
         raise exception 'an act needs a reason' using errcode = 'invalid_parameter_value';
     end if;
+    if current_setting('idle_in_transaction_session_timeout')::interval not between '1 ms' and '10 s' then
+        perform set_config('idle_in_transaction_session_timeout', '10s', true);
+    end if;
 end
 $$;
-comment on function amends.check_reason is 'Raises where an act has no reason';
+comment on function amends.begin_act is
+    'What each act begins with: raises where it has no reason. Its transaction may idle for 10 s from then on';
 
 -- Acts on one saga --------------------------------------------------------------------------------
 
@@ -47,7 +53,7 @@ declare
     facts integer;
     noted bigint;
 begin
-    perform amends.check_reason(note_act.reason);
+    perform amends.begin_act(note_act.reason);
     for attempt in 1..100 loop
         -- The facts are counted before the status is read: a saga that ends between the two has one more.
         facts := coalesce((select max(f.seq) + 1 from amends.fact f where f.saga_id = saga), 0);
@@ -193,7 +199,7 @@ declare
     holder uuid;
     noted bigint;
 begin
-    perform amends.check_reason(break_lock.reason);
+    perform amends.begin_act(break_lock.reason);
     perform amends.serialize_locks(array[break_lock.name]);
     delete from amends.lock l where l.name = break_lock.name and l.held_since is not null
     returning l.saga_id into holder;
@@ -278,7 +284,7 @@ create function amends.retire(definition text, version integer, reason text) ret
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform amends.check_reason(retire.reason);
+    perform amends.begin_act(retire.reason);
     update amends.definition d set retired_at = clock_timestamp()
     where d.name = retire.definition and d.version = retire.version;
     if not found then
@@ -297,7 +303,7 @@ create function amends.reinstate(definition text, version integer, reason text) 
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform amends.check_reason(reinstate.reason);
+    perform amends.begin_act(reinstate.reason);
     update amends.definition d set retired_at = null
     where d.name = reinstate.definition and d.version = reinstate.version;
     if not found then
@@ -319,7 +325,7 @@ as $$
 declare
     forgotten bigint;
 begin
-    perform amends.check_reason(forget_keys.reason);
+    perform amends.begin_act(forget_keys.reason);
     delete from amends.business_key k
     where k.saga_id < amends.first_id(clock_timestamp() - older)
       and not exists (select from amends.saga s where s.id = k.saga_id);
@@ -340,16 +346,16 @@ create function amends.note_letter_act(dead_letter bigint, act text, reason text
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    found amends.dead_letter;
+    letter amends.dead_letter;
     earlier text;
     noted bigint;
 begin
-    perform amends.check_reason(note_letter_act.reason);
+    perform amends.begin_act(note_letter_act.reason);
     -- One act settles a letter: of two that are asked for at once one waits here, and finds the other. The row
     -- is written, not only locked: a transaction with an older snapshot fails then, and does not miss it.
     update amends.dead_letter d set settled_at = d.settled_at where d.id = dead_letter
-    returning * into found;
-    if found.id is null then
+    returning * into letter;
+    if letter.id is null then
         raise exception 'there is no dead letter %', dead_letter using errcode = 'no_data_found';
     end if;
     select format('%s had it %s', a.actor,

@@ -103,7 +103,7 @@ create function amends.note_acts(
     set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform amends.check_reason(note_acts.reason);
+    perform amends.begin_act(note_acts.reason);
     if max is null or max not between 1 and 10000 then
         raise exception 'say for how many sagas at most: 1 to 10000'
             using errcode = 'invalid_parameter_value';

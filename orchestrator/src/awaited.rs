@@ -84,7 +84,11 @@ impl AwaitedEvents {
         let (mut outages, mut defects) = (retries("awaited events"), retries("defects of awaited"));
         while let Some(events) = left.pop() {
             let alone = events.len() == 1;
-            match self.keep_whole(&events).await {
+            let mut kept = self.keep_whole(&self.store, &events).await;
+            if alone && matches!(kept, Err(StoreError::Poison(_))) {
+                kept = self.keep_whole(&self.store.apart(), &events).await;
+            }
+            match kept {
                 Ok(acked) => {
                     outages.succeeded();
                     defects.succeeded();
@@ -107,7 +111,6 @@ impl AwaitedEvents {
                 }
                 Err(error @ (StoreError::Conflict(_) | StoreError::Unavailable(_))) => {
                     let pause = outages.failed();
-                    self.health.set_postgres(false);
                     if outages.is_first() {
                         tracing::warn!(
                             ?error,
@@ -122,15 +125,15 @@ impl AwaitedEvents {
     }
 
     /// Keeps these events in one statement; returns whether they are to be acked.
-    async fn keep_whole(&self, events: &[Event]) -> Result<bool, StoreError> {
+    async fn keep_whole(&self, store: &Store, events: &[Event]) -> Result<bool, StoreError> {
         let mut kept = Kept::default();
         for event in events {
             kept.extend(&event.kept);
         }
+        let _under_way = self.health.under_way();
         let versions = self.registry.versions(&self.definition);
         let (woken, known_elsewhere) =
-            self.store.keep(&self.definition, &versions, &self.subject, &kept).await?;
-        self.health.set_postgres(true);
+            store.keep(&self.definition, &versions, &self.subject, &kept).await?;
         if woken > 0 {
             self.alarm.set(Duration::ZERO);
         }

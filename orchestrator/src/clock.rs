@@ -51,12 +51,10 @@ impl Clock {
             match self.tick().await {
                 Ok(pause) => {
                     retries.succeeded();
-                    self.health.set_postgres(true);
                     self.sleep(pause).await;
                 }
                 Err(error) => {
                     let pause = retries.failed();
-                    self.health.set_postgres(false);
                     if retries.is_first() {
                         tracing::warn!(
                             ?error,
@@ -73,7 +71,10 @@ impl Clock {
     async fn tick(&self) -> Result<Duration, StoreError> {
         let leads = *self.leads.borrow();
         let late = if leads { Duration::ZERO } else { LATE };
-        let due = self.store.claim(CLAIM_MAX, late, &self.registry.foreign()).await?;
+        let due = {
+            let _under_way = self.health.under_way();
+            self.store.claim(CLAIM_MAX, late, self.now.get(), &self.registry.foreign()).await?
+        };
         metrics::counter!("amends_timers_fired_total").increment(due.len() as u64);
         let full = i64::try_from(due.len()).is_ok_and(|n| n == CLAIM_MAX);
         let none = due.is_empty();
@@ -83,8 +84,8 @@ impl Clock {
         if full {
             return Ok(Duration::ZERO);
         }
-        let (wait, now) = self.store.next_timer().await?;
-        self.now.learn(now);
+        let (wait, now) = self.store.next_timer(self.now.get()).await?;
+        self.now.learn(now, None);
         if !leads {
             return Ok(CLOCK_PERIOD);
         }

@@ -3,22 +3,25 @@
 
 use std::sync::Arc;
 
-use amends::turn::Message;
+use amends::{SagaId, turn::Message};
 use async_nats::jetstream::{self, context::PublishError};
 use futures_util::future::join_all;
+use quick_cache::sync::Cache;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    burials::Burials,
+    burial::{Burials, Keeper},
     bus::{Delivery, Shares, send},
     letter::Letter,
-    store::{Store, StoreError},
 };
 
 /// Batches that may wait for their publish acks at once; with all under way the lanes wait, and
 /// with them the listeners.
 const TASKS_MAX: usize = 16;
+
+/// Sagas whose status events are known to be stored: those that ended in the last seconds.
+const ANNOUNCED_MAX: usize = 20_000;
 
 /// The rest of one item, once its turn is committed.
 pub(crate) struct Job {
@@ -32,9 +35,13 @@ pub(crate) struct Job {
 pub(crate) struct Publisher {
     jetstream: jetstream::Context,
     shares: Arc<Shares>,
+    keeper: Keeper,
     burials: Burials,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// The last change of a saga whose status event is stored, by its fact. Of those that are forgotten it may
+    /// be published again.
+    announced: Arc<Cache<SagaId, u32>>,
     /// Notified when something could not be published: a stream may be gone.
     failed: Arc<Notify>,
 }
@@ -43,16 +50,17 @@ impl Publisher {
     pub(crate) fn new(
         jetstream: jetstream::Context,
         shares: Arc<Shares>,
-        store: Store,
+        keeper: Keeper,
         failed: Arc<Notify>,
     ) -> Self {
-        let keep = move |letters| bury(store.clone(), letters);
         Self {
-            burials: Burials::start(jetstream.clone(), keep),
+            burials: Burials::start(jetstream.clone(), keeper.clone()),
+            keeper,
             jetstream,
             shares,
             permits: Arc::new(Semaphore::new(TASKS_MAX)),
             tasks: TaskTracker::new(),
+            announced: Arc::new(Cache::new(ANNOUNCED_MAX)),
             failed,
         }
     }
@@ -68,10 +76,16 @@ impl Publisher {
         });
     }
 
+    /// The last change of a saga whose status event is known to be stored, by its fact.
+    pub(crate) fn announced(&self, saga: SagaId) -> Option<u32> {
+        self.announced.get(&saga)
+    }
+
     /// Waits until everything handed over is done.
     pub(crate) async fn drained(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+        self.keeper.tell_all();
     }
 
     /// An event is acked only when all its commands are stored, or its letter is kept. What is not
@@ -118,7 +132,14 @@ impl Publisher {
             return Published::Withheld;
         }
         let stored = async { send(&self.jetstream, message).await?.await };
-        stored.await.map_or_else(Published::Failed, |_| Published::Stored)
+        if let Err(error) = stored.await {
+            return Published::Failed(error);
+        }
+        if let Message::Status(event, _) = message {
+            let last = self.announced(event.saga).map_or(event.seq, |seq| seq.max(event.seq));
+            self.announced.insert(event.saga, last);
+        }
+        Published::Stored
     }
 }
 
@@ -128,24 +149,4 @@ enum Published {
     /// Its service is sent no more for now: its saga's timer sends it again.
     Withheld,
     Failed(PublishError),
-}
-
-async fn bury(store: Store, letters: Vec<Letter>) -> Result<(), StoreError> {
-    let kept = store.bury(&letters).await?;
-    report(&letters, &kept);
-    Ok(())
-}
-
-/// Counts and logs the letters that are new: a message that comes again after its letter was kept,
-/// because its ack was lost, is no other letter.
-fn report(letters: &[Letter], kept: &[String]) {
-    metrics::counter!("amends_dead_letters_total").increment(kept.len() as u64);
-    for letter in letters.iter().filter(|letter| kept.contains(&letter.source)) {
-        tracing::warn!(
-            source = letter.source,
-            subject = letter.subject,
-            reason = letter.reason,
-            "dead letter"
-        );
-    }
 }

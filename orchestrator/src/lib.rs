@@ -15,7 +15,7 @@
 //! must be there before; `run` puts all of it together, and takes it apart again.
 
 mod awaited;
-mod burials;
+mod burial;
 mod bus;
 mod clock;
 mod config;
@@ -33,9 +33,10 @@ mod run;
 mod store;
 mod time;
 
+pub use amends_postgres::MigrationError;
 pub use bus::TopologyError;
 pub use config::{Config, SESSION};
 pub use health::Health;
 pub use prepare::RunError;
 pub use run::run;
-pub use store::{MigrationError, RegisterError, SchemaError, is_not_migrated, migrate};
+pub use store::{RegisterError, SchemaError, is_not_migrated, migrate};

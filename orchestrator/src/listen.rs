@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends::{
-    Admitted, AttemptId, Definition, TraceParent, event_data,
+    Admitted, AttemptId, Definition, TraceContext, event_data,
     machine::ReplyEvent,
     turn::{Input, Start},
     wire::{self, Reply},
@@ -33,9 +33,7 @@ fn read_trigger(definition: &Arc<Definition>, delivery: &Delivery) -> Result<Sta
     let headers = delivery.headers();
     let input = event_data(&headers, &delivery.body).map_err(|e| e.to_string())?;
     let Admitted { key, locks } = definition.admit(&input).map_err(|e| e.to_string())?;
-    // A malformed one is no reason to refuse a trigger: W3C has it ignored.
-    let trace = headers.get(wire::TRACEPARENT).ok().flatten();
-    let trace = trace.and_then(|t| t.parse::<TraceParent>().ok());
+    let trace = TraceContext::of(&headers);
     Ok(Start { definition: Arc::clone(definition), key, locks, input, trace })
 }
 

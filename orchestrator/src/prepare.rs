@@ -19,7 +19,8 @@ const RETRY_CAP: Duration = Duration::from_secs(3);
 /// that is not migrated yet) is waited for and is no error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Other migrations than this program's made the schema; waiting would not mend it.
+    /// Other migrations than this program's made the schema, or the server cannot hold it; waiting would
+    /// not mend it.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// A plan changed under its version.
@@ -46,7 +47,9 @@ pub(crate) async fn prepare(
     loop {
         let missing = match try_prepare(store, registry, topology, retain).await {
             Ok(()) => return Ok(true),
-            Err(RunError::Schema(error @ SchemaError::Other)) => return Err(error.into()),
+            Err(RunError::Schema(error @ SchemaError::Other)) => {
+                return Err(error.into());
+            }
             Err(RunError::Definition(error @ RegisterError::Changed { .. })) => {
                 return Err(error.into());
             }

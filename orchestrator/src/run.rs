@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use amends::Definition;
+use amends_postgres::Database;
 use async_nats::jetstream;
-use sqlx::PgPool;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinSet,
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     awaited::AwaitedEvents,
+    burial::Keeper,
     bus::{
         self, Delivery, Probe, Pull, Shares, Source, Topology, event_consumer, trigger_consumer,
     },
@@ -36,38 +37,36 @@ const EVENTS_QUEUE: usize = 1000;
 /// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
 /// taken is left to the next start. Any number of replicas may run against the same servers.
 ///
-/// The pool needs two connections for each lane, and nine: with fewer its lanes wait for each other.
-///
-/// Spawn it, and let it end: a dropped future takes its tasks along, and with them statements that
-/// are under way, which a pool of sqlx 0.9 does not survive. A process that ends is no harm.
+/// The database needs two connections for each lane, and nine: with fewer its lanes wait for each other.
 ///
 /// # Errors
 /// [`RunError`]: at the start, or later when a lane fails.
 pub async fn run(
     config: Config,
-    pool: PgPool,
+    database: Database,
     nats: async_nats::Client,
     definitions: Vec<Definition>,
     health: Arc<Health>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let store = Store::new(pool);
+    let store = Store::new(database);
     let registry = Arc::new(Registry::new(definitions));
     let jetstream = bus::context(nats.clone());
     let topology = topology(&config, &registry, jetstream.clone());
     if !prepare(&store, &registry, &topology, config.retain, &stop).await? {
         return Ok(());
     }
-    health.set_postgres(true);
-    health.set_nats(true);
+    health.postgres.succeeded();
+    health.nats.succeeded();
     health.set_started(true);
     tracing::info!(definitions = ?registry.all().collect::<Vec<_>>(), lanes = config.lanes, "orchestrator runs");
 
     let failed = Arc::new(Notify::new());
-    let shares = Arc::new(Shares::new(topology.clone()));
+    let (shares, keeper) = (Arc::new(Shares::new(topology.clone())), Keeper::new(store.clone()));
     let (publishes, told) = (jetstream.clone(), Arc::clone(&failed));
     let parts = Parts {
-        publisher: Publisher::new(publishes, Arc::clone(&shares), store.clone(), told),
+        publisher: Publisher::new(publishes, Arc::clone(&shares), keeper.clone(), told),
+        keeper,
         alarm: Arc::new(Alarm::default()),
         now: Arc::new(Now::default()),
         health: Arc::clone(&health),
@@ -135,6 +134,7 @@ struct Parts {
     registry: Arc<Registry>,
     topology: Topology,
     publisher: Publisher,
+    keeper: Keeper,
     alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,
@@ -175,6 +175,8 @@ impl Parts {
             store: self.store.clone(),
             election_key: self.registry.election_key(),
             nats,
+            health: Arc::clone(&self.health),
+            now: Arc::clone(&self.now),
             leads,
             stop: self.stop.clone(),
         };
@@ -239,7 +241,10 @@ impl Parts {
 
     fn start_probe(&self, jetstream: jetstream::Context, missing: Arc<Notify>, tasks: &mut Tasks) {
         let health = Arc::clone(&self.health);
-        let report = move |stored: Result<(), String>| health.set_nats(stored.is_ok());
+        let report = move |stored: Result<(), String>| match stored {
+            Ok(()) => health.nats.succeeded(),
+            Err(why) => health.nats.failed(why),
+        };
         let probe = Probe { jetstream, report, missing, stop: self.stop.clone() };
         tasks.listening.spawn(probe.run());
     }
@@ -255,7 +260,8 @@ impl Parts {
     ) {
         let (store, stop) = (|| self.store.clone(), || self.stop.clone());
         let topology = self.topology.clone();
-        let streams = Streams { topology, shares, store: store(), failed, stop: stop() };
+        let keeper = self.keeper.clone();
+        let streams = Streams { topology, shares, keeper, failed, stop: stop() };
         let registry = Arc::clone(&self.registry);
         let tables = Tables { store: store(), registry, retain, stop: stop() };
         let replays = Replays { jetstream, store: store(), stop: stop() };

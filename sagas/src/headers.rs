@@ -48,6 +48,11 @@ impl<'a> Headers<'a> {
         self.only(name, |found| found.eq_ignore_ascii_case(name))
     }
 
+    /// All values of a header that came from elsewhere, whose name is written in any case.
+    pub(crate) fn all_in_any_case(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, v)| *v)
+    }
+
     fn only(&self, name: &str, is: impl Fn(&str) -> bool) -> Result<Option<&'a str>, HeaderError> {
         let mut values = self.0.iter().filter(|(found, _)| is(found)).map(|(_, value)| *value);
         let value = values.next();

@@ -154,4 +154,4 @@ pub use retry_loop::RetryLoop;
 pub use soundness::{Finding, Severity, check};
 pub use status_event::{StatusChange, StatusEvent, status_event};
 pub use step::{Call, Compensatable, Each, Rejection, Step};
-pub use trace::{TraceError, TraceParent};
+pub use trace::{TraceContext, TraceError, TraceParent};

@@ -18,29 +18,46 @@ pub struct StatusChange {
     pub at: Time,
     /// The new status.
     pub status: Status,
-    /// Why the saga turned back, or is stuck.
+    /// Why the saga turned back, once it has; or why it is stuck.
     pub error: Option<Failure>,
     /// The saga's output.
     pub output: Option<Json>,
 }
 
 impl StatusChange {
-    /// The change that followed from a fact, if one did.
+    /// The change that followed from a fact, if one did; `earlier` are those of its saga before it. Why a saga
+    /// turned back stands in the fact by which it did, and each change on its way back tells it.
     #[must_use]
-    pub fn of(fact: &Fact) -> Option<Self> {
+    pub fn of(fact: &Fact, earlier: &[Self]) -> Option<Self> {
+        let status = fact.next.status?;
+        let turned = earlier.iter().filter(|_| is_back(status)).find_map(Self::turned_for);
         Some(Self {
             seq: fact.seq,
             at: fact.at,
-            status: fact.next.status?,
-            error: fact.next.error.clone(),
+            status,
+            error: turned.or(fact.next.error.as_ref()).cloned(),
             output: fact.next.output.clone(),
         })
     }
+
+    /// Why the saga turned back, if this is the change by which it did, or one after that.
+    fn turned_for(&self) -> Option<&Failure> {
+        self.error.as_ref().filter(|_| is_back(self.status))
+    }
+}
+
+/// Whether a saga of this status may have turned back. One that is paused has if there is a reason.
+const fn is_back(status: Status) -> bool {
+    matches!(status, Status::Compensating | Status::Compensated | Status::Paused)
 }
 
 /// A CloudEvent to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusEvent {
+    /// The saga.
+    pub saga: SagaId,
+    /// The fact that the change followed from.
+    pub seq: u32,
     /// `amends.saga.<definition>.<status>`.
     pub subject: String,
     /// `<saga id>:<seq>`: the same each time the change is published; what a consumer dedups by.
@@ -102,6 +119,8 @@ pub fn status_event(
         },
     };
     StatusEvent {
+        saga,
+        seq: change.seq,
         subject: wire::status_subject(&outline.name, change.status.as_str()),
         body: serde_json::to_string(&event).unwrap_or_default(),
         id,

@@ -16,8 +16,10 @@ pub const AMENDS_ID: &str = "Amends-Id";
 pub const AMENDS_DEADLINE: &str = "Amends-Deadline";
 /// Header of a command, for JetStream's duplicate window; the same value as [`AMENDS_ID`].
 pub const NATS_MSG_ID: &str = "Nats-Msg-Id";
-/// W3C trace context.
+/// W3C trace context: the trace, and the span that the message is.
 pub const TRACEPARENT: &str = "traceparent";
+/// W3C trace context: what tracing systems have noted of the trace.
+pub const TRACESTATE: &str = "tracestate";
 
 /// Stream of triggers that no other stream captures.
 pub const EVENTS_STREAM: &str = "AMENDS_EVENTS";

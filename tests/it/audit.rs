@@ -1,6 +1,6 @@
 //! What people did is written down once, and nobody can change it but whoever migrates.
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::support::{self, statement};
@@ -16,8 +16,8 @@ struct House {
 
 const FURNITURE: &str = "
 insert into amends.definition (name, version, digest, outline) values ('order', 1, 'x', '{}');
-insert into amends.dead_letter (source, subject, reason, headers, is_text, body)
-select n::text, 'orders.placed', 'not JSON', '{}', true, 'x' from generate_series(1, 2) n;
+insert into amends.dead_letter (source, subject, reason, headers, is_text, body, kind_id)
+select n::text, 'orders.placed', 'not JSON', '{}', true, 'x', 0 from generate_series(1, 2) n;
 insert into amends.business_key (saga_id, digest, key, definition)
 values ('00000000-0000-7000-8000-000000000000', 'x', 'o-0', 'order');
 ";
@@ -25,8 +25,7 @@ values ('00000000-0000-7000-8000-000000000000', 'x', 'o-0', 'order');
 impl House {
     async fn new() -> Self {
         let postgres = support::postgres().await;
-        let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-        amends_orchestrator::migrate(&pool).await.unwrap();
+        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
         let mut owner = PgConnection::connect(&postgres.url).await.unwrap();
         owner.execute(FURNITURE).await.unwrap();
         for role in ROLES {

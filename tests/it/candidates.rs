@@ -9,7 +9,7 @@ use amends::{
     machine::{Kind, OperatorCommand, Phase, Status},
     wire::Reply,
 };
-use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::{
@@ -32,8 +32,7 @@ struct Walkers {
 impl Walkers {
     async fn stored() -> Self {
         let postgres = support::postgres().await;
-        let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-        amends_orchestrator::migrate(&pool).await.unwrap();
+        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
         let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
         sqlx::query("set amends.keys = 'noted'").execute(&mut connection).await.unwrap();
         let definition = Definition::of::<Walk>().unwrap();
@@ -249,8 +248,7 @@ async fn the_database_finds_the_sagas_that_an_act_is_for() {
 #[tokio::test]
 async fn an_outer_saga_says_which_nested_saga_is_stuck() {
     let postgres = support::postgres().await;
-    let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-    amends_orchestrator::migrate(&pool).await.unwrap();
+    amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
     let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
     sqlx::query("set amends.keys = 'noted'").execute(&mut connection).await.unwrap();
     let definition = Definition::of::<Walk>().unwrap();

@@ -52,6 +52,8 @@ const OTHER_NEW: &str = "00000000-0000-7000-8000-000000000012";
 
 const LONG_AGO: &str = "2001-01-01 00:00:00Z";
 const LEASE: &str = "2101-01-01 00:00:00Z";
+/// A replica's clock that is behind the database's.
+const PAST: &str = "'2000-01-01'";
 const LATER: &str = "2102-01-01 00:00:00Z";
 
 /// What every case finds. Whatever a statement joins, it finds twice: a saga has two waits for one key,
@@ -85,8 +87,10 @@ insert into amends.act (id, act, saga_id, seen, reason, actor)
 insert into amends.mailbox (id, saga_id, kind, at)
     select 1000000 + n, '00000000-0000-7000-8000-00000000000b', 'act', '2001-01-01'
     from generate_series(1, 2) n;
-insert into amends.dead_letter (id, source, subject, reason, headers, is_text, body)
-    overriding system value select 1000000 + n, n::text, 's', 'r', '{}', true, '{}' from generate_series(1, 2) n;
+insert into amends.letter_kind (subject, kind, open) values ('s', 'k', 999);
+insert into amends.dead_letter (id, source, subject, reason, headers, is_text, body, kind_id)
+    overriding system value select 1000000 + n, n::text, 's', 'r', '{}', true, '{}', k.id
+    from generate_series(1, 2) n, amends.letter_kind k;
 insert into amends.act (id, act, letter_id, reason, actor)
     select id + 10, 'replay', id, 'why', 'ann' from amends.dead_letter;
 insert into amends.replay_request select id, letter_id from amends.act where letter_id is not null;
@@ -169,10 +173,19 @@ fn others() -> Vec<Case> {
         &[LATER, LATER, LATER],
     ];
     let events: [&[&str]; 4] = [&["order/told"; 2], &["k", "l"], &["7", "8"], &["{}", "{}"]];
-    let letters: &[&[&str]] =
-        &[&["1", "7"], &["s", "s"], &["r", "r"], &["{}", "{}"], &["t", "f"], &[r"\x7b7d", r"\x00"]];
+    // The first is there already, there is room for the second, and no room for the third.
+    let letters: &[&[&str]] = &[
+        &["1", "7", "8", "9"],
+        &["s", "s", "s", "t"],
+        &["k", "k", "k", "k"],
+        &["r", "r", "r", "r"],
+        &["{}", "{}", "{}", "{}"],
+        &["t", "f", "t", "t"],
+        &[r"\x7b7d", r"\x00", r"\x7b7d", r"\x7b7d"],
+    ];
     let steps: [&[&str]; 6] = [&["0"], &["s"], &["x"], &["y"], &["pivot"], &["call"]];
     let definition: [&[&str]; 4] = [&["=", "'new'"], &["=", "1"], &["=", "'d'"], &["=", "'{}'"]];
+    let replica = ["=", "'00000000-0000-7000-8000-00000000000f'"];
     let keep: [&[&str]; 3] = [&["=", "'order'"], &["1", "2"], &["=", "'s'"]];
     vec![
         // They hold all of theirs already, or from now on.
@@ -182,23 +195,25 @@ fn others() -> Vec<Case> {
         case(
             "claim_known_timers",
             "",
-            &[&["=", "10"], &["=", "10"], &["a@1", "b@1"], &["=", "0"]],
+            &[&["=", "10"], &["=", "10"], &["a@1", "b@1"], &["=", "0"], &["=", PAST]],
             Same,
         ),
-        case("claim_timers", "", &[&["=", "10"], &["=", "10"], &["=", "0"]], Same),
+        case("claim_timers", "", &[&["=", "10"], &["=", "10"], &["=", "0"], &["=", PAST]], Same),
         case("drop_period", "", &[&["=", "3600"]], Same),
         case("ends", "", &[&[A, ENDED]], EachAnswered),
         case("find_keys", "", &[&["order", "order"], &["k-a", "k-b"]], EachAnswered),
         case("forget", "", &[&["=", "3600"]], Same),
         case("forget_events", "", &[], Same),
         case("keep", "", &[&keep[..], &events].concat(), Same),
-        case("lead", "", &[&["=", "'here'"]], Same),
+        case("forget_leaders", "", &[], Same),
+        case("lead", "", &[&["=", "'here'"], &replica, &["=", "null"], &["=", "null"]], Same),
+        case("leave", "", &[&["=", "'here'"], &replica], Same),
         case("load_acts", "", &[&[A, B]], Same),
         case("load_facts", "", &[&[A, B]], EachAnswered),
         case("load_replays", "", &[&["=", "10"]], Same),
         case("load_sagas", "", &[&[A, B], &["=", "10"]], EachAnswered),
         case("make_periods", "", &[&["=", "3600"]], Same),
-        case("next_timer", "", &[], Same),
+        case("next_timer", "", &[&["=", PAST]], Same),
         case("park", "", replies, Same),
         case("pass", "", &[&[A, B]], Same),
         case("rearm_timers", "", &[&[A, B], &[LATER, LATER], &[LATER, LEASE], &[], &[]], Same),
@@ -232,7 +247,7 @@ const FUNCTIONS: [(&str, &str); 7] = [
 ];
 
 /// Functions that the statements above run.
-const RUN: [&str; 3] = ["acquire_locks", "pass_locks", "release_locks"];
+const RUN: [&str; 4] = ["acquire_locks", "bury", "pass_locks", "release_locks"];
 
 /// What a statement returned, or its refusal, and all tables after it.
 #[derive(Debug, PartialEq)]
@@ -259,6 +274,10 @@ impl Outcome {
     }
 }
 
+/// Advisory locks that this session has.
+const ADVISORY: &str =
+    "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
+
 struct House {
     session: Session,
     tables: Vec<String>,
@@ -284,6 +303,10 @@ impl House {
             Err(sql) => self.session.ask(sql).await,
         };
         let rows = rows.map(|rows| rows.len()).map_err(|error| sqlstate(&error));
+        if rows.is_ok() {
+            let advisory = self.session.ask(ADVISORY).await.unwrap();
+            assert_eq!(advisory[0][0], "0", "{case:?} takes an advisory lock, as any login may");
+        }
         let mut tables = Vec::new();
         for table in self.tables.iter().filter(|_| rows.is_ok()) {
             let all = format!("select to_jsonb(t) from amends.{table} t");
@@ -314,6 +337,7 @@ fn settled(row: &str, began: Time) -> Json {
     if row_.get("id").is_some_and(Json::is_number) {
         row_.remove("id");
     }
+    row_.remove("kind_id");
     for value in row_.values_mut() {
         let Some(text) = value.as_str() else { continue };
         let Ok(time) = text.parse::<DateTime<Utc>>() else { continue };

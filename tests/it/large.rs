@@ -12,9 +12,7 @@ use amends::{
     wire::Reply,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::{
-    AssertSqlSafe, Connection, Executor as _, PgConnection, postgres::PgPoolOptions, types::Uuid,
-};
+use sqlx::{AssertSqlSafe, Connection, Executor as _, PgConnection, types::Uuid};
 
 use crate::support;
 
@@ -140,8 +138,7 @@ impl Walked {
 /// As many of each course, all open.
 async fn groups(sagas: u64) -> (support::Fresh, PgConnection, Vec<Uuid>) {
     let postgres = support::postgres().await;
-    let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-    amends_orchestrator::migrate(&pool).await.unwrap();
+    amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
     let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
     connection.execute("set amends.keys = 'noted'").await.unwrap();
     let few = Definition::of::<Group<4>>().unwrap();

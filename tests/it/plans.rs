@@ -4,14 +4,14 @@
 
 use std::{fs, path::Path};
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../orchestrator/src/store/sql");
 
 /// Statements that read a small table whole.
-const WHOLE: [&str; 1] = ["retired"];
+const WHOLE: [&str; 2] = ["forget_leaders", "retired"];
 
 /// Leaves each table with pages, without rows, and with statistics that say so.
 const QUIET_NIGHT: &str = "
@@ -25,8 +25,7 @@ insert into amends.timer select gen_random_uuid(), now() + interval '1 day' from
 
 async fn session() -> (support::Fresh, PgConnection) {
     let postgres = support::postgres().await;
-    let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-    amends_orchestrator::migrate(&pool).await.unwrap();
+    amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
     let mut session = PgConnection::connect(&postgres.url).await.unwrap();
     for (setting, value) in amends_orchestrator::SESSION {
         session.execute(AssertSqlSafe(format!("set {setting} = '{value}'"))).await.unwrap();

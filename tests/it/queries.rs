@@ -2,8 +2,8 @@
 //! without its program. That no file of the cache is stale, `tidy` holds.
 
 use sqlx::{
-    AssertSqlSafe, Column as _, Either, Executor, PgConnection, SqlSafeStr as _, Statement as _,
-    TypeInfo as _, postgres::PgPoolOptions,
+    AssertSqlSafe, Column as _, Connection as _, Either, Executor, PgConnection, SqlSafeStr as _,
+    Statement as _, TypeInfo as _,
 };
 
 use serde_json::{Value, json};
@@ -15,10 +15,9 @@ const SERVICES: [&str; 2] = ["workers/order/migrations", "workers/trip/migration
 
 async fn migrated() -> (support::Fresh, PgConnection) {
     let postgres = support::postgres().await;
-    let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-    amends_orchestrator::migrate(&pool).await.unwrap();
-    amends_workers::migrate(&pool).await.unwrap();
-    let mut connection = pool.acquire().await.unwrap().detach();
+    amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
+    amends_workers::migrate(&support::database(&postgres.url)).await.unwrap();
+    let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
     for folder in SERVICES {
         for schema in std::fs::read_dir(repository().join(folder)).unwrap() {
             let schema = schema.unwrap();

@@ -163,9 +163,8 @@ async fn described(connection: &mut PgConnection) -> String {
 #[tokio::test]
 async fn the_schema_can_be_read_in_one_place() {
     let postgres = support::postgres().await;
-    let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-    amends_orchestrator::migrate(&pool).await.unwrap();
-    amends_workers::migrate(&pool).await.unwrap();
+    amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
+    amends_workers::migrate(&support::database(&postgres.url)).await.unwrap();
     let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
     // What is made at run time is not part of it.
     connection.execute("select amends.make_periods('1 day')").await.unwrap();
@@ -208,10 +207,11 @@ async fn a_schema_of_other_migrations_is_told() {
 async fn a_barrier_of_other_migrations_is_told() {
     let postgres = support::postgres().await;
     let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-    amends_workers::migrate(&pool).await.unwrap();
+    amends_workers::migrate(&support::database(&postgres.url)).await.unwrap();
     let other = "update amends_barrier._migrations set checksum = '' where version = 1";
     sqlx::query(other).execute(&pool).await.unwrap();
-    let error = amends_workers::migrate(&pool).await.unwrap_err().to_string();
+    let error =
+        amends_workers::migrate(&support::database(&postgres.url)).await.unwrap_err().to_string();
     assert!(
         error.starts_with("the schema `amends_barrier` was made by other migrations"),
         "{error}"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{
     AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, ValueRef as _,
-    postgres::{PgPoolOptions, PgRow},
+    postgres::PgRow,
 };
 
 use crate::support::{self, STATEMENTS, repository, statement};
@@ -67,8 +67,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn new() -> Self {
         let postgres = support::postgres().await;
-        let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-        amends_orchestrator::migrate(&pool).await.unwrap();
+        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
         let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
         for (setting, value) in amends_orchestrator::SESSION {
             let set = AssertSqlSafe(format!("set {setting} = '{value}'"));

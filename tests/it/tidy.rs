@@ -49,19 +49,34 @@ const TOP: [&str; 27] = [
 
 /// Which packages of the workspace each may depend on: arrows only downwards, and orchestrator and
 /// workers do not know each other.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("amends", &[]),
+    ("amends-postgres", &[]),
     ("amends-mutants", &[]),
     ("amends-model", &["amends"]),
     ("order", &["amends"]),
     ("trip", &["amends"]),
-    ("amends-orchestrator", &["amends"]),
-    ("amends-workers", &["amends"]),
+    ("amends-orchestrator", &["amends", "amends-postgres"]),
+    ("amends-workers", &["amends", "amends-postgres"]),
     ("order-services", &["amends", "amends-workers", "order"]),
     ("trip-services", &["amends", "amends-workers", "trip"]),
-    ("amends-app", &["amends", "amends-orchestrator", "amends-workers"]),
-    ("amends-bench", &["amends", "amends-app", "amends-orchestrator", "amends-workers"]),
-    ("amends-demo", &["amends", "amends-app", "order", "order-services", "trip", "trip-services"]),
+    ("amends-app", &["amends", "amends-orchestrator", "amends-postgres", "amends-workers"]),
+    (
+        "amends-bench",
+        &["amends", "amends-app", "amends-orchestrator", "amends-postgres", "amends-workers"],
+    ),
+    (
+        "amends-demo",
+        &[
+            "amends",
+            "amends-app",
+            "amends-postgres",
+            "order",
+            "order-services",
+            "trip",
+            "trip-services",
+        ],
+    ),
     (
         "amends-cli",
         &[
@@ -69,6 +84,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "amends-app",
             "amends-bench",
             "amends-demo",
+            "amends-postgres",
             "order",
             "order-services",
             "trip",
@@ -83,6 +99,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "amends-cli",
             "amends-demo",
             "amends-orchestrator",
+            "amends-postgres",
             "amends-workers",
             "order",
             "order-services",
@@ -325,6 +342,19 @@ fn every_query_is_asked() {
         }
     }
     assert_none(&stale, "no .sql file has the text of these; `cargo sqlx prepare` removes them");
+}
+
+/// Any login may take any advisory lock, and keep it.
+#[test]
+fn nothing_waits_for_locks_that_anybody_may_take() {
+    let files = files();
+    let statements = files.iter().filter(|file| file.is("sql"));
+    let code = |line: &&str| !line.trim_start().starts_with("--");
+    let wrong: Vec<_> = statements
+        .filter(|file| file.text.lines().filter(code).any(|line| line.contains("advisory")))
+        .map(|file| file.path.clone())
+        .collect();
+    assert_none(&wrong, "statements that take advisory locks");
 }
 
 /// From the first release on migrations are only added: databases remember what they were migrated by,

@@ -5,10 +5,7 @@
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use amends::machine::Time;
-use sqlx::{
-    AssertSqlSafe, Connection, Executor, PgConnection, Row as _, postgres::PgPoolOptions,
-    types::Uuid,
-};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row as _, types::Uuid};
 
 use crate::{
     statements::{names, parameters},
@@ -116,8 +113,7 @@ struct House {
 impl House {
     async fn new() -> Self {
         let postgres = support::postgres().await;
-        let pool = PgPoolOptions::new().connect(&postgres.url).await.unwrap();
-        amends_orchestrator::migrate(&pool).await.unwrap();
+        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
         let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
         let mut sagas = Vec::new();
         for _ in 0..2 {
@@ -153,6 +149,7 @@ impl House {
             .bind(10_i64)
             .bind(lease)
             .bind(0.0)
+            .bind(Time::UNIX_EPOCH)
             .fetch_one(&mut self.connection)
             .await
             .unwrap();
@@ -362,6 +359,7 @@ async fn acts_that_nobody_decides_wake_their_saga() {
             .bind(10_i64)
             .bind(LEASES[0])
             .bind(0.0)
+            .bind(Time::UNIX_EPOCH)
             .fetch_one(&mut *claiming)
             .await
             .unwrap()

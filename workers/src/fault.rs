@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use amends_postgres::{Class, class_of};
+
 /// Any error of a handler or of the database.
 pub(crate) type Fault = Box<dyn Error + Send + Sync>;
 
@@ -20,31 +22,16 @@ impl FaultKind {
         let mut next = Some(fault);
         while let Some(error) = next {
             if let Some(error) = error.downcast_ref::<sqlx::Error>() {
-                return Self::of_database(error);
+                return match class_of(error) {
+                    Class::Outage => Self::Outage,
+                    Class::Conflict => Self::Conflict,
+                    // What a handler's own statements may meet.
+                    Class::Taken | Class::Poison | Class::Defect => Self::Other,
+                };
             }
             next = error.source();
         }
         Self::Other
-    }
-
-    fn of_database(error: &sqlx::Error) -> Self {
-        let sqlx::Error::Database(database) = error else {
-            let away = matches!(
-                error,
-                sqlx::Error::Io(_)
-                    | sqlx::Error::Tls(_)
-                    | sqlx::Error::PoolTimedOut
-                    | sqlx::Error::PoolClosed
-            );
-            return if away { Self::Outage } else { Self::Other };
-        };
-        match database.code().as_deref() {
-            Some("40001" | "40P01") => Self::Conflict,
-            // Shutting down, starting up, no connection left, a standby, a lost connection.
-            Some("57P01" | "57P02" | "57P03" | "53300" | "25006") => Self::Outage,
-            Some(code) if code.starts_with("08") => Self::Outage,
-            _ => Self::Other,
-        }
     }
 }
 

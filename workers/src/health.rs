@@ -11,6 +11,8 @@ pub struct Health {
     pub outbox: Option<String>,
     /// Its database does not answer: no command is taken or tried until it does.
     pub database: Option<String>,
+    /// Its replies are not stored: they are sent again, and commands delivered again.
+    pub replies: Option<String>,
     /// Its circuit breaker is open: no command is taken for a while, and then one to try.
     pub circuit_breaker: Option<String>,
 }
@@ -25,7 +27,7 @@ impl Health {
             let why = self.error.clone();
             return Err(why.unwrap_or_else(|| "not bound to its consumer yet".into()));
         }
-        match self.database.iter().chain(&self.circuit_breaker).next() {
+        match self.database.iter().chain(&self.replies).chain(&self.circuit_breaker).next() {
             Some(why) => Err(why.clone()),
             None => Ok(()),
         }

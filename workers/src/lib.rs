@@ -25,6 +25,7 @@ mod replies;
 mod serve;
 mod service;
 
+pub use amends_postgres::{Address, Database};
 pub use attempt::Attempt;
 pub use barrier::migrate::{MigrationError, migrate, migrate_schema};
 pub use halt::{Halt, reject};
@@ -33,3 +34,13 @@ pub use health::Health;
 pub use outbox::{Hint, Relay, emit};
 pub use replies::{Replies, ReplyError};
 pub use service::{Builder, Service, ServiceError};
+
+/// Settings that a service's sessions need. What an attempt whose worker is gone holds, others wait for: the
+/// server ends it by these, or by its keepalives.
+pub const SESSION: [(&str, &str); 5] = [
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+];

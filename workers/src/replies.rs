@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use amends::{
-    AttemptId, Json, NameError, TraceParent, check_name,
-    wire::{self, AMENDS_ID, TRACEPARENT},
+    AttemptId, Json, NameError, TraceContext, check_name,
+    wire::{self, AMENDS_ID},
 };
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
@@ -12,6 +12,9 @@ use bytes::Bytes;
 /// How often a reply is sent until the command is left to be delivered again.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long the server may take to say that a reply is stored.
+const STORED: Duration = Duration::from_secs(2);
 
 /// Sends the replies of a service. A handler's own replies are sent for it; this is for those that
 /// come later, after [`Halt::Pending`](crate::Halt::Pending):
@@ -35,7 +38,8 @@ impl Replies {
     /// [`NameError`] when that cannot be a service's name.
     pub fn new(client: async_nats::Client, service: &str) -> Result<Self, NameError> {
         check_name("service", service)?;
-        Ok(Self { jetstream: jetstream::new(client), subject: wire::reply_subject(service) })
+        let context = jetstream::context::ContextBuilder::new().timeout(STORED).ack_timeout(STORED);
+        Ok(Self { jetstream: context.build(client), subject: wire::reply_subject(service) })
     }
 
     /// Sends a reply, and waits until it is stored. A reply that arrives twice does no harm.
@@ -45,12 +49,25 @@ impl Replies {
     pub async fn send(
         &self,
         id: &AttemptId,
-        trace: Option<&TraceParent>,
+        trace: Option<&TraceContext>,
         reply: &Json,
+    ) -> Result<(), ReplyError> {
+        self.send_and_tell(id, trace, reply, |_| ()).await
+    }
+
+    /// As [`send`](Self::send); `tell` hears of each try.
+    pub(crate) async fn send_and_tell(
+        &self,
+        id: &AttemptId,
+        trace: Option<&TraceContext>,
+        reply: &Json,
+        tell: impl Fn(Result<(), &dyn std::error::Error>),
     ) -> Result<(), ReplyError> {
         let mut tried = 1;
         loop {
-            let Err(error) = self.once(id, trace, reply).await else { return Ok(()) };
+            let sent = self.once(id, trace, reply).await;
+            tell(sent.as_ref().map(|_| ()).map_err(|error| error as _));
+            let Err(error) = sent else { return Ok(()) };
             if tried == TRIES {
                 return Err(ReplyError(error));
             }
@@ -63,7 +80,7 @@ impl Replies {
     async fn once(
         &self,
         id: &AttemptId,
-        trace: Option<&TraceParent>,
+        trace: Option<&TraceContext>,
         reply: &Json,
     ) -> Result<(), jetstream::context::PublishError> {
         let id = id.to_string();
@@ -71,7 +88,8 @@ impl Replies {
         headers.insert(AMENDS_ID, id.as_str());
         if let Some(trace) = trace {
             // Named apart from the command's own span, which has the plain id.
-            headers.insert(TRACEPARENT, trace.child(&format!("reply:{id}")).to_string());
+            let trace = trace.child(&format!("reply:{id}"));
+            trace.headers().for_each(|(name, value)| headers.insert(name, value));
         }
         let body = Bytes::copy_from_slice(reply.as_str().as_bytes());
         let stored =

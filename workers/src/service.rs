@@ -3,7 +3,7 @@
 use std::{collections::HashMap, marker::PhantomData, num::NonZeroU32, sync::Arc};
 
 use amends::{Compensatable, Handler, NameError, Step, check_name};
-use sqlx::PgPool;
+use amends_postgres::Database;
 use tokio::sync::watch;
 
 use crate::{
@@ -19,7 +19,7 @@ const CONCURRENCY: usize = 64;
 ///
 /// ```no_run
 /// # use amends::{wire::Undo, Compensatable, Step};
-/// # use amends_workers::{Act, Attempt, Compensate, Halt, Service};
+/// # use amends_workers::{Act, Address, Attempt, Compensate, Database, Halt, SESSION, Service};
 /// # use std::convert::Infallible;
 /// # #[derive(serde::Serialize, serde::Deserialize)] pub struct Room { pub number: i32 }
 /// # pub struct BookRoom;
@@ -50,16 +50,18 @@ const CONCURRENCY: usize = 64;
 ///     }
 /// }
 ///
-/// # async fn run(pool: sqlx::PgPool, nats: async_nats::Client) -> Result<(), Box<dyn std::error::Error>> {
-/// amends_workers::migrate(&pool).await?;
+/// # async fn run(nats: async_nats::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let address = "postgres://hotel@db.example/hotel".parse::<Address>()?.for_writing();
+/// let database = Database::new(address, &SESSION, 16);
+/// amends_workers::migrate(&database).await?;
 /// let stop = tokio_util::sync::CancellationToken::new();
-/// let hotel = Service::new("hotel", pool, Hotel).step::<BookRoom>().build()?;
+/// let hotel = Service::new("hotel", database, Hotel).step::<BookRoom>().build()?;
 /// hotel.serve(nats, stop).await;
 /// # Ok(()) }
 /// ```
 pub struct Service {
     pub(crate) name: String,
-    pub(crate) pool: PgPool,
+    pub(crate) database: Database,
     pub(crate) operations: HashMap<&'static str, Arc<dyn Operation>>,
     pub(crate) concurrency: usize,
     pub(crate) sharing: Option<Sharing>,
@@ -70,18 +72,17 @@ pub struct Service {
 }
 
 impl Service {
-    /// Begins a service. Its handlers are methods of one value; they run in transactions of `pool`.
+    /// Begins a service. Its handlers are methods of one value; they run in transactions of
+    /// `database`.
     ///
-    /// Let the pool's connections set `lock_timeout` and `idle_in_transaction_session_timeout`: a
-    /// handler that hangs is never cancelled, and blocks every other attempt at its effect. Let the
-    /// latter be 10 s or more, as the relay of events waits for JetStream within a transaction.
-    /// With `test_before_acquire(false)` each attempt saves a round trip; a dead connection then costs
-    /// one repeated transaction.
+    /// Let its sessions have the settings [`SESSION`](crate::SESSION) or like ones: an attempt whose worker
+    /// is gone would block every other attempt at its effect. Let `idle_in_transaction_session_timeout` be
+    /// 10 s or more, as the relay of events waits for JetStream within a transaction.
     #[expect(clippy::new_ret_no_self, reason = "the one way to a service is its builder")]
-    pub fn new<H>(name: &str, pool: PgPool, handlers: H) -> Builder<H> {
+    pub fn new<H>(name: &str, database: Database, handlers: H) -> Builder<H> {
         Builder {
             name: name.to_owned(),
-            pool,
+            database,
             handlers: Arc::new(handlers),
             operations: Vec::new(),
             concurrency: CONCURRENCY,
@@ -122,7 +123,7 @@ impl Service {
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder<H> {
     name: String,
-    pool: PgPool,
+    database: Database,
     handlers: Arc<H>,
     operations: Vec<(&'static str, Arc<dyn Operation>)>,
     concurrency: usize,
@@ -154,7 +155,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
         self
     }
 
-    /// How many attempts run at once; 64 by default, never more than the pool has connections, as
+    /// How many attempts run at once; 64 by default, never more than the database has sessions, as
     /// each holds one.
     pub fn concurrency(mut self, attempts: usize) -> Self {
         self.concurrency = attempts;
@@ -210,7 +211,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
     /// [`ServiceError`] with the first thing that is wrong.
     pub fn build(self) -> Result<Service, ServiceError> {
         check_name("service", &self.name)?;
-        let connections = connections(&self.pool);
+        let connections = self.database.connections();
         let mut operations = HashMap::new();
         for (step, handler) in self.operations {
             let own = step.split_once('.').filter(|(service, _)| *service == self.name);
@@ -232,7 +233,7 @@ impl<H: Send + Sync + 'static> Builder<H> {
         };
         Ok(Service {
             name: self.name,
-            pool: self.pool,
+            database: self.database,
             operations,
             concurrency,
             sharing,
@@ -242,11 +243,6 @@ impl<H: Send + Sync + 'static> Builder<H> {
             hint: Hint::default(),
         })
     }
-}
-
-/// How many connections a pool may have.
-pub(crate) fn connections(pool: &PgPool) -> usize {
-    usize::try_from(pool.options().get_max_connections()).unwrap_or(1).max(1)
 }
 
 /// Why a service cannot be built.
@@ -334,8 +330,7 @@ mod tests {
     }
 
     fn builder(name: &str) -> Builder<Nothing> {
-        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(7);
-        Service::new(name, pool.connect_lazy("postgres://nowhere").unwrap(), Nothing)
+        Service::new(name, Database::new("postgres://nowhere".parse().unwrap(), &[], 7), Nothing)
     }
 
     #[tokio::test]

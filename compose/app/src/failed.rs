@@ -2,6 +2,9 @@
 
 use std::{error::Error, fmt};
 
+use amends_postgres::{Class, MigrationError, class_of};
+use sqlx::migrate::MigrateError;
+
 /// Any error that may cross threads.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
@@ -38,6 +41,21 @@ impl Failed {
     }
 }
 
+impl Failed {
+    /// Whether what failed is a statement that Postgres, or what is between, kept from its end: it may be
+    /// repeated as it is, and waiting may help.
+    pub(crate) fn is_passing(&self) -> bool {
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+                return matches!(class_of(error), Class::Outage | Class::Conflict);
+            }
+            next = error.source();
+        }
+        false
+    }
+}
+
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = self.what.clone();
@@ -69,6 +87,15 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
 
 /// What an error says, without what only the driver's author wants to know.
 pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+    if let Some(MigrationError::Failed(failed)) = error.downcast_ref() {
+        match failed {
+            MigrateError::Execute(refusal) => return describe(refusal),
+            MigrateError::ExecuteMigration(refusal, number) => {
+                return format!("migration {number}: {}", describe(refusal));
+            }
+            _ => {}
+        }
+    }
     match error.downcast_ref::<sqlx::Error>() {
         Some(missing) if amends_orchestrator::is_not_migrated(missing) => {
             "the schema `amends` is not there, or too old: run `amends migrate` against this database"

@@ -30,6 +30,6 @@ pub use print::print;
 pub use process::{Workspace, ask_to_end, log_ends, main};
 pub use program::{Program, ProgramService, WorkerFlags};
 pub use run::{
-    SERVICE_CONNECTIONS, SERVICE_SESSION, connect, log_lines, orchestrator, prepare, stop_on_signal,
+    SERVICE_CONNECTIONS, connect, log_lines, nats, orchestrator, prepare, stop_on_signal,
 };
-pub use settings::{LogFormat, Settings, database_variable};
+pub use settings::{LogFormat, NatsSettings, Settings, database_variable};

@@ -4,11 +4,9 @@
 use std::{fmt, future::Future, pin::Pin};
 
 use amends::{Definition, DefinitionError, Handler};
+use amends_postgres::Database;
 use amends_workers::Service;
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::postgres::PgConnectOptions;
 
 use crate::failed::{BoxError, During as _, Failed};
 
@@ -33,14 +31,17 @@ pub trait WorkerFlags: clap::Args + fmt::Debug {
     ///
     /// # Errors
     /// Data that cannot be read or written.
-    fn seed(&self, service: &str, pool: &PgPool)
-    -> impl Future<Output = Result<(), Failed>> + Send;
+    fn seed(
+        &self,
+        service: &str,
+        database: &Database,
+    ) -> impl Future<Output = Result<(), Failed>> + Send;
 }
 
 type Pending<E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send>>;
-type FirstData = Box<dyn Fn(PgPool) -> Pending<Failed> + Send + Sync>;
-type Migrate = Box<dyn Fn(PgPool) -> Pending<BoxError> + Send + Sync>;
-type Build = Box<dyn Fn(PgPool) -> Result<Service, BoxError> + Send + Sync>;
+type FirstData = Box<dyn Fn(Database) -> Pending<Failed> + Send + Sync>;
+type Migrate = Box<dyn Fn(Database) -> Pending<BoxError> + Send + Sync>;
+type Build = Box<dyn Fn(Database) -> Result<Service, BoxError> + Send + Sync>;
 
 /// A service by its name: how it is built, and how its database is prepared.
 pub struct ProgramService {
@@ -53,11 +54,11 @@ impl ProgramService {
     /// `build` makes the service over its database, which `migrate` has brought up to date.
     pub fn new<B, M, F>(name: &'static str, build: B, migrate: M) -> Self
     where
-        B: Fn(PgPool) -> Result<Service, BoxError> + Send + Sync + 'static,
-        M: Fn(PgPool) -> F + Send + Sync + 'static,
+        B: Fn(Database) -> Result<Service, BoxError> + Send + Sync + 'static,
+        M: Fn(Database) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        let migrate = move |pool| -> Pending<BoxError> { Box::pin(migrate(pool)) };
+        let migrate = move |database| -> Pending<BoxError> { Box::pin(migrate(database)) };
         Self { name, build: Box::new(build), migrate: Box::new(migrate) }
     }
 
@@ -66,13 +67,13 @@ impl ProgramService {
     }
 
     /// The service over its database.
-    pub(crate) fn build(&self, pool: PgPool) -> Result<Service, Failed> {
-        (self.build)(pool).during("service")
+    pub(crate) fn build(&self, database: Database) -> Result<Service, Failed> {
+        (self.build)(database).during("service")
     }
 
     /// Brings its database up to date.
-    pub(crate) async fn migrate(&self, pool: &PgPool) -> Result<(), Failed> {
-        (self.migrate)(pool.clone()).await.during(&format!("service {}", self.name))
+    pub(crate) async fn migrate(&self, database: &Database) -> Result<(), Failed> {
+        (self.migrate)(database.clone()).await.during(&format!("service {}", self.name))
     }
 }
 
@@ -106,8 +107,7 @@ impl Program {
 
     /// What all services handle. Needs tokio's runtime, but no database.
     pub(crate) fn handlers(&self) -> Result<Vec<Handler>, Failed> {
-        let unconnected =
-            PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new_without_pgpass());
+        let unconnected = Database::new(PgConnectOptions::new_without_pgpass().into(), &[], 1);
         let mut handlers = Vec::new();
         for service in &self.services {
             handlers.extend(service.build(unconnected.clone())?.handlers());

@@ -1,10 +1,11 @@
 //! What every command may be told: where the servers are, and how to log.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+use tokio::process::Command;
 
-use crate::failed::Failed;
+use crate::{age::parse_age, failed::Failed};
 
 /// What every command has comes after what it has for itself.
 const LAST: usize = 900;
@@ -15,15 +16,35 @@ pub struct Settings {
     /// Postgres of the orchestrator, and of services that have none of their own
     #[arg(long, env = "DATABASE_URL", global = true, display_order = LAST, hide_env_values = true)]
     pub database_url: Option<String>,
-    /// NATS servers, separated by commas
-    #[arg(long, env = "NATS_URL", global = true, display_order = LAST, hide_env_values = true)]
-    pub nats_url: Option<String>,
-    /// File with the NATS user's credentials
-    #[arg(long, env = "NATS_CREDS", global = true, display_order = LAST, value_name = "FILE")]
-    pub nats_creds: Option<PathBuf>,
+    /// NATS, and who logs in there.
+    #[command(flatten)]
+    pub nats: NatsSettings,
     /// How log lines look
     #[arg(long, env = "AMENDS_LOG_FORMAT", global = true, display_order = LAST, default_value = "text")]
     pub log_format: LogFormat,
+}
+
+/// Where NATS is, and who logs in. Files are read again for each connection.
+#[derive(Debug, Clone, Args)]
+pub struct NatsSettings {
+    /// NATS servers, separated by commas
+    #[arg(long, env = "NATS_URL", global = true, display_order = LAST, hide_env_values = true)]
+    pub nats_url: Option<String>,
+    /// File with the NATS user's credentials, a JWT and its seed
+    #[arg(long, env = "NATS_CREDS", global = true, display_order = LAST, value_name = "FILE")]
+    pub nats_creds: Option<PathBuf>,
+    /// NATS user whose password is in a file
+    #[arg(long, env = "NATS_USER", global = true, display_order = LAST, value_name = "NAME")]
+    pub nats_user: Option<String>,
+    /// File with the password of the NATS user
+    #[arg(long, env = "NATS_PASSWORD_FILE", global = true, display_order = LAST, value_name = "FILE")]
+    pub nats_password_file: Option<PathBuf>,
+    /// File with a NATS token
+    #[arg(long, env = "NATS_TOKEN_FILE", global = true, display_order = LAST, value_name = "FILE")]
+    pub nats_token_file: Option<PathBuf>,
+    /// How long NATS may refuse the login before the process ends
+    #[arg(long, env = "NATS_LOGIN_TIMEOUT", global = true, display_order = LAST, value_name = "AGE", default_value = "1m", value_parser = parse_age)]
+    pub nats_login_timeout: Duration,
 }
 
 /// How log lines look.
@@ -48,21 +69,56 @@ impl Settings {
         })
     }
 
-    /// The addresses of the NATS servers.
-    ///
-    /// # Errors
-    /// When nobody said where they are.
-    pub fn nats(&self) -> Result<&str, Failed> {
-        self.nats_url.as_deref().ok_or_else(|| {
-            Failed::new("say where NATS is with --nats-url or NATS_URL, e.g. nats://host:4222")
-        })
-    }
-
     /// A service's own database, or the common one.
     pub(crate) fn database_of(&self, service: &str) -> Result<String, Failed> {
         match std::env::var(database_variable(service)) {
             Ok(url) if !url.is_empty() => Ok(url),
             _ => self.database().map(str::to_owned),
+        }
+    }
+}
+
+impl NatsSettings {
+    /// Servers that need no login.
+    #[must_use]
+    pub fn at(url: &str) -> Self {
+        Self {
+            nats_url: Some(url.to_owned()),
+            nats_creds: None,
+            nats_user: None,
+            nats_password_file: None,
+            nats_token_file: None,
+            nats_login_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// The addresses of the servers.
+    ///
+    /// # Errors
+    /// When nobody said where they are.
+    pub fn url(&self) -> Result<&str, Failed> {
+        self.nats_url.as_deref().ok_or_else(|| {
+            Failed::new("say where NATS is with --nats-url or NATS_URL, e.g. nats://host:4222")
+        })
+    }
+
+    /// Tells another process of this program the same, by its environment.
+    pub fn pass_on(&self, command: &mut Command) {
+        let text = |value: &Option<String>| value.as_ref().map(OsString::from);
+        let path = |value: &Option<PathBuf>| value.as_ref().map(OsString::from);
+        let timeout = format!("{}s", self.nats_login_timeout.as_secs());
+        for (variable, value) in [
+            ("NATS_URL", text(&self.nats_url)),
+            ("NATS_CREDS", path(&self.nats_creds)),
+            ("NATS_USER", text(&self.nats_user)),
+            ("NATS_PASSWORD_FILE", path(&self.nats_password_file)),
+            ("NATS_TOKEN_FILE", path(&self.nats_token_file)),
+            ("NATS_LOGIN_TIMEOUT", Some(timeout.into())),
+        ] {
+            match value {
+                Some(value) => command.env(variable, value),
+                None => command.env_remove(variable),
+            };
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What is measured on, and that nobody else is there.
 
 use amends_app::{During as _, Failed};
-use sqlx::PgPool;
+use amends_postgres::Database;
 
 use crate::report::Machine;
 
 /// Refuses to disturb others: in their database, their sagas would be measured too.
-pub(crate) async fn alone(pool: &PgPool) -> Result<(), Failed> {
+pub(crate) async fn alone(database: &Database) -> Result<(), Failed> {
     let sql = "select from amends.definition where name not in ('bench', 'bench-hanging') limit 1";
-    match sqlx::query(sql).fetch_optional(pool).await.during("the definitions")? {
+    match sqlx::query(sql).fetch_optional(database).await.during("the definitions")? {
         None => Ok(()),
         Some(_) => Err(Failed::new(
             "there are sagas of others in this database: measure with servers of your own",
@@ -16,8 +16,11 @@ pub(crate) async fn alone(pool: &PgPool) -> Result<(), Failed> {
     }
 }
 
-pub(crate) async fn machine(pool: &PgPool, client: &async_nats::Client) -> Result<Machine, Failed> {
-    let version = sqlx::query_scalar::<_, String>("show server_version").fetch_one(pool).await;
+pub(crate) async fn machine(
+    database: &Database,
+    client: &async_nats::Client,
+) -> Result<Machine, Failed> {
+    let version = sqlx::query_scalar::<_, String>("show server_version").fetch_one(database).await;
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     Ok(Machine {
         cores: std::thread::available_parallelism().map_or(1, usize::from),

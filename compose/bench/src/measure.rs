@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, fs};
 
 use amends::wire;
 use amends_app::{During as _, Failed};
+use amends_postgres::Database;
 use async_nats::jetstream::Context;
-use sqlx::{PgPool, Row as _};
+use sqlx::Row as _;
 
 /// How the kernel counts processor time, on every Linux.
 const TICKS_PER_S: f64 = 100.0;
@@ -56,7 +57,7 @@ pub(crate) struct Cost {
 
 /// Where to read counters.
 pub(crate) struct Meter {
-    pub(crate) pool: PgPool,
+    pub(crate) database: Database,
     pub(crate) jetstream: Context,
     /// Whether `pg_stat_statements` counts statements; else commits are counted, which are the same
     /// for whoever commits each statement for itself.
@@ -66,7 +67,7 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) async fn read(&self, pids: &[(&'static str, u32)]) -> Result<Counters, Failed> {
         let sql = if self.counts_statements { STATEMENTS } else { COMMITS };
-        let row = sqlx::query(sql).fetch_one(&self.pool).await.during("Postgres' counters")?;
+        let row = sqlx::query(sql).fetch_one(&self.database).await.during("Postgres' counters")?;
         let count = |at: usize| row.try_get(at).during("Postgres' counters");
         let mut counters = Counters {
             wal_bytes: count(0)?,

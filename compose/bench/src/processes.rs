@@ -134,18 +134,14 @@ impl Processes {
     fn start(&self, role: &[&str]) -> Result<Child, Failed> {
         let log = self.logs.join(format!("{}.log", role[0]));
         let log = std::fs::File::options().create(true).append(true).open(log).during("a log")?;
-        let (database, nats) = (self.settings.database()?, self.settings.nats()?);
+        let database = self.settings.database()?;
         let mut command = Command::new(&self.executable);
-        if let Some(creds) = &self.settings.nats_creds {
-            command.env("NATS_CREDS", creds);
-        } else {
-            command.env_remove("NATS_CREDS");
-        }
+        self.settings.nats.pass_on(&mut command);
         if std::env::var_os("RUST_LOG").is_none() {
             // A line a saga would be measured, too.
             command.env("RUST_LOG", "warn");
         }
-        let command = command.args(role).env("DATABASE_URL", database).env("NATS_URL", nats);
+        let command = command.args(role).env("DATABASE_URL", database);
         let command = command.env_remove("AMENDS_HTTP").stdin(Stdio::null()).stdout(Stdio::null());
         let command = command.stderr(log).process_group(0).kill_on_drop(true);
         command.spawn().during(role[0])

@@ -65,7 +65,7 @@ impl Session<'_> {
         self.processes.kill_orchestrators().await?;
         let killed_after_s = began.elapsed().as_secs_f64();
         let at = sqlx::query_scalar::<_, DateTime<Utc>>("select clock_timestamp()");
-        let at = at.fetch_one(&self.meter.pool).await.during("the time")?;
+        let at = at.fetch_one(&self.meter.database).await.during("the time")?;
         self.processes.start_orchestrator()?;
         let ended = load.open.ended();
         self.progress
@@ -74,7 +74,7 @@ impl Session<'_> {
         let rss_mib = self.orchestrator_mib();
         self.next = load.stop().await?;
         self.processes.check()?;
-        let row = sqlx::query(MOVED).bind(at).fetch_one(&self.meter.pool).await;
+        let row = sqlx::query(MOVED).bind(at).fetch_one(&self.meter.database).await;
         let row = row.during("how sagas moved")?;
         let count: i64 = row.try_get(0).during("how sagas moved")?;
         let seconds = |at: usize| row.try_get(at).during("how sagas moved");

@@ -2,8 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
-use amends_app::{During as _, Failed, connect};
-use sqlx::PgPool;
+use amends_app::{During as _, Failed, connect, nats};
+use amends_postgres::Database;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,11 +29,11 @@ pub(crate) async fn run(
     logs: &Path,
     stop: &CancellationToken,
 ) -> Result<Report, Failed> {
-    let (pool, client) = connected(servers, stop).await?;
-    amends_orchestrator::migrate(&pool).await.during("the schema cannot be migrated")?;
-    machine::alone(&pool).await?;
-    let machine = machine::machine(&pool, &client).await?;
-    let connections = (pool.clone(), client);
+    let (database, client) = connected(servers, stop).await?;
+    amends_orchestrator::migrate(&database).await.during("the schema cannot be migrated")?;
+    machine::alone(&database).await?;
+    let machine = machine::machine(&database, &client).await?;
+    let connections = (database.clone(), client);
     let mut session = Session::open(servers, args, logs, connections, stop).await?;
     // What is cut off then is used by nobody any more: the process ends.
     let ended = tokio::select! {
@@ -43,7 +43,7 @@ pub(crate) async fn run(
     let log_ends = session.processes.log_ends();
     let Session { processes, limits, writes, found, started, recoveries, .. } = session;
     processes.stop().await;
-    pool.close().await;
+    database.close();
     ended.map_err(|failed| failed.with_details(&log_ends))?;
     Ok(Report {
         machine,
@@ -57,14 +57,14 @@ pub(crate) async fn run(
 async fn connected(
     servers: &Servers,
     stop: &CancellationToken,
-) -> Result<(PgPool, async_nats::Client), Failed> {
+) -> Result<(Database, async_nats::Client), Failed> {
     let settings = &servers.settings;
-    let (url, creds) = (settings.nats()?, settings.nats_creds.as_deref());
-    let client = tokio::time::timeout(PATIENCE, connect::nats(url, creds, stop)).await;
+    let nats = nats::Access::of(&settings.nats)?;
+    let client = tokio::time::timeout(PATIENCE, nats.connect(stop)).await;
     let client = client.during("NATS does not answer")??.ok_or_else(Failed::interrupted)?;
     let (url, patience) = (settings.database()?, Some(PATIENCE));
-    let pool = connect::postgres(url, CONNECTIONS, &[], patience, stop).await?;
-    Ok((pool.ok_or_else(Failed::interrupted)?, client))
+    let database = connect::postgres(url, CONNECTIONS, &[], patience, stop).await?;
+    Ok((database.ok_or_else(Failed::interrupted)?, client))
 }
 
 impl Session<'_> {
@@ -77,7 +77,7 @@ impl Session<'_> {
         let mut conditions = Conditions::default();
         if let Some(stored) = args.stored {
             self.progress.say(&format!("storing {stored} finished sagas …"));
-            store(&self.meter.pool, stored).await?;
+            store(&self.meter.database, stored).await?;
             conditions.stored = stored;
             self.all(&kinds::plain(args, conditions)).await?;
         }

@@ -1,7 +1,7 @@
 //! The servers that are measured with.
 
-use amends_app::{During as _, Failed, Settings, connect, local::Local};
-use sqlx::PgPool;
+use amends_app::{During as _, Failed, NatsSettings, Settings, connect, local::Local};
+use amends_postgres::Database;
 
 /// Where they are.
 pub(crate) struct Servers {
@@ -22,8 +22,7 @@ impl Servers {
         let pids = [("postgres", local.postgres.pid()), ("nats-server", local.nats.pid())];
         let settings = Settings {
             database_url: Some(local.database_url().to_owned()),
-            nats_url: Some(local.nats_url().to_owned()),
-            nats_creds: None,
+            nats: NatsSettings::at(local.nats_url()),
             ..settings.clone()
         };
         let pids = pids.into_iter().filter_map(|(name, pid)| Some((name, pid?))).collect();
@@ -33,24 +32,24 @@ impl Servers {
 
 /// Loads `pg_stat_statements`, if this Postgres has it.
 async fn count_statements(local: &mut Local) -> Result<(), Failed> {
-    let pool = connect::pool(local.database_url(), 1, &[])?;
+    let database = connect::database(local.database_url(), 1, &[])?;
     let has = sqlx::query("select from pg_available_extensions where name = 'pg_stat_statements'")
-        .fetch_optional(&pool)
+        .fetch_optional(&database)
         .await
         .during("Postgres' extensions")?;
     if has.is_none() {
         return Ok(());
     }
-    execute(&pool, "alter system set shared_preload_libraries = 'pg_stat_statements'").await?;
-    pool.close().await;
+    execute(&database, "alter system set shared_preload_libraries = 'pg_stat_statements'").await?;
+    database.close();
     local.postgres.restart().await.during("Postgres cannot be restarted")?;
-    let pool = connect::pool(local.database_url(), 1, &[])?;
-    execute(&pool, "create extension if not exists pg_stat_statements").await?;
-    pool.close().await;
+    let database = connect::database(local.database_url(), 1, &[])?;
+    execute(&database, "create extension if not exists pg_stat_statements").await?;
+    database.close();
     Ok(())
 }
 
 /// Runs a statement that returns nothing, on a connection without a transaction.
-pub(crate) async fn execute(pool: &PgPool, sql: &'static str) -> Result<(), Failed> {
-    sqlx::raw_sql(sql).execute(pool).await.map(drop).during(sql)
+pub(crate) async fn execute(database: &Database, sql: &'static str) -> Result<(), Failed> {
+    sqlx::raw_sql(sql).execute(database).await.map(drop).during(sql)
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use amends_app::{During as _, Failed};
+use amends_postgres::Database;
 use async_nats::jetstream;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,20 +51,19 @@ impl<'a> Session<'a> {
         servers: &'a Servers,
         args: &BenchArgs,
         logs: &Path,
-        (pool, client): (PgPool, async_nats::Client),
+        (database, client): (Database, async_nats::Client),
         stop: &CancellationToken,
     ) -> Result<Self, Failed> {
         let settings = &servers.settings;
-        let (url, creds) = (settings.nats()?, settings.nats_creds.as_deref());
         let counts = sqlx::query("select from pg_extension where extname = 'pg_stat_statements'");
-        let counts = counts.fetch_optional(&pool).await.during("Postgres' extensions")?;
+        let counts = counts.fetch_optional(&database).await.during("Postgres' extensions")?;
         let jetstream = jetstream::new(client.clone());
         Ok(Self {
             plan: Plan::of(args),
-            meter: Meter { pool, jetstream, counts_statements: counts.is_some() },
+            meter: Meter { database, jetstream, counts_statements: counts.is_some() },
             processes: Processes::new(settings.clone(), args, logs)?,
             servers,
-            jetstream: raw::JetStream::connect(url, creds, stop).await?,
+            jetstream: raw::JetStream::connect(&settings.nats, stop).await?,
             postgres: raw::Postgres::connect(settings.database()?)?,
             client,
             progress: Progress::start(),

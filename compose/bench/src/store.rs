@@ -1,7 +1,9 @@
 //! Sagas in the tables: finished ones, as many as a year leaves, and ones that wait.
 
+use std::time::Duration;
+
 use amends_app::{During as _, Failed};
-use sqlx::PgPool;
+use amends_postgres::Database;
 
 use crate::servers::execute;
 
@@ -46,17 +48,21 @@ const WAIT: &str = copies!(
 );
 
 /// Stores so many, and lets Postgres tidy up before anything is measured.
-pub(crate) async fn store(pool: &PgPool, sagas: u32) -> Result<(), Failed> {
-    copy(pool, STORE, sagas).await
+pub(crate) async fn store(database: &Database, sagas: u32) -> Result<(), Failed> {
+    copy(database, STORE, sagas).await
 }
 
 /// The same with sagas that wait, like the one that is there.
-pub(crate) async fn wait(pool: &PgPool, sagas: u32) -> Result<(), Failed> {
-    copy(pool, WAIT, sagas).await
+pub(crate) async fn wait(database: &Database, sagas: u32) -> Result<(), Failed> {
+    copy(database, WAIT, sagas).await
 }
 
-async fn copy(pool: &PgPool, sql: &'static str, sagas: u32) -> Result<(), Failed> {
-    let stored = sqlx::query(sql).bind(i64::from(sagas)).execute(pool);
+/// How long it may take to store or tidy up a million.
+const LONG: Duration = Duration::from_secs(1800);
+
+async fn copy(database: &Database, sql: &'static str, sagas: u32) -> Result<(), Failed> {
+    let database = &database.with_limit(LONG);
+    let stored = sqlx::query(sql).bind(i64::from(sagas)).execute(database);
     stored.await.during("sagas cannot be stored")?;
     for table in [
         "vacuum (analyze) amends.saga",
@@ -64,7 +70,7 @@ async fn copy(pool: &PgPool, sql: &'static str, sagas: u32) -> Result<(), Failed
         "vacuum (analyze) amends.timer",
         "checkpoint",
     ] {
-        execute(pool, table).await?;
+        execute(database, table).await?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ impl Session<'_> {
         let one = Load::start(self.client.clone(), Arrivals::Closed(1), Workload::HAPPY, self.next)
             .await?;
         self.all_wait(1).await?;
-        store::wait(&self.meter.pool, waiting).await?;
+        store::wait(&self.meter.database, waiting).await?;
         self.processes.workers(false).await?;
         self.barrier = Some(false);
         self.next = one.stop().await?;
@@ -56,7 +56,7 @@ impl Session<'_> {
         let mut moved = (0, Instant::now());
         loop {
             let found = sqlx::query_scalar::<_, i64>("select count(*) from amends.timer");
-            let found = found.fetch_one(&self.meter.pool).await.during("sagas in flight")?;
+            let found = found.fetch_one(&self.meter.database).await.during("sagas in flight")?;
             let found = u64::try_from(found).unwrap_or(0);
             if found >= sagas {
                 return Ok(());

@@ -7,7 +7,7 @@ use amends::{
     wire::{self, Undo},
 };
 use amends_app::{
-    During as _, Failed, SERVICE_CONNECTIONS, SERVICE_SESSION, Settings, connect, stop_on_signal,
+    During as _, Failed, SERVICE_CONNECTIONS, Settings, connect, nats, stop_on_signal,
 };
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, reject};
 use async_nats::{
@@ -41,12 +41,10 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Servers that cannot be used.
 pub async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(), Failed> {
     let stop = stop_on_signal()?;
-    let creds = settings.nats_creds.as_deref();
+    let nats = nats::Access::of(&settings.nats)?;
     let mut serving = JoinSet::new();
     for (at, service) in SERVICES.into_iter().enumerate() {
-        let Some(client) = connect::nats(settings.nats()?, creds, &stop).await? else {
-            return Ok(());
-        };
+        let Some(client) = nats.connect(&stop).await? else { return Ok(()) };
         if args.barrier {
             let service = with_barrier(settings, at, args.shared, &stop).await?;
             let Some(service) = service else { return Ok(()) };
@@ -94,10 +92,11 @@ async fn with_barrier(
     stop: &CancellationToken,
 ) -> Result<Option<Service>, Failed> {
     let (url, connections) = (settings.database()?, SERVICE_CONNECTIONS);
-    let pool = connect::postgres(url, connections, &SERVICE_SESSION, None, stop).await?;
-    let Some(pool) = pool else { return Ok(None) };
-    amends_workers::migrate(&pool).await.during("the barrier cannot be installed")?;
-    let mut service = Service::new(SERVICES[at], pool, Nothing);
+    let database =
+        connect::postgres(url, connections, &amends_workers::SESSION, None, stop).await?;
+    let Some(database) = database else { return Ok(None) };
+    amends_workers::migrate(&database).await.during("the barrier cannot be installed")?;
+    let mut service = Service::new(SERVICES[at], database, Nothing);
     if shared {
         service = service.shared_transactions(SHARED.0, SHARED.1);
     }

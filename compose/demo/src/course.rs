@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use amends::wire;
 use amends_app::{During as _, Failed, transcript};
+use amends_postgres::Database;
 use async_nats::jetstream::{self, consumer::PullConsumer};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) struct Outcome {
 
 /// A demo that goes on.
 pub(crate) struct Course<'a> {
-    pub(crate) pool: &'a PgPool,
+    pub(crate) database: &'a Database,
     pub(crate) jetstream: jetstream::Context,
     pub(crate) script: Script<'a>,
     pub(crate) progress: &'a mut Progress,
@@ -117,7 +117,7 @@ impl Course<'_> {
 
     /// Shows how far the sagas are; returns how many have ended, and how many have not.
     async fn show_progress(&mut self) -> Result<(i64, i64), Failed> {
-        let statuses = statuses(self.pool, self.script.example.definition()).await;
+        let statuses = statuses(self.database, self.script.example.definition()).await;
         let (mut ended, mut open) = (0, 0);
         let mut counts = Vec::new();
         for (status, sagas) in statuses.during("the sagas cannot be counted")? {
@@ -172,16 +172,16 @@ impl Course<'_> {
 
     async fn judge(&self, took: Duration) -> Result<Outcome, Failed> {
         let Script { example, sagas, .. } = self.script;
-        let mut findings = example.judge(self.pool).await?;
+        let mut findings = example.judge(self.database).await?;
         let counts = sqlx::query_file!("src/sql/demo_counts.sql", example.definition());
-        let counts = counts.fetch_one(self.pool).await;
+        let counts = counts.fetch_one(self.database).await;
         let counts = counts.during("the dead letters cannot be counted")?;
         let stuck = findings.statuses.iter().find(|(status, _)| status == "stuck");
         if let Some((_, stuck)) = stuck {
             findings.problems.push(format!("{stuck} sagas are stuck"));
         }
         let transcript = match counts.compensated {
-            Some(id) => Some(transcript(self.pool, &id.to_string()).await?),
+            Some(id) => Some(transcript(self.database, &id.to_string()).await?),
             None => None,
         };
         Ok(Outcome {

@@ -2,8 +2,8 @@
 
 use amends::Saga as _;
 use amends_app::{During as _, Failed};
+use amends_postgres::Database;
 use clap::ValueEnum;
-use sqlx::PgPool;
 
 use crate::{
     audit::{Audit, TripAudit},
@@ -89,16 +89,16 @@ impl Example {
     }
 
     /// Reads the ledgers.
-    pub(crate) async fn judge(self, pool: &PgPool) -> Result<Findings, Failed> {
+    pub(crate) async fn judge(self, database: &Database) -> Result<Findings, Failed> {
         let unread = "the ledgers cannot be read";
         match self {
             Self::Order => {
-                let audit = Audit::of(pool, stock().values().sum()).await.during(unread)?;
+                let audit = Audit::of(database, stock().values().sum()).await.during(unread)?;
                 let ledgers = ledgers::shop(&audit);
                 Ok(Findings { statuses: audit.statuses, ledgers, problems: audit.problems })
             }
             Self::Trip => {
-                let audit = TripAudit::of(pool).await.during(unread)?;
+                let audit = TripAudit::of(database).await.during(unread)?;
                 let ledgers = ledgers::agency(&audit);
                 Ok(Findings { statuses: audit.statuses, ledgers, problems: audit.problems })
             }

@@ -26,8 +26,8 @@ mod trips;
 use std::path::Path;
 
 use amends_app::{
-    During as _, Failed, Program, Workspace, connect, local::Local, log_ends, prepare, print,
-    stop_on_signal,
+    During as _, Failed, NatsSettings, Program, Workspace, connect, local::Local, log_ends, nats,
+    prepare, print, stop_on_signal,
 };
 use async_nats::jetstream;
 use tokio_util::sync::CancellationToken;
@@ -82,11 +82,12 @@ async fn perform(
     progress: &mut Progress,
     stop: &CancellationToken,
 ) -> Result<Outcome, Failed> {
-    let pool = connect::postgres(local.database_url(), CONNECTIONS, &[], None, stop).await?;
-    let pool = pool.ok_or_else(Failed::interrupted)?;
-    let client = connect::nats(local.nats_url(), None, stop).await?;
+    let database = connect::postgres(local.database_url(), CONNECTIONS, &[], None, stop).await?;
+    let database = database.ok_or_else(Failed::interrupted)?;
+    let nats = nats::Access::of(&NatsSettings::at(local.nats_url()))?;
+    let client = nats.connect(stop).await?;
     let jetstream = jetstream::new(client.ok_or_else(Failed::interrupted)?);
-    prepare(program, &pool).await?;
+    prepare(program, &database).await?;
     let logs = data.join("logs");
     std::fs::create_dir_all(&logs).during("the folder for logs")?;
     let mut processes = Processes::new(program, local, &logs)?;
@@ -94,9 +95,9 @@ async fn perform(
     for name in script.example.services() {
         processes.start(&["worker", name])?;
     }
-    let course = Course { pool: &pool, jetstream, script, progress, stop };
+    let course = Course { database: &database, jetstream, script, progress, stop };
     let ended = course.run(&mut processes).await;
     processes.stop().await;
-    pool.close().await;
+    database.close();
     ended.map_err(|failed| failed.with_details(&log_ends(&logs)))
 }

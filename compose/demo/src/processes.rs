@@ -6,7 +6,9 @@ use std::{
     process::Stdio,
 };
 
-use amends_app::{During as _, Failed, Program, ask_to_end, database_variable, local::Local};
+use amends_app::{
+    During as _, Failed, NatsSettings, Program, ask_to_end, database_variable, local::Local,
+};
 use tokio::process::{Child, Command};
 
 /// Processes by role.
@@ -14,7 +16,7 @@ pub(crate) struct Processes {
     executable: PathBuf,
     logs: PathBuf,
     database_url: String,
-    nats_url: String,
+    nats: NatsSettings,
     /// Variables that would send services to databases of their own.
     unset: Vec<String>,
     running: Vec<(Vec<String>, Child)>,
@@ -26,7 +28,7 @@ impl Processes {
             executable: std::env::current_exe().during("this program's own file")?,
             logs: logs.to_owned(),
             database_url: local.database_url().to_owned(),
-            nats_url: local.nats_url().to_owned(),
+            nats: NatsSettings::at(local.nats_url()),
             unset: program.service_names().map(database_variable).collect(),
             running: Vec::new(),
         })
@@ -37,11 +39,11 @@ impl Processes {
         let path = self.logs.join(format!("{}.log", role.join("-")));
         let log = File::options().create(true).append(true).open(&path);
         let log = log.during(&format!("the log {}", path.display()))?;
-        let child = Command::new(&self.executable)
+        let mut command = Command::new(&self.executable);
+        self.nats.pass_on(&mut command);
+        let child = command
             .args(role)
             .env("DATABASE_URL", &self.database_url)
-            .env("NATS_URL", &self.nats_url)
-            .env_remove("NATS_CREDS")
             .env_remove("AMENDS_HTTP")
             .envs(self.unset.iter().map(|variable| (variable, "")))
             .stdin(Stdio::null())

@@ -10,6 +10,7 @@ use async_nats::jetstream::{
     context::{PublishError, PublishErrorKind},
     stream::{Config, DiscardPolicy},
 };
+use bytes::Bytes;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +18,11 @@ use tokio_util::sync::CancellationToken;
 const STREAM: &str = "AMENDS_PROBE";
 const SUBJECT: &str = "amends.probe";
 
+/// A probe is larger than what is left in a page of a full disk: less would still be stored there.
+static BODY: [u8; 16 * 1024] = [0; 16 * 1024];
+
 /// Much more than one probe takes.
-const STREAM_BYTES_MAX: i64 = 64 * 1024;
+const STREAM_BYTES_MAX: i64 = 256 * 1024;
 
 /// Between two probes.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -65,7 +69,7 @@ impl<R: Fn(Result<(), String>)> Probe<R> {
     }
 
     async fn store(&self) -> Result<(), PublishError> {
-        let stored = self.jetstream.publish(SUBJECT, "".into()).await?.await;
+        let stored = self.jetstream.publish(SUBJECT, Bytes::from_static(&BODY)).await?.await;
         if stored.as_ref().is_err_and(|error| error.kind() == PublishErrorKind::StreamNotFound) {
             self.missing.notify_one();
         }

@@ -27,14 +27,14 @@ pub(crate) async fn send(
             headers.insert(wire::AMENDS_DEADLINE, deadline);
             (id, subject, body, trace)
         }
-        Message::Status(StatusEvent { subject, id, body }, trace) => {
+        Message::Status(StatusEvent { subject, id, body, .. }, trace) => {
             headers.insert("Content-Type", "application/cloudevents+json");
             (id.clone(), subject, body, trace)
         }
     };
     headers.insert(wire::NATS_MSG_ID, id.as_str());
     if let Some(trace) = trace {
-        headers.insert(wire::TRACEPARENT, trace.child(&id).to_string());
+        trace.child(&id).headers().for_each(|(name, value)| headers.insert(name, value));
     }
     let publish = PublishMessage::build().headers(headers).payload(body.clone().into());
     jetstream.send_publish(subject.clone(), publish).await

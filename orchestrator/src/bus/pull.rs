@@ -111,7 +111,7 @@ impl Listener {
             let Err(error) = listened else { continue };
             let pause = self.retries.failed();
             if self.retries.failures() == 2 {
-                self.pull.health.set_nats(false);
+                self.pull.health.hears(self.pull.source.name(), Some(error.to_string()));
                 tracing::warn!(
                     what = self.pull.source.name(),
                     error = error.to_string(),
@@ -210,7 +210,7 @@ impl Listener {
 
     fn listens(&mut self) {
         if self.retries.failures() > 0 {
-            self.pull.health.set_nats(true);
+            self.pull.health.hears(self.pull.source.name(), None);
             if self.retries.failures() > 1 {
                 tracing::info!(what = self.pull.source.name(), "listening again");
             }

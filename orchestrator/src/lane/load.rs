@@ -26,6 +26,11 @@ impl Lane {
         for ((definition, key), holder) in self.store.holders(&keys).await? {
             batch.put_key(definition, key, holder);
         }
+        for id in &woken {
+            if let Some(seq) = self.publisher.announced(*id) {
+                batch.put_announced(*id, seq);
+            }
+        }
         self.read_inboxes(batch, &woken).await
     }
 

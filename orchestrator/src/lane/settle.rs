@@ -14,7 +14,7 @@ use crate::{
     handover::{Job, Publisher},
     health::Health,
     registry::Registry,
-    store::{Held, Store, StoreError},
+    store::{Store, StoreError},
     time::{Alarm, Now},
 };
 
@@ -28,14 +28,10 @@ const WHOLE_MAX: u32 = 5;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_CAP: Duration = Duration::from_secs(2);
 
-/// A lane that has had nothing to do for so long gives its connection back.
-const IDLE: Duration = Duration::from_secs(1);
-
 pub(crate) struct Lane {
     pub(super) store: Store,
-    held: Held,
     pub(super) registry: Arc<Registry>,
-    publisher: Publisher,
+    pub(super) publisher: Publisher,
     pub(super) alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,
@@ -49,6 +45,14 @@ pub(super) struct Chunk {
     /// Whether cached states may be used.
     pub(super) cached: bool,
     conflicts: u32,
+    /// Whether Postgres refused it alone.
+    refused: bool,
+}
+
+impl Chunk {
+    const fn new(items: Vec<Item>, cached: bool) -> Self {
+        Self { items, cached, conflicts: 0, refused: false }
+    }
 }
 
 impl Lane {
@@ -61,7 +65,6 @@ impl Lane {
         health: Arc<Health>,
     ) -> Self {
         Self {
-            held: store.hold(),
             store,
             registry,
             publisher,
@@ -82,16 +85,7 @@ impl Lane {
     /// load, because a commit under way gathers the next.
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<LaneInput>) {
         let mut inputs = Vec::with_capacity(BATCH_MAX);
-        loop {
-            let more = queue.recv_many(&mut inputs, BATCH_MAX);
-            match tokio::time::timeout(IDLE, more).await {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(_) => {
-                    self.held.rest();
-                    continue;
-                }
-            }
+        while queue.recv_many(&mut inputs, BATCH_MAX).await > 0 {
             let mut items = Vec::with_capacity(inputs.len());
             for input in inputs.drain(..) {
                 match input {
@@ -100,7 +94,7 @@ impl Lane {
                 }
             }
             if !items.is_empty() {
-                self.settle(Chunk { items, cached: true, conflicts: 0 }).await;
+                self.settle(Chunk::new(items, true)).await;
             }
         }
     }
@@ -133,6 +127,9 @@ impl Lane {
                     );
                 }
                 Err(StoreError::Poison(_)) if chunk.items.len() > 1 => left.extend(parts(chunk)),
+                Err(StoreError::Poison(_)) if !chunk.refused => {
+                    left.push(Chunk { cached: false, refused: true, ..chunk });
+                }
                 Err(StoreError::Poison(error)) => self.poison(chunk, &error).await,
                 Err(StoreError::Defect(_)) => {
                     tokio::time::sleep(defects.failed()).await;
@@ -155,7 +152,6 @@ impl Lane {
     }
 
     async fn unavailable(&self, retries: &mut RetryLoop, error: &sqlx::Error) {
-        self.health.set_postgres(false);
         let pause = retries.failed();
         if retries.is_first() {
             match error.as_database_error().and_then(|e| e.code()) {
@@ -173,24 +169,26 @@ impl Lane {
     /// One round: read what is missing, decide all, write. On any error nothing of this batch stays
     /// in the cache, so that the next round reads it again.
     async fn attempt(&mut self, chunk: &Chunk) -> Result<Vec<Disposition>, StoreError> {
+        let health = Arc::clone(&self.health);
+        let _under_way = health.under_way();
         let mut batch = Batch::new(self.now.get());
         self.load(&mut batch, chunk).await?;
         let dispositions: Vec<_> =
             chunk.items.iter().map(|item| decide(&mut batch, item)).collect();
         let outcome = batch.finish();
-        self.commit(outcome).await?;
+        let store = if chunk.refused { self.store.apart() } else { self.store.clone() };
+        self.commit(&store, outcome).await?;
         Ok(dispositions)
     }
 
-    async fn commit(&mut self, outcome: Outcome) -> Result<(), StoreError> {
+    async fn commit(&mut self, store: &Store, outcome: Outcome) -> Result<(), StoreError> {
         let Outcome { rows, rearm, alarms, instances, recorded, unusable, .. } = outcome;
         log::unusable(&unusable);
         let decided = log::Decided::of(&rows);
         if !rows.is_empty() {
             let began = std::time::Instant::now();
             let facts = rows.facts();
-            self.held.commit(rows).await?;
-            self.health.set_postgres(true);
+            store.commit(rows).await?;
             metrics::histogram!("amends_commit_seconds").record(began.elapsed().as_secs_f64());
             metrics::histogram!("amends_batch_facts").record(facts as f64);
         }
@@ -230,7 +228,7 @@ impl Lane {
         if !jobs.is_empty() {
             self.publisher.hand_over(jobs).await;
         }
-        (!again.is_empty()).then_some(Chunk { items: again, cached: false, conflicts: 0 })
+        (!again.is_empty()).then(|| Chunk::new(again, false))
     }
 
     async fn poison(&self, chunk: Chunk, error: &sqlx::Error) {
@@ -259,6 +257,6 @@ pub(super) fn buried(item: Item, reason: &str) -> Job {
 }
 
 fn parts(chunk: Chunk) -> [Chunk; 2] {
-    let Chunk { items, cached, conflicts } = chunk;
-    halves(items).map(|items| Chunk { items, cached, conflicts })
+    let Chunk { items, cached, conflicts, refused } = chunk;
+    halves(items).map(|items| Chunk { items, cached, conflicts, refused })
 }

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::unreadable;
 use crate::{
+    burial::Keeper,
     bus::{Shares, Topology},
-    store::Store,
 };
 
 /// Between two looks: a stream of commands that is gone stops every saga, so it is noticed within
@@ -25,7 +25,7 @@ const UNREAD: Duration = Duration::from_secs(1);
 pub(crate) struct Streams {
     pub(crate) topology: Topology,
     pub(crate) shares: Arc<Shares>,
-    pub(crate) store: Store,
+    pub(crate) keeper: Keeper,
     /// Something could not be published.
     pub(crate) failed: Arc<Notify>,
     pub(crate) stop: CancellationToken,
@@ -78,7 +78,7 @@ impl Streams {
         let tasks = [
             self.topology.ensure().await.err().map(|error| error.to_string()),
             self.topology.make_room().await.err().map(|error| error.to_string()),
-            unreadable::remove(&self.topology, &self.store).await.err().map(|e| e.to_string()),
+            unreadable::remove(&self.topology, &self.keeper).await.err().map(|e| e.to_string()),
         ];
         let errors = tasks.into_iter().flatten();
         errors.collect::<Vec<_>>().join("; ")

@@ -112,7 +112,8 @@ impl Tables {
 
     async fn versions_and_acts(&self) -> Result<(), StoreError> {
         self.registry.retire(self.store.retired().await?);
-        self.store.wake_acts().await
+        self.store.wake_acts().await?;
+        self.store.forget_leaders().await
     }
 
     /// Makes and drops partitions; returns whether there is more to do. One that is in use is left for

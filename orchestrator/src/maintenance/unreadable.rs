@@ -6,9 +6,10 @@ use amends::wire;
 use bytes::Bytes;
 
 use crate::{
+    burial::Keeper,
     bus::{RawMessage, Topology, TopologyError, delete, message_source},
     letter::Letter,
-    store::{Store, StoreError},
+    store::StoreError,
 };
 
 /// Messages looked at in one round: more than a client has in hand at once.
@@ -28,17 +29,17 @@ pub(super) enum RemoveError {
 ///
 /// # Errors
 /// The last [`RemoveError`].
-pub(super) async fn remove(topology: &Topology, store: &Store) -> Result<(), RemoveError> {
+pub(super) async fn remove(topology: &Topology, keeper: &Keeper) -> Result<(), RemoveError> {
     let mut done = Ok(());
     for (stream, consumer) in topology.read_consumers().await {
-        done = remove_from(topology, store, &stream, &consumer).await.and(done);
+        done = remove_from(topology, keeper, &stream, &consumer).await.and(done);
     }
     done
 }
 
 async fn remove_from(
     topology: &Topology,
-    store: &Store,
+    keeper: &Keeper,
     stream: &str,
     consumer: &str,
 ) -> Result<(), RemoveError> {
@@ -52,48 +53,26 @@ async fn remove_from(
         let message = RawMessage::read(topology.jetstream(), stream, sequence).await?;
         if let Some(message) = message.filter(|message| !message.is_readable()) {
             let source = message_source(stream, consumer, sequence, message.stored_at);
-            let is_new = bury(store, source, message).await?;
-            take_out(topology, stream, sequence, is_new).await?;
+            let is_ours = [wire::EVENTS_STREAM, wire::REPLIES_STREAM].contains(&stream);
+            keeper.bury(&[letter(source, message, is_ours)]).await.map_err(RemoveError::Store)?;
+            // One in a stream of the user's stays, and is found again at each look.
+            if is_ours {
+                delete(topology.jetstream(), stream, sequence).await?;
+            }
         }
     }
     Ok(())
 }
 
-/// Keeps it as a dead letter; whether it was not kept before.
-async fn bury(store: &Store, source: String, message: RawMessage) -> Result<bool, RemoveError> {
+fn letter(source: String, message: RawMessage, is_ours: bool) -> Letter {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
-    let letter = Letter {
+    let what_now =
+        if is_ours { "it is removed" } else { "it disturbs this stream of yours, remove it" };
+    Letter {
         source,
-        subject: message.subject,
-        reason: "a header or the subject is malformed or not UTF-8".to_owned(),
+        subject: message.subject.replace('\0', "\u{fffd}"),
+        reason: format!("a header or the subject is malformed or not UTF-8: {what_now}"),
         headers: vec![("raw".to_owned(), lossy(&message.headers))],
         body: Bytes::from(message.body),
-    };
-    let kept = store.bury(&[letter]).await.map_err(RemoveError::Store)?;
-    Ok(!kept.is_empty())
-}
-
-/// Removes it from a stream of Amends; one in a stream of the user's stays, and is found again at each
-/// look, but counted and logged once.
-async fn take_out(
-    topology: &Topology,
-    stream: &str,
-    sequence: u64,
-    is_new: bool,
-) -> Result<(), RemoveError> {
-    let ours = [wire::EVENTS_STREAM, wire::REPLIES_STREAM].contains(&stream);
-    if is_new {
-        metrics::counter!("amends_dead_letters_total").increment(1);
-        let what_now =
-            if ours { "it is removed" } else { "it disturbs this stream of yours: remove it" };
-        tracing::warn!(
-            stream,
-            sequence,
-            "an unreadable message was kept as a dead letter: {what_now}"
-        );
     }
-    if ours {
-        delete(topology.jetstream(), stream, sequence).await?;
-    }
-    Ok(())
 }

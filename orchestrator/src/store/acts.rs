@@ -19,7 +19,7 @@ impl Store {
     pub(crate) async fn wake_acts(&self) -> Result<(), StoreError> {
         // A lease that was just taken is a little longer than one that runs.
         let lease = LEASE.as_secs_f64() + 1.0;
-        sqlx::query_file!("src/store/sql/wake_acts.sql", lease).execute(&self.pool).await?;
+        sqlx::query_file!("src/store/sql/wake_acts.sql", lease).execute(&self.database).await?;
         Ok(())
     }
 
@@ -36,7 +36,7 @@ impl Store {
             return Ok(acts);
         }
         let rows = sqlx::query_file!("src/store/sql/load_acts.sql", &uuids(ids))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         for row in rows {
             let event = match row.act.as_str() {

@@ -1,22 +1,18 @@
 //! The statement that writes a batch.
 
 use amends::{machine::Time, turn::Rows};
-use sqlx::{PgConnection, types::Uuid};
+use amends_postgres::Database;
+use sqlx::types::Uuid;
 
-use super::{Held, StoreError, columns::Columns};
+use super::{Store, StoreError, columns::Columns};
 
-impl Held {
+impl Store {
     /// Writes a batch: all of it or nothing. Once this returns `Ok` the turns are durable.
     ///
     /// # Errors
     /// [`StoreError`]; after `Unavailable` the batch may have been written.
-    pub(crate) async fn commit(&mut self, rows: Rows) -> Result<(), StoreError> {
-        let columns = Columns::of(rows);
-        let done = write(self.get().await?, &columns).await.map_err(StoreError::from);
-        if let Err(StoreError::Unavailable(_) | StoreError::Defect(_)) = &done {
-            self.end();
-        }
-        done
+    pub(crate) async fn commit(&self, rows: Rows) -> Result<(), StoreError> {
+        Ok(write(&self.database, &Columns::of(rows)).await?)
     }
 }
 
@@ -122,16 +118,16 @@ macro_rules! bind {
 
 /// One of four statements runs, by what the batch holds: planning a part that has no rows costs more
 /// than writing a small batch.
-async fn write(connection: &mut PgConnection, columns: &Columns) -> sqlx::Result<()> {
+async fn write(database: &Database, columns: &Columns) -> sqlx::Result<()> {
     let rare = columns.is_rare();
     match (columns.starts() || rare, columns.changes() || rare) {
-        (false, false) => run!(connection, columns, "src/store/sql/facts.sql": facts),
+        (false, false) => run!(database, columns, "src/store/sql/facts.sql": facts),
         (true, false) => {
-            run!(connection, columns, "src/store/sql/starts.sql": started armed facts)
+            run!(database, columns, "src/store/sql/starts.sql": started armed facts)
         }
-        (false, true) => run!(connection, columns, "src/store/sql/changes.sql":
+        (false, true) => run!(database, columns, "src/store/sql/changes.sql":
             changed armed rearmed disarmed facts),
-        (true, true) => run!(connection, columns, "src/store/sql/everything.sql":
+        (true, true) => run!(database, columns, "src/store/sql/everything.sql":
             started changed armed rearmed disarmed settled undone waiting found queued requested
             facts),
     }?;

@@ -56,7 +56,7 @@ impl Store {
                 &kinds as &[&str],
                 &tasks as &[&str]
             )
-            .fetch_one(&self.pool)
+            .fetch_one(&self.database)
             .await?;
             // No digest: another replica's insert was not visible to this statement yet.
             match row.digest {

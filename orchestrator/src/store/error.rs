@@ -2,7 +2,7 @@
 
 use sqlx::Error;
 
-use super::sqlstate::{Class, class};
+use amends_postgres::{Class, class_of, refusal};
 
 /// Why a statement failed, by what is to be done about it.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
         match class_of(&error) {
             Class::Outage => Self::Unavailable(error),
-            Class::Conflict => Self::Conflict(error),
+            Class::Conflict | Class::Taken => Self::Conflict(error),
             Class::Poison => Self::Poison(error),
             Class::Defect => {
                 // Here, so that nobody who handles it can forget to.
@@ -37,19 +37,20 @@ impl From<Error> for StoreError {
     }
 }
 
-fn class_of(error: &Error) -> Class {
-    match error {
-        Error::Database(refusal) => class(&refusal.code().unwrap_or_default()),
-        // What a row holds and what this program takes it for differ, or a value cannot be sent.
-        Error::RowNotFound
-        | Error::TypeNotFound { .. }
-        | Error::ColumnIndexOutOfBounds { .. }
-        | Error::ColumnNotFound(_)
-        | Error::ColumnDecode { .. }
-        | Error::Encode(_)
-        | Error::Decode(_)
-        | Error::InvalidArgument(_) => Class::Defect,
-        _ => Class::Outage,
+impl StoreError {
+    /// What the server said, or why it could not be asked, for people.
+    pub(crate) fn why(&self) -> String {
+        let (Self::Conflict(error)
+        | Self::Poison(error)
+        | Self::Defect(error)
+        | Self::Unavailable(error)) = self;
+        match (refusal(error), error) {
+            (Some(refusal), _) => refusal.to_string(),
+            (None, Error::Database(said)) => {
+                format!("{} ({})", said.message(), said.code().unwrap_or_default())
+            }
+            (None, error) => error.to_string(),
+        }
     }
 }
 
@@ -70,16 +71,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_of_postgres_has_a_class_too() {
-        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        for outage in
-            [Error::Io(broken), Error::PoolTimedOut, Error::PoolClosed, Error::WorkerCrashed]
-        {
-            assert_eq!(class_of(&outage), Class::Outage, "{outage}");
-        }
-        for defect in [Error::RowNotFound, Error::ColumnNotFound("id".into())] {
-            assert_eq!(class_of(&defect), Class::Defect, "{defect}");
-            assert!(matches!(StoreError::from(defect), StoreError::Defect(_)));
-        }
+    fn an_error_is_what_its_class_says() {
+        assert!(matches!(StoreError::from(Error::RowNotFound), StoreError::Defect(_)));
+        let away = StoreError::from(Error::PoolTimedOut);
+        assert!(matches!(away, StoreError::Unavailable(_)));
+        assert_eq!(away.why(), Error::PoolTimedOut.to_string());
     }
 }

@@ -1,34 +1,61 @@
-//! A place that one replica at a time can have: a lock of Postgres that belongs to a session, and is
-//! free as soon as the session ends, however it does.
+//! A place that one replica at a time has: a row with its last sign of life.
 
-use sqlx::{Connection as _, Postgres, pool::PoolConnection};
+use std::time::Duration;
 
-use super::Store;
+use amends::machine::Time;
+use sqlx::types::Uuid;
 
-/// The place, for as long as this lives.
-pub(crate) struct Leading(PoolConnection<Postgres>);
+use super::{Store, StoreError};
 
-impl Leading {
-    /// Whether the session is there.
-    pub(crate) async fn holds(&mut self) -> bool {
-        self.0.ping().await.is_ok()
-    }
+/// A sign of life is worth nothing when it takes longer: others look for it.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// What a replica sees of the place that it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Whether this replica has it.
+    pub(crate) leads: bool,
+    /// The last sign of life of whoever has it; none where it was left in this moment.
+    pub(crate) at: Option<Time>,
+    /// The database's clock.
+    pub(crate) now: Time,
 }
 
 impl Store {
-    /// Takes the place, if nobody has it.
+    /// Gives a sign of life: takes the place if it is free, keeps it, or looks who has it. It is free too
+    /// when its last sign of life is `stale`. The new one is never earlier than `at_least`.
     ///
     /// # Errors
-    /// The database's.
-    pub(crate) async fn lead(&self, place: &str) -> sqlx::Result<Option<Leading>> {
-        let mut connection = self.pool.acquire().await?;
-        let row =
-            sqlx::query_file!("src/store/sql/lead.sql", place).fetch_one(&mut *connection).await?;
-        if !row.leads {
-            return Ok(None);
-        }
-        // Back in the pool it would hold the place.
-        connection.close_on_drop();
-        Ok(Some(Leading(connection)))
+    /// [`StoreError::Unavailable`], also when Postgres takes no writes.
+    pub(crate) async fn lead(
+        &self,
+        place: &str,
+        replica: Uuid,
+        stale: Option<Time>,
+        at_least: Option<Time>,
+    ) -> Result<Place, StoreError> {
+        let database = self.database.with_limit(LIMIT);
+        let query = sqlx::query_file!("src/store/sql/lead.sql", place, replica, stale, at_least);
+        let row = query.fetch_one(&database).await?;
+        Ok(Place { leads: row.leads, at: row.at, now: row.now })
+    }
+
+    /// Leaves the place to whoever takes it first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn leave(&self, place: &str, replica: Uuid) -> Result<(), StoreError> {
+        let database = self.database.with_limit(LIMIT);
+        sqlx::query_file!("src/store/sql/leave.sql", place, replica).execute(&database).await?;
+        Ok(())
+    }
+
+    /// Forgets places that nobody stands for any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(crate) async fn forget_leaders(&self) -> Result<(), StoreError> {
+        sqlx::query_file!("src/store/sql/forget_leaders.sql").execute(&self.database).await?;
+        Ok(())
     }
 }

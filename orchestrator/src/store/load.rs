@@ -20,7 +20,7 @@ impl Store {
         }
         let ids = uuids(ids);
         let rows = sqlx::query_file!("src/store/sql/load_sagas.sql", &ids, LEASE.as_secs_f64())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         let sagas = rows.into_iter().map(|row| {
             let stored = Stored {
@@ -37,8 +37,9 @@ impl Store {
         });
         let mut sagas: HashMap<_, _> = sagas.collect();
         // Facts are read after the rows: they may be newer, never older.
-        let rows =
-            sqlx::query_file!("src/store/sql/load_facts.sql", &ids).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("src/store/sql/load_facts.sql", &ids)
+            .fetch_all(&self.database)
+            .await?;
         for row in rows {
             let Some(saga) = sagas.get_mut(&SagaId(row.saga_id)) else { continue };
             let fact = FactRow {
@@ -74,7 +75,7 @@ impl Store {
         }
         let (definitions, keys): (Vec<_>, Vec<_>) = keys.iter().cloned().unzip();
         let rows = sqlx::query_file!("src/store/sql/find_keys.sql", &definitions, &keys)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         let found = rows.into_iter().map(|row| {
             // A digest of another length is of another body.

@@ -28,7 +28,7 @@ impl Store {
     pub(crate) async fn make_periods(&self, retain: Option<Duration>) -> Result<(), sqlx::Error> {
         let width = width(retain).as_secs_f64();
         let made = sqlx::query_file_scalar!("src/store/sql/make_periods.sql", width)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.database)
             .await?;
         if made > 0 {
             tracing::debug!(made, "partitions were made");
@@ -45,14 +45,14 @@ impl Store {
         let retain = retain.as_secs_f64();
         let mut dropped = 0;
         while sqlx::query_file_scalar!("src/store/sql/drop_period.sql", retain)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.database)
             .await?
             > 0
         {
             dropped += 1;
         }
         let rows = sqlx::query_file_scalar!("src/store/sql/forget.sql", retain)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.database)
             .await?;
         if dropped > 0 || rows > 0 {
             tracing::info!(partitions = dropped, rows, "old sagas were dropped");

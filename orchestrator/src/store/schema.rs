@@ -1,45 +1,15 @@
 //! Which version of the schema `amends` is there, and which one this program needs.
 
-use sqlx::{
-    PgPool,
-    migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator},
-};
+use amends_postgres::{Applied, Database, MigrationError, ORCHESTRATOR};
 
 use super::Store;
-
-/// Where the versions that were applied are noted.
-const APPLIED: &str = "amends._migrations";
-
-fn migrations() -> Migrator {
-    let mut migrator = sqlx::migrate!("../migrations/orchestrator");
-    migrator.create_schema("amends");
-    migrator.dangerous_set_table_name(APPLIED);
-    migrator
-}
 
 /// Creates or updates the orchestrator's schema `amends`. Several may do it at once; idempotent.
 ///
 /// # Errors
-/// When Postgres refuses, or the schema is newer than this program, or of other migrations.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrationError> {
-    migrations().run(pool).await.map_err(|error| match error {
-        MigrateError::VersionMismatch(_) => MigrationError::Other,
-        error => error.into(),
-    })
-}
-
-/// What is to be done where the migrations that made the schema are not those of this program.
-const OTHER: &str = "the schema `amends` was made by other migrations than this program's, and cannot be brought up to date: take another database, or drop the schema with all of its sagas (`drop schema amends cascade`), and run `amends migrate`";
-
-/// Why the schema was not brought up to date.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrationError {
-    /// A migration that it was made by is not the one that this program has under that number.
-    #[error("{OTHER}")]
-    Other,
-    /// Postgres refuses, or the schema is newer.
-    #[error(transparent)]
-    Failed(#[from] MigrateError),
+/// When Postgres refuses, or the schema is of other migrations.
+pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
+    ORCHESTRATOR.migrate(database).await
 }
 
 /// Why this program cannot work with the schema that is there.
@@ -59,11 +29,11 @@ pub enum SchemaError {
         needed: i64,
     },
     /// A migration that it was made by is not the one that this program has under that number.
-    #[error("{OTHER}")]
+    #[error("{}", amends_postgres::other("amends"))]
     Other,
     /// Postgres is not there.
     #[error("Postgres does not answer: {0}")]
-    Unavailable(#[source] MigrateError),
+    Unavailable(#[source] MigrationError),
 }
 
 impl Store {
@@ -73,33 +43,25 @@ impl Store {
     /// # Errors
     /// [`SchemaError`].
     pub(crate) async fn check_schema(&self) -> Result<(), SchemaError> {
-        let applied = self.applied().await.map_err(|error| match &error {
-            MigrateError::Execute(refusal) if is_not_migrated(refusal) => SchemaError::Missing,
-            _ => SchemaError::Unavailable(error),
-        })?;
-        let ours = migrations();
-        let differs = |found: &AppliedMigration| {
-            ours.iter().any(|m| m.version == found.version && m.checksum != found.checksum)
-        };
-        if applied.iter().any(differs) {
-            return Err(SchemaError::Other);
-        }
-        let needed = ours.iter().map(|m| m.version).max().unwrap_or(0);
-        match applied.iter().map(|m| m.version).max() {
-            None => Err(SchemaError::Missing),
-            Some(found) if found < needed => Err(SchemaError::Old { found, needed }),
-            Some(found) => {
-                if found > needed {
-                    tracing::warn!(found, needed, "the schema `amends` is newer than this program");
-                }
+        let needed = ORCHESTRATOR.version();
+        match self.applied().await {
+            Ok(Applied::All) => Ok(()),
+            Ok(Applied::Newer(found)) => {
+                tracing::warn!(found, needed, "the schema `amends` is newer than this program");
                 Ok(())
             }
+            Ok(Applied::Nothing) => Err(SchemaError::Missing),
+            Ok(Applied::Old(found)) => Err(SchemaError::Old { found, needed }),
+            Ok(Applied::Other) => Err(SchemaError::Other),
+            Err(error) => Err(SchemaError::Unavailable(error)),
         }
     }
 
-    async fn applied(&self) -> Result<Vec<AppliedMigration>, MigrateError> {
-        let mut connection = self.pool.acquire().await?;
-        connection.list_applied_migrations(APPLIED).await
+    async fn applied(&self) -> Result<Applied, MigrationError> {
+        let mut session = self.database.session().await?;
+        let applied = ORCHESTRATOR.applied(&mut session).await?;
+        session.give_back();
+        Ok(applied)
     }
 }
 

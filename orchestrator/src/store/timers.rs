@@ -14,7 +14,8 @@ use super::{Store, StoreError};
 pub(super) const LEASE: Duration = Duration::from_secs(10);
 
 impl Store {
-    /// Leases up to `limit` timers that are due for at least so long. Replicas share them by `skip locked`; a lease that
+    /// Leases up to `limit` timers that are due for at least so long: by the database's clock, or by `now`
+    /// where that is later, because the clock went back. Replicas share them by `skip locked`; a lease that
     /// is not used up runs out, and the timer fires again. Sagas of the versions in `but` are left to
     /// replicas that know them.
     ///
@@ -24,13 +25,14 @@ impl Store {
         &self,
         limit: i64,
         late: Duration,
+        now: Time,
         but: &[(String, u32)],
     ) -> Result<Vec<Due>, StoreError> {
         let (lease, late) = (LEASE.as_secs_f64(), late.as_secs_f64());
         macro_rules! claim {
             ($file:literal, $($more:expr),*) => {
                 sqlx::query_file!($file, limit, lease, $($more),*)
-                    .fetch_all(&self.pool)
+                    .fetch_all(&self.database)
                     .await?
                     .into_iter()
                     .map(|row| Due {
@@ -42,18 +44,23 @@ impl Store {
             };
         }
         if but.is_empty() {
-            return Ok(claim!("src/store/sql/claim_timers.sql", late));
+            return Ok(claim!("src/store/sql/claim_timers.sql", late, now));
         }
         let but: Vec<_> = but.iter().map(|(name, version)| format!("{name}@{version}")).collect();
-        Ok(claim!("src/store/sql/claim_known_timers.sql", &but, late))
+        Ok(claim!("src/store/sql/claim_known_timers.sql", &but, late, now))
     }
 
     /// How long until the next timer is due (`None` when there is none), and the database's clock.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub(crate) async fn next_timer(&self) -> Result<(Option<Duration>, Time), StoreError> {
-        let row = sqlx::query_file!("src/store/sql/next_timer.sql").fetch_one(&self.pool).await?;
+    pub(crate) async fn next_timer(
+        &self,
+        now: Time,
+    ) -> Result<(Option<Duration>, Time), StoreError> {
+        let row = sqlx::query_file!("src/store/sql/next_timer.sql", now)
+            .fetch_one(&self.database)
+            .await?;
         let wait = |s: f64| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX);
         Ok((row.seconds.map(wait), row.now))
     }
@@ -86,7 +93,7 @@ impl Store {
             &deleted,
             &deleted_leases
         )
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
         Ok(())
     }

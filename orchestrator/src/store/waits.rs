@@ -70,7 +70,7 @@ impl Store {
             return Ok(arrivals);
         }
         let rows = sqlx::query_file!("src/store/sql/arrivals.sql", &uuids(ids), ARRIVALS_MAX)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         for row in rows {
             let body = Json::trusted(&row.body);
@@ -89,8 +89,9 @@ impl Store {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows =
-            sqlx::query_file!("src/store/sql/ends.sql", &uuids(ids)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("src/store/sql/ends.sql", &uuids(ids))
+            .fetch_all(&self.database)
+            .await?;
         let ended = rows.into_iter().filter_map(|row| {
             let status = row.status.parse().ok()?;
             let error = row.error.and_then(|error| serde_json::from_str(&error).ok());
@@ -112,7 +113,7 @@ impl Store {
             return Ok(HashMap::new());
         }
         let rows = sqlx::query_file!("src/store/sql/requests.sql", &uuids(ids))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         let requests = rows.into_iter().map(|row| {
             let (key, input, expired) = (row.key, row.input, row.expired);
@@ -131,7 +132,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let rows = sqlx::query_file!("src/store/sql/acquire.sql", &uuids(ids))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         Ok(rows.into_iter().map(|row| SagaId(row.saga)).collect())
     }
@@ -144,8 +145,9 @@ impl Store {
         if ids.is_empty() {
             return Ok(0);
         }
-        let woken =
-            sqlx::query_file!("src/store/sql/pass.sql", &uuids(ids)).fetch_all(&self.pool).await?;
+        let woken = sqlx::query_file!("src/store/sql/pass.sql", &uuids(ids))
+            .fetch_all(&self.database)
+            .await?;
         Ok(woken.len())
     }
 
@@ -158,7 +160,7 @@ impl Store {
             return Ok(0);
         }
         let woken = sqlx::query_file!("src/store/sql/release.sql", &uuids(ids))
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         Ok(woken.len())
     }
@@ -176,7 +178,7 @@ impl Store {
         came: &[Time],
     ) -> Result<(), StoreError> {
         sqlx::query_file!("src/store/sql/park.sql", sagas, ids, bodies, services, came)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
         Ok(())
     }
@@ -204,12 +206,12 @@ impl Store {
             &kept.source,
             &kept.body
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.database)
         .await?;
         // In a statement of its own, which sees what began to wait until now; what begins later looks
         // for itself.
         let woken = sqlx::query_file!("src/store/sql/wake_waiting.sql", &kept.matcher, &kept.key)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         Ok((woken.len(), row.known_elsewhere))
     }
@@ -219,7 +221,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub(crate) async fn forget_events(&self) -> Result<u64, StoreError> {
-        let done = sqlx::query_file!("src/store/sql/forget_events.sql").execute(&self.pool).await?;
+        let done =
+            sqlx::query_file!("src/store/sql/forget_events.sql").execute(&self.database).await?;
         Ok(done.rows_affected())
     }
 
@@ -228,7 +231,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub(crate) async fn retired(&self) -> Result<Vec<(String, u32)>, StoreError> {
-        let rows = sqlx::query_file!("src/store/sql/retired.sql").fetch_all(&self.pool).await?;
+        let rows = sqlx::query_file!("src/store/sql/retired.sql").fetch_all(&self.database).await?;
         let version = |v: i32| u32::try_from(v).unwrap_or(0);
         Ok(rows.into_iter().map(|row| (row.name, version(row.version))).collect())
     }

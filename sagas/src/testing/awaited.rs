@@ -113,11 +113,12 @@ impl Sim<'_> {
     fn child_end(&self, child: SagaId, step: &str) -> Option<(ChildEnd, Time)> {
         let child = self.sagas.get(&child)?;
         let status = child.store.state().status;
+        let error = || child.store.changes().last().and_then(|change| change.error.clone());
         let end = || ChildEnd {
             step: step.into(),
             status,
             output: child.output.clone().filter(|_| status == Status::Completed),
-            error: child.error.clone().filter(|_| status == Status::Compensated),
+            error: error().filter(|_| status == Status::Compensated),
         };
         status.ended().then(|| (end(), child.store.moved_at()))
     }

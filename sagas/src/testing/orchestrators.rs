@@ -123,6 +123,11 @@ impl Sim<'_> {
                 batch.put_key(definition, key, holder);
             }
         }
+        for id in &missing.woken {
+            if let Some(seq) = self.sagas.get(id).and_then(|saga| saga.announced) {
+                batch.put_announced(*id, seq);
+            }
+        }
         self.read_inboxes(batch, &missing.woken);
     }
 

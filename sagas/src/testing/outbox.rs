@@ -154,7 +154,6 @@ impl Sim<'_> {
         let definition = Arc::clone(&saga.definition);
         for fact in &turn.facts {
             saga.output = fact.next.output.clone().or(saga.output.take());
-            saga.error = fact.next.error.clone().or(saga.error.take());
             for send in &fact.next.sends {
                 let plan = turn.next.steps.get(send.step).map_or(0, |step| step.plan);
                 if !definition.outline().steps[plan].task.is_call() {
@@ -175,7 +174,14 @@ impl Sim<'_> {
 
     fn publish(&mut self, messages: &[Message], at_hand: &HashMap<SagaId, State>) -> Survives {
         for message in messages {
-            let Message::Command(command, _) = message else { continue };
+            let command = match message {
+                Message::Command(command, _) => command,
+                Message::Status(event, _) => {
+                    let saga = self.saga(event.saga)?;
+                    saga.announced = saga.announced.max(Some(event.seq));
+                    continue;
+                }
+            };
             if let Some(state) = at_hand.get(&command.id.saga) {
                 self.may_publish(command, state)?;
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{checker::Checker, store::Store};
 use crate::{
     AttemptId, Definition, Json, Op, SagaId, StepOutline,
-    machine::{Event, Failure, OpState},
+    machine::{Event, OpState},
     turn::Instance,
 };
 
@@ -21,6 +21,8 @@ pub(super) struct Saga {
     pub(super) checker: Checker,
     /// Attempts that were committed and not yet published, with the fact that sent them.
     pub(super) unpublished: Vec<(u32, AttemptId)>,
+    /// The last change whose status event was published, by its fact.
+    pub(super) announced: Option<u32>,
     /// Events that were new, and the first fact of each.
     pub(super) taken: Vec<(Event, u32)>,
     /// `effect()` of each operation that was sent.
@@ -29,9 +31,8 @@ pub(super) struct Saga {
     pub(super) closed: u32,
     /// The saga and the step that it is.
     pub(super) outer: Option<(SagaId, String)>,
-    /// What it answered, and why it turned back.
+    /// What it answered.
     pub(super) output: Option<Json>,
-    pub(super) error: Option<Failure>,
 }
 
 impl Saga {
@@ -47,12 +48,12 @@ impl Saga {
             replicas: [const { None }; REPLICAS],
             checker: Checker::new(Arc::clone(definition)),
             unpublished: Vec::new(),
+            announced: None,
             taken: Vec::new(),
             effects: BTreeMap::new(),
             closed: 0,
             outer,
             output: None,
-            error: None,
         }
     }
 

@@ -193,6 +193,9 @@ impl<'a> Sim<'a> {
         saga.checker.end(id, &self.ledger, stuck)?;
         let rests = !saga.store.state().status.ended() || !self.database.has_timer(id);
         hold!(rests, Ends, "{id} has ended, and still has a timer");
+        let last = saga.store.changes().last().filter(|change| change.status.ended());
+        let told = last.is_none_or(|change| saga.announced >= Some(change.seq));
+        hold!(told, Told, "nobody heard that {id} is {last:?}");
         self.nested_end(id, saga)
     }
 

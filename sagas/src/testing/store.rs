@@ -49,7 +49,7 @@ impl Store {
             };
             self.rows.push(row);
             self.folded.apply(self.definition.outline(), &stored);
-            self.changes.extend(StatusChange::of(&stored));
+            self.changes.extend(StatusChange::of(&stored, &self.changes));
         }
         Ok(())
     }

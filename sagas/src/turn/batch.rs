@@ -24,6 +24,8 @@ pub struct Batch<O = ()> {
     pub(super) foreign: HashSet<SagaId>,
     pub(super) keys: HashMap<(String, String), KeyHolder>,
     pub(super) inboxes: HashMap<SagaId, Inbox>,
+    /// Of these sagas the events of all changes up to these facts need not be published again.
+    pub(super) announced: HashMap<SagaId, u32>,
     pub(super) changes: HashMap<SagaId, Change>,
     pub(super) rows: Rows,
     /// What was due in sagas that moved, before this batch.
@@ -32,6 +34,8 @@ pub struct Batch<O = ()> {
     pub(super) read_inbox: HashSet<SagaId>,
     /// Other sagas that wait for what happens in this batch.
     pub(super) wakes: BTreeSet<SagaId>,
+    /// Sagas that something else moved beside the message of an item: acts, or limits.
+    pub(super) by_itself: HashSet<SagaId>,
     /// Timers that fired.
     pub(super) fired: HashMap<SagaId, Due>,
     pub(super) rearm: Vec<Rearm>,
@@ -89,11 +93,13 @@ impl<O: Observe> Batch<O> {
             foreign: HashSet::new(),
             keys: HashMap::new(),
             inboxes: HashMap::new(),
+            announced: HashMap::new(),
             changes: HashMap::new(),
             rows: Rows { now, ..Rows::default() },
             due_before: HashMap::new(),
             read_inbox: HashSet::new(),
             wakes: BTreeSet::new(),
+            by_itself: HashSet::new(),
             fired: HashMap::new(),
             rearm: Vec::new(),
             recorded: Vec::new(),
@@ -151,6 +157,13 @@ impl<O: Observe> Batch<O> {
         self.keys.insert((definition, key), holder);
     }
 
+    /// Notes that the event of the change by this fact of a saga, and those before it, need not be published
+    /// again: they are stored, or what the change followed from is a message that is delivered until they
+    /// are. To be asked for sagas whose timers fired.
+    pub fn put_announced(&mut self, id: SagaId, seq: u32) {
+        self.announced.insert(id, seq);
+    }
+
     /// Which inboxes to read, of these sagas, whose timers fired, and of what else was put in. To be asked
     /// once what is [`Missing`](super::Missing) was put in.
     pub fn inbox_query(&self, woken: &[SagaId]) -> InboxQuery {
@@ -201,16 +214,17 @@ impl<O: Observe> Batch<O> {
             }
         }
         self.rows.sagas = changes;
-        self.rows.wakes = self.wakes.into_iter().collect();
+        self.rows.wakes = std::mem::take(&mut self.wakes).into_iter().collect();
         alarms.extend(self.rows.wakes.iter().map(|_| self.now));
         // Of what is left nothing moved.
-        let mut idle: Vec<_> = self.fired.into_iter().collect();
+        let mut idle: Vec<_> = std::mem::take(&mut self.fired).into_iter().collect();
         idle.sort_unstable_by_key(|(id, _)| *id);
         for (id, due) in idle {
+            let announced = self.announced_at(id, self.now.max(due.now));
             let Some(instance) = self.instances.get_mut(&id) else { continue };
             // Another turn may move it at the same time: the next one writes it.
             instance.timer_at = None;
-            self.rearm.push(timer::idle(instance, due));
+            self.rearm.push(timer::idle(instance, due, announced));
         }
         Outcome {
             rows: self.rows,
@@ -233,6 +247,7 @@ impl<O: Observe> Batch<O> {
                 now: self.now,
                 fired: self.fired.remove(&id),
                 inbox: woken || self.read_inbox.contains(&id),
+                by_itself: self.by_itself.contains(&id),
                 due_before: self.due_before.get(&id).copied().flatten(),
             },
         );

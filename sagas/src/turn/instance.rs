@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Definition, Json, Record, RecordError, SagaId, StatusChange, TraceParent, UnreadableFact, fold,
+    Definition, Json, Record, RecordError, SagaId, StatusChange, TraceContext, UnreadableFact,
+    fold,
     machine::{self, Send, State, Time},
     status_event,
 };
@@ -52,7 +53,7 @@ pub struct Instance {
     /// The business key.
     pub key: Option<String>,
     /// The trace of its trigger.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
     /// Its changes of status, oldest first.
     pub changes: Vec<StatusChange>,
     /// The saga that it is a step of.
@@ -70,7 +71,7 @@ impl Instance {
         let Stored { key, trace, input, timer_at, parent, facts, .. } = stored;
         let mut changes = Vec::new();
         let state = fold(definition.outline(), id, input, facts?, |fact| {
-            changes.extend(StatusChange::of(fact));
+            changes.extend(StatusChange::of(fact, &changes));
         })?;
         let trace = trace.and_then(|trace| trace.parse().ok());
         Ok(Self { definition, state, key, trace, changes, parent, timer_at })
@@ -86,13 +87,16 @@ impl Instance {
         let outline = self.definition.outline();
         Message::Status(
             status_event(self.state.id, outline, self.key.as_deref(), change),
-            self.trace,
+            self.trace.clone(),
         )
     }
 
     /// The commands of attempts that are sent, as far as they are still in flight.
     pub(super) fn commands(&self, sends: &[Send]) -> impl Iterator<Item = Message> {
         let command = |send| machine::command(&self.definition, &self.state, send);
-        sends.iter().filter_map(command).map(|command| Message::Command(command, self.trace))
+        sends
+            .iter()
+            .filter_map(command)
+            .map(|command| Message::Command(command, self.trace.clone()))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Admitted, Definition, Json, SagaId, StatusEvent, TraceParent,
+    Admitted, Definition, Json, SagaId, StatusEvent, TraceContext,
     machine::{Command, ReplyEvent, Time},
     usable_key,
 };
@@ -40,7 +40,7 @@ pub struct Start {
     /// The trigger's body.
     pub input: Json,
     /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }
 
 /// A start that was asked for in SQL.
@@ -115,7 +115,7 @@ pub enum Disposition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// An attempt is sent.
-    Command(Command, Option<TraceParent>),
+    Command(Command, Option<TraceContext>),
     /// A saga's status has changed.
-    Status(StatusEvent, Option<TraceParent>),
+    Status(StatusEvent, Option<TraceContext>),
 }

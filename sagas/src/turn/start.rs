@@ -43,7 +43,7 @@ impl<O: Observe> Batch<O> {
             definition: Arc::clone(&start.definition),
             state: State::new(outline, id, start.input.clone()),
             key: start.key.clone(),
-            trace: start.trace,
+            trace: start.trace.clone(),
             changes: Vec::new(),
             parent: parent.as_ref().map(|(id, _)| *id),
             timer_at: None,
@@ -52,7 +52,7 @@ impl<O: Observe> Batch<O> {
             definition: outline.name.clone(),
             version: outline.version,
             key: start.key.clone(),
-            trace: start.trace.map(|trace| trace.to_string()),
+            trace: start.trace.as_ref().map(ToString::to_string),
             input: start.input.clone(),
             parent,
         };

@@ -21,6 +21,7 @@ impl<O: Observe> Batch<O> {
             }
             publish.extend(self.acts(id));
             publish.extend(self.overdue(id, came, self.now));
+            self.by_itself.insert(id);
         }
         self.event(id, &event, publish)
     }
@@ -98,10 +99,10 @@ impl<O: Observe> Batch<O> {
         let change = self.changes.entry(id).or_default();
         let (mut sends, published) = (Vec::new(), instance.changes.len());
         for fact in turn.facts {
-            instance.changes.extend(StatusChange::of(&fact));
-            if let Some(status) = fact.next.status {
+            if let Some(new) = StatusChange::of(&fact, &instance.changes) {
                 let earlier = change.status.take().and_then(|(_, error)| error);
-                change.status = Some((status, fact.next.error.clone().or(earlier)));
+                change.status = Some((new.status, new.error.clone().or(earlier)));
+                instance.changes.push(new);
             }
             let record = Record::of(definition.outline(), &turn.next, &fact);
             self.recorded.push((id, Arc::clone(&definition), record.clone()));
@@ -150,7 +151,7 @@ impl<O: Observe> Batch<O> {
             ChildOrder::Start { definition, id, input } => {
                 let Some(instance) = self.instances.get(&outer) else { return Vec::new() };
                 let step = instance.state.name(instance.definition.outline(), step);
-                let trace = instance.trace;
+                let trace = instance.trace.clone();
                 let start = Start { definition, key: None, locks: Vec::new(), input, trace };
                 self.begin(id, &start, Some((outer, step)))
             }

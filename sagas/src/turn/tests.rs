@@ -1,6 +1,7 @@
 //! What the turn of a batch promises to whoever drives it, rule by rule.
 
 mod limits;
+mod status;
 mod timer;
 mod waiting;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     Definition, Json, Op, SagaId, StatusEvent,
-    machine::{Kind, ReplyEvent, Time},
+    machine::{Kind, ReplyEvent, State, Time},
     sample::{compensatable, definition, outline, pivot, retriable},
     wire::Reply,
 };

@@ -1,8 +1,11 @@
 //! A timer fired: the inbox is decided first, and then the time.
 
-use crate::{SagaId, machine::Event};
+use crate::{
+    SagaId, StatusChange,
+    machine::{Event, Time},
+};
 
-use super::{Batch, Due, Message, Observe, Rearm};
+use super::{Batch, Due, Message, Observe, Rearm, timer};
 
 impl<O: Observe> Batch<O> {
     pub(super) fn timer(&mut self, due: &Due) -> Vec<Message> {
@@ -38,7 +41,7 @@ impl<O: Observe> Batch<O> {
         }
         publish.extend(self.decide_event(id, &Event::TimerFired, now).unwrap_or_default());
         if self.seq(id) == before {
-            publish.extend(self.announce_again(id));
+            publish.extend(self.announce_again(id, now));
         }
         publish
     }
@@ -49,11 +52,26 @@ impl<O: Observe> Batch<O> {
     }
 
     /// Nothing was due, and the timer is set again at the end of the batch, by the state that is then. A
-    /// change that a timer caused has no message that would be delivered again: the timer has its status
-    /// event published again.
-    fn announce_again(&self, id: SagaId) -> Option<Message> {
+    /// change that a timer caused has no message that would be delivered again: its status event is published
+    /// again until it is known to be stored.
+    fn announce_again(&self, id: SagaId, now: Time) -> Option<Message> {
+        let change = self.unannounced(id).filter(|change| timer::is_overdue(change, now))?;
+        Some(self.instances.get(&id)?.announce(change))
+    }
+
+    /// When the event of a saga's last change was published, or is now, if that may have to be done again.
+    pub(super) fn announced_at(&self, id: SagaId, now: Time) -> Option<Time> {
+        let change = self.unannounced(id)?;
+        Some(if timer::is_overdue(change, now) { now } else { change.at })
+    }
+
+    /// The change by a saga's last fact, or its end, if the event may have to be published again.
+    fn unannounced(&self, id: SagaId) -> Option<&StatusChange> {
         let instance = self.instances.get(&id)?;
-        let last = instance.changes.last().filter(|c| c.seq + 1 == instance.state.seq)?;
-        Some(instance.announce(last))
+        let state = &instance.state;
+        let current = |c: &&StatusChange| c.seq + 1 == state.seq || state.status.ended();
+        let last = instance.changes.last().filter(current)?;
+        let announced = self.announced.get(&id).is_some_and(|seq| *seq >= last.seq);
+        (!announced).then_some(last)
     }
 }

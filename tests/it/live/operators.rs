@@ -145,7 +145,7 @@ async fn stuck_then_skipped_or_resolved() {
     }
 }
 
-const VIEWS: [&str; 21] = [
+const VIEWS: [&str; 22] = [
     "sagas",
     "steps",
     "sends",
@@ -153,6 +153,7 @@ const VIEWS: [&str; 21] = [
     "facts",
     "dead_letters",
     "settled_letters",
+    "dropped_letters",
     "letter_acts",
     "stuck",
     "acts",

@@ -146,7 +146,7 @@ async fn a_subject_without_a_stream_holds_up_no_others() {
         let logs = SERVICES.map(|service| shop.log_of(service));
         logs.iter().map(|log| log.matches("JetStream does not store events").count()).sum::<usize>()
     };
-    amends_workers::migrate(&shop.pool).await.unwrap();
+    amends_workers::migrate(&shop.database()).await.unwrap();
     let mut tx = shop.pool.begin().await.unwrap();
     for n in 0..300 {
         emit(&mut tx, "nobody.listens", None, &json!(n)).await.unwrap();
@@ -176,7 +176,7 @@ async fn a_subject_without_a_stream_holds_up_no_others() {
 #[tokio::test]
 async fn a_large_event_holds_up_no_others_of_its_subject() {
     let shop = Shop::closed().await;
-    amends_workers::migrate(&shop.pool).await.unwrap();
+    amends_workers::migrate(&shop.database()).await.unwrap();
     let small = stream::Config {
         name: "SMALL".into(),
         subjects: vec!["small.events".into()],
@@ -190,7 +190,7 @@ async fn a_large_event_holds_up_no_others_of_its_subject() {
         tx.commit().await.unwrap();
     }
     let stop = CancellationToken::new();
-    let relay = Relay::new("till", shop.pool.clone(), shop.jetstream.client());
+    let relay = Relay::new("till", shop.database(), shop.jetstream.client());
     let running = tokio::spawn(relay.run(stop.clone()));
     let refused = "select count(*) from amends_barrier.outbox
         where attempts = 1 and last_error like '%message size exceeds maximum%'";
@@ -208,7 +208,7 @@ async fn a_large_event_holds_up_no_others_of_its_subject() {
 async fn a_subject_without_an_answer_holds_up_no_others() {
     let mut shop = Shop::open(&[]).await;
     shop.start_worker("inventory");
-    amends_workers::migrate(&shop.pool).await.unwrap();
+    amends_workers::migrate(&shop.database()).await.unwrap();
     // Someone listens, and says nothing.
     let _listener = shop.jetstream.client().subscribe("nobody.answers").await.unwrap();
     let mut tx = shop.pool.begin().await.unwrap();
@@ -245,9 +245,9 @@ async fn without_an_outbox_commands_are_served() {
 #[tokio::test]
 async fn a_relay_alone() {
     let shop = Shop::open(&[]).await;
-    amends_workers::migrate(&shop.pool).await.unwrap();
+    amends_workers::migrate(&shop.database()).await.unwrap();
     let stop = CancellationToken::new();
-    let relay = Relay::new("till", shop.pool.clone(), shop.jetstream.client());
+    let relay = Relay::new("till", shop.database(), shop.jetstream.client());
     let hint = relay.hint();
     let running = tokio::spawn(relay.run(stop.clone()));
     for n in 0..1000 {
@@ -316,15 +316,15 @@ async fn a_handler_emits() {
     let stop = CancellationToken::new();
     let running = tokio::spawn(amends_orchestrator::run(
         amends_orchestrator::Config::default(),
-        shop.pool.clone(),
+        shop.database(),
         shop.jetstream.client(),
         vec![Definition::of::<Checkout>().unwrap(), Definition::of::<order::PlaceOrder>().unwrap()],
         std::sync::Arc::default(),
         stop.clone(),
     ));
     shop.listening().await;
-    amends_workers::migrate(&shop.pool).await.unwrap();
-    let till = Service::new("till", shop.pool.clone(), Till).forward::<Close>().build().unwrap();
+    amends_workers::migrate(&shop.database()).await.unwrap();
+    let till = Service::new("till", shop.database(), Till).forward::<Close>().build().unwrap();
     let serving = tokio::spawn(till.serve(shop.jetstream.client(), stop.clone()));
     let mut empty = order("empty");
     empty["items"] = json!([]);

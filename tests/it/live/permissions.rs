@@ -1,26 +1,19 @@
 //! The `nats.conf` that is shipped: with its permissions everybody can do all of their work.
 
-use std::process::Stdio;
-
 use amends::wire;
 use async_nats::jetstream;
-use tokio::process::{Child, Command};
 
 use super::transport::publish_raw;
-use crate::support::{Agency, SERVICES, Shop, eventually, order, repository, trip};
+use crate::support::{Agency, NatsServer, SERVICES, Shop, eventually, order, repository, trip};
 
 const LETTERS: &str = "select count(*) from amends.dead_letters";
 
 /// A nats-server under `compose/nats.conf`; only its addresses and its folder are others.
-struct Guarded {
-    address: String,
-    _server: Child,
-}
+struct Guarded(NatsServer);
 
 impl Guarded {
     async fn start(shop: &Shop) -> Self {
         let folder = shop.folder.path().join("guarded");
-        std::fs::create_dir(&folder).unwrap();
         let mut conf = std::fs::read_to_string(repository().join("compose/nats.conf")).unwrap();
         let store = format!("\"{}\"", folder.display());
         for (theirs, ours) in [
@@ -31,44 +24,22 @@ impl Guarded {
             assert_eq!(conf.matches(theirs).count(), 1, "{theirs}");
             conf = conf.replace(theirs, ours);
         }
-        conf += &format!("\nports_file_dir: {store}\n");
-        let file = folder.join("nats.conf");
-        std::fs::write(&file, conf).unwrap();
-        let log = std::fs::File::create(folder.join("server.log")).unwrap();
         let users = ["orchestrator", "shop", "agency", "admin"];
-        let passwords = SERVICES.iter().chain(&Agency::SERVICES).chain(&users);
-        let server = Command::new(amends_app::local::nats_server().await.unwrap())
-            .arg("-c")
-            .arg(&file)
-            .envs(passwords.map(|user| {
-                (format!("NATS_PASSWORD_{}", user.to_uppercase()), format!("secret_{user}"))
-            }))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let address = eventually("the port of the guarded server", async || {
-            let files = std::fs::read_dir(&folder).unwrap().flatten();
-            let ports =
-                files.map(|f| f.path()).find(|f| f.extension().is_some_and(|e| e == "ports"));
-            let ports: serde_json::Value =
-                serde_json::from_str(&std::fs::read_to_string(ports?).ok()?).ok()?;
-            Some(ports["nats"][0].as_str()?.trim_start_matches("nats://").to_owned())
-        })
-        .await;
-        Self { address, _server: server }
+        let users = SERVICES.iter().chain(&Agency::SERVICES).chain(&users);
+        let passwords = users.map(|user| {
+            (format!("NATS_PASSWORD_{}", user.to_uppercase()), format!("secret_{user}"))
+        });
+        Self(NatsServer::start(&folder, &conf, passwords).await)
     }
 
     fn url(&self, user: &str) -> String {
-        format!("nats://{user}:secret_{user}@{}", self.address)
+        format!("nats://{user}:secret_{user}@{}", self.0.address)
     }
 
     async fn login(&self, user: &str) -> jetstream::Context {
         let options = async_nats::ConnectOptions::new()
             .user_and_password(user.to_owned(), format!("secret_{user}"));
-        jetstream::new(options.connect(&self.address).await.unwrap())
+        jetstream::new(options.connect(&self.0.address).await.unwrap())
     }
 }
 

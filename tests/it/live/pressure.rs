@@ -84,16 +84,15 @@ impl Branch {
             (Shop::closed().await, CancellationToken::new(), JoinSet::new());
         let run = amends_orchestrator::run(
             amends_orchestrator::Config::default(),
-            shop.pool.clone(),
+            shop.database(),
             shop.jetstream.client(),
             vec![Definition::of::<PayOrder>().unwrap()],
             Arc::default(),
             stop.clone(),
         );
         parts.spawn(async { run.await.unwrap() });
-        let pool = sqlx::PgPool::connect(shop.local.database_url()).await.unwrap();
-        amends_workers::migrate(&pool).await.unwrap();
-        let service = like(Service::new("bank", pool, bank.clone()).forward::<Pay>());
+        amends_workers::migrate(&shop.database()).await.unwrap();
+        let service = like(Service::new("bank", shop.database(), bank.clone()).forward::<Pay>());
         let service = service.build().unwrap();
         let health = service.health();
         parts.spawn(service.serve(shop.jetstream.client(), stop.clone()));

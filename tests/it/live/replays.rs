@@ -127,8 +127,8 @@ async fn a_replay_outlives_the_orchestrator() {
 async fn an_impossible_replay_is_refused() {
     let shop = Shop::open(&[]).await;
     sqlx::query(
-        r#"insert into amends.dead_letter (source, subject, reason, headers, is_text, body)
-           values ('X:1@1 x', 'orders.placed', 'not UTF-8', '{"raw":["NATS/1.0\r\nx: y"]}', true, '{}')"#,
+        r#"insert into amends.dead_letter (source, subject, reason, headers, is_text, body, kind_id)
+           values ('X:1@1 x', 'orders.placed', 'not UTF-8', '{"raw":["NATS/1.0\r\nx: y"]}', true, '{}', 0)"#,
     )
     .execute(&shop.pool)
     .await

@@ -1,10 +1,10 @@
 //! Replicas beside each other: one leads, and nothing depends on it.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use amends::{BeforePivot, Definition, Finished, Given, Plan, Saga, Step, Trigger};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Executor as _, PgPool, types::Uuid};
 
 use crate::support::{Stage, eventually};
 
@@ -35,8 +35,11 @@ impl Saga for Sale {
     }
 }
 
-/// The lock of whoever leads the replicas with this definition only.
-const PLACE: &str = "hashtextextended('amends sale@3 ', 0)";
+/// A sign of life of a replica that takes nothing.
+const BEAT: &str = "insert into amends.leader (place, holder, definitions, since, at)
+    values (encode(sha256('sale@3 '), 'hex'), '00000000-0000-0000-0000-000000000001', 'sale@3 ',
+            clock_timestamp(), clock_timestamp())
+    on conflict (place) do update set at = excluded.at";
 
 fn definitions() -> Vec<Definition> {
     vec![Definition::of::<Sale>().unwrap()]
@@ -46,13 +49,19 @@ async fn serve(stage: &Stage) -> tokio::task::JoinHandle<()> {
     stage.serve("till", |_, _, sale| Some(json!({ "outcome": "ok", "output": sale }))).await
 }
 
-/// The sessions that lead.
-async fn leaders(stage: &Stage) -> Vec<i32> {
-    let sql = format!(
-        "select pid from pg_locks where locktype = 'advisory' and granted
-            and classid::bigint << 32 | objid::bigint = {PLACE}"
-    );
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&stage.shop.pool).await.unwrap()
+/// Who leads.
+async fn leaders(stage: &Stage) -> Vec<Uuid> {
+    let sql = "select holder from amends.leader where definitions = 'sale@3 '";
+    sqlx::query_scalar(sql).fetch_all(&stage.shop.pool).await.unwrap()
+}
+
+/// Leads as long as it is not stopped, and takes nothing.
+async fn hang(pool: PgPool) {
+    let mut beats = tokio::time::interval(Duration::from_millis(300));
+    loop {
+        beats.tick().await;
+        pool.execute(BEAT).await.unwrap();
+    }
 }
 
 async fn sell(stage: &Stage, ended: i64) {
@@ -85,16 +94,16 @@ async fn one_leads_and_another_takes_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_leader_does_not_take_others_do() {
     let mut stage = Stage::set().await;
-    // A leader that hangs.
-    let mut hung = PgConnection::connect(stage.shop.local.database_url()).await.unwrap();
-    hung.execute(sqlx::AssertSqlSafe(format!("select pg_advisory_lock({PLACE})"))).await.unwrap();
+    let hung = tokio::spawn(hang(stage.shop.pool.clone()));
+    eventually("a leader that hangs", async || leaders(&stage).await.first().copied()).await;
     stage.enter("standby", definitions()).await;
     let services = serve(&stage).await;
     sell(&stage, 1).await;
     sell(&stage, 2).await;
     // Its machine is gone.
-    hung.close().await.unwrap();
-    eventually("a leader", async || leaders(&stage).await.first().copied()).await;
+    hung.abort();
+    let gone = leaders(&stage).await;
+    eventually("the next leader", async || (leaders(&stage).await != gone).then_some(())).await;
     sell(&stage, 3).await;
     stage.leave("standby").await;
     services.abort();

@@ -100,7 +100,7 @@ impl House {
         let commands = shop.jetstream.get_stream("AMENDS_COMMANDS").await.unwrap();
         commands.create_consumer(consumer).await.unwrap();
         let pool = PgPool::connect(shop.local.database_url()).await.unwrap();
-        amends_workers::migrate(&pool).await.unwrap();
+        amends_workers::migrate(&shop.database()).await.unwrap();
         let entry = "create table entry (n int not null, half text not null, xact text not null)";
         sqlx::query(entry).execute(&pool).await.unwrap();
         Self { shop, pool }
@@ -118,7 +118,7 @@ impl House {
     /// Serves until there are so many replies; these by the id that they answer.
     async fn replies(&self, count: usize) -> BTreeMap<String, Vec<Value>> {
         let stop = CancellationToken::new();
-        let hotel = Service::new("hotel", self.pool.clone(), Hotel).step::<Book>();
+        let hotel = Service::new("hotel", self.shop.database(), Hotel).step::<Book>();
         let hotel = hotel.shared_transactions(2, 16).build().unwrap();
         let serving = tokio::spawn(hotel.serve(self.shop.jetstream.client(), stop.clone()));
         let replies = self.shop.jetstream.get_stream("AMENDS_REPLIES").await.unwrap();

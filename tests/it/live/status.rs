@@ -1,13 +1,16 @@
 //! What the world hears of a saga, and what an operator sees of one that cannot go on.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use amends::wire;
 use async_nats::{HeaderMap, jetstream};
 use futures_util::StreamExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{SERVICES, Shop, order};
+use crate::support::{Agency, SERVICES, Shop, eventually, order, trip};
 
 /// All changes of status that were published, in order, each once.
 async fn news(shop: &Shop, count: usize) -> Vec<(String, Value)> {
@@ -41,11 +44,54 @@ async fn each_change_of_status_is_a_cloud_event() {
     assert_eq!(told[1].0, "amends.saga.order.compensating");
     assert_eq!(told[1].1["error"]["code"], "no_route");
     assert_eq!(told[2].0, "amends.saga.order.compensated");
+    assert_eq!(told[2].1["error"], told[1].1["error"], "an end tells what led to it");
     let event = &news[2].1;
     assert_eq!(event["specversion"], "1.0");
     assert_eq!(event["type"], "amends.saga.compensated");
     assert_eq!(event["source"], "amends/order");
     assert_eq!(event["subject"], event["data"]["saga"]);
+}
+
+/// Also of sagas that others wait for, which look into their inboxes after their ends: nested ones, and such
+/// that hold locks. What a timer caused would be published again, were it not known to be stored.
+#[tokio::test]
+async fn each_change_of_status_is_published_once() {
+    let mut agency = Agency::open().await;
+    let client = agency.jetstream.client();
+    let mut seen = client.subscribe("amends.saga.>").await.unwrap();
+    let ages = [("t-1", 40, "completed"), ("t-2", 40, "completed"), ("t-3", 20, "compensated")];
+    for (id, age, _) in ages {
+        let mut trip = trip(id, id);
+        trip["car"] = json!({"class": "compact", "days": 2, "age": age});
+        agency.wants(&trip).await;
+    }
+    for (id, _, status) in ages {
+        assert_eq!(agency.fate(id).await, status);
+    }
+    eventually("an end to all timers", async || {
+        (agency.number("select count(*) from amends.timer").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(agency.terminate("orchestrator").await, Some(0));
+    client.publish("amends.saga.nothing.more", "".into()).await.unwrap();
+    let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    while let Some(message) = seen.next().await
+        && message.subject.as_str() != "amends.saga.nothing.more"
+    {
+        let event: Value = serde_json::from_slice(&message.payload).unwrap();
+        told.entry(message.subject.to_string()).or_default().push(event["id"].to_string());
+    }
+    for (subject, ids) in &told {
+        let each: BTreeSet<_> = ids.iter().collect();
+        assert_eq!(ids.len(), each.len(), "{subject}: {ids:?}");
+    }
+    for (subject, count) in [
+        ("amends.saga.trip.completed", 2),
+        ("amends.saga.trip.compensated", 1),
+        ("amends.saga.rental.completed", 2),
+    ] {
+        assert_eq!(told.get(subject).map(Vec::len), Some(count), "{told:?}");
+    }
 }
 
 async fn reply(shop: &Shop, step: &str, body: &'static str) {

@@ -15,22 +15,43 @@ async fn the_trace_goes_from_trigger_to_replies() {
     let mut seen = client.subscribe("amends.*.>").await.unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    headers.append("tracestate", "vendor=t61rcWkgMzE, tenant@system=1");
+    headers.append("tracestate", "other=a b");
     shop.publish_with(headers, order("o-1").to_string()).await;
     assert_eq!(shop.fate("o-1").await, "completed");
     let mut spans = std::collections::BTreeSet::new();
-    // Five commands and five replies.
-    for _ in 0..10 {
-        let message = eventually("commands and replies", async || {
-            let message = seen.next().await?;
-            (!message.subject.starts_with("amends.saga.")).then_some(message)
-        })
-        .await;
+    // Five commands, five replies, and the end.
+    for _ in 0..11 {
+        let message = seen.next().await.unwrap();
         let headers = message.headers.unwrap_or_default();
-        let trace = headers.get("traceparent").map(ToString::to_string).unwrap_or_default();
+        let text = |name| headers.get(name).map(ToString::to_string).unwrap_or_default();
+        let (trace, state) = (text("traceparent"), text("tracestate"));
         assert!(trace.starts_with(&format!("00-{TRACE}-")), "{} has {trace:?}", message.subject);
+        assert_eq!(state, "vendor=t61rcWkgMzE,tenant@system=1,other=a b", "{}", message.subject);
         spans.insert(trace);
     }
-    assert_eq!(spans.len(), 10, "each message is a span of its own");
+    assert_eq!(spans.len(), 11, "each message is a span of its own");
+}
+
+/// It is of no use to anybody, and the trace is of use without it.
+#[tokio::test]
+async fn a_malformed_state_of_a_trace_is_ignored() {
+    let shop = Shop::open(&SERVICES).await;
+    let mut seen = shop.jetstream.client().subscribe("amends.command.>").await.unwrap();
+    let long = format!("a={}", "x".repeat(600));
+    for (at, state) in ["no state", "a=1,a=2", &long].into_iter().enumerate() {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+        headers.insert("tracestate", state);
+        let key = format!("o-{at}");
+        shop.publish_with(headers, order(&key).to_string()).await;
+        assert_eq!(shop.fate(&key).await, "completed");
+        for _ in 0..5 {
+            let headers = seen.next().await.unwrap().headers.unwrap();
+            assert!(headers.get("traceparent").unwrap().as_str().contains(TRACE));
+            assert_eq!(headers.get("tracestate"), None);
+        }
+    }
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ async fn two_definitions_share_a_trigger() {
     let stop = CancellationToken::new();
     let running = tokio::spawn(amends_orchestrator::run(
         amends_orchestrator::Config::default(),
-        shop.pool.clone(),
+        shop.database(),
         shop.jetstream.client(),
         vec![
             Definition::of::<order::PlaceOrder>().unwrap(),

@@ -456,7 +456,11 @@ impl Operation {
             Self::Claim { limit, known_only } => {
                 let (limit, lease) = (one(&limit.to_string()), one("1000"));
                 let but = known_only.then(|| Value::Array(vec![Some("order@2".into())]));
-                [limit, lease].into_iter().chain(but).chain([one("0")]).collect()
+                [limit, lease]
+                    .into_iter()
+                    .chain(but)
+                    .chain([one("0"), one("'2000-01-01'")])
+                    .collect()
             }
             Self::Rearm { twice, .. } => {
                 let (set, delete) = self.leases(before);

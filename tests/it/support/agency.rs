@@ -113,7 +113,7 @@ impl Agency {
 
     /// All ledgers of the trip services; panics when they do not balance.
     pub(crate) async fn trips(&self) -> TripAudit {
-        let audit = TripAudit::of(&self.pool).await.unwrap();
+        let audit = TripAudit::of(&self.database()).await.unwrap();
         assert!(audit.balanced(), "{:#?}", audit.problems);
         audit
     }

@@ -1,23 +1,50 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod agency;
+mod chance;
+mod faked_clock;
+mod issuer;
+mod load;
+mod lookout;
+mod nats_server;
+mod pooler;
+mod port;
+mod probe;
+mod proxy;
 mod shop;
+mod small_disk;
+pub(crate) mod spell;
 mod stage;
 mod steps;
+mod stopped;
 mod stored;
 mod wait;
 
 use std::path::{Path, PathBuf};
 
 use amends_app::local::{Local, Postgres};
+use amends_postgres::Database;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
+pub(crate) use chance::Chance;
+pub(crate) use faked_clock::FakedClock;
+pub(crate) use issuer::Issuer;
+pub(crate) use load::{Load, Published};
+pub(crate) use lookout::{Lookout, Sight};
+pub(crate) use nats_server::NatsServer;
+pub(crate) use pooler::Pooler;
+pub(crate) use port::listen;
+pub(crate) use probe::Probe;
+pub(crate) use proxy::Proxy;
 pub(crate) use shop::{SERVICES, Shop, order};
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use stage::Stage;
 pub(crate) use steps::{Book, Charge, Tell, Wanted};
+pub(crate) use stopped::Stopped;
 pub(crate) use stored::{register, store};
-pub(crate) use wait::eventually;
+pub(crate) use wait::{eventually, within};
 
 /// The product's binary.
 pub(crate) fn amends() -> &'static Path {
@@ -39,7 +66,17 @@ pub(crate) fn folder() -> TempDir {
 
 /// Private servers of one test.
 pub(crate) async fn servers(folder: &TempDir) -> Local {
-    Local::start_with(amends(), folder.path()).await.unwrap()
+    let local = Local::start_with(amends(), folder.path()).await.unwrap();
+    be_strict(local.database_url()).await;
+    local
+}
+
+/// What PL/pgSQL may complain of it refuses, as on the servers of careful people.
+async fn be_strict(url: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let strict = "alter database amends set plpgsql.extra_errors = 'all'";
+    connection.execute(strict).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 /// A fresh, empty database on a Postgres of its own.
@@ -52,10 +89,16 @@ pub(crate) struct Fresh {
 pub(crate) async fn postgres() -> Fresh {
     let folder = folder();
     let postgres = Postgres::start_with(amends(), folder.path()).await.unwrap();
+    be_strict(postgres.url()).await;
     Fresh { url: postgres.url().to_owned(), _postgres: postgres, _folder: folder }
 }
 
 /// The repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The database of this URL, as the product's libraries want it.
+pub(crate) fn database(url: &str) -> Database {
+    Database::new(url.parse().unwrap(), &[], 10)
 }

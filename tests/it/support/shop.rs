@@ -4,10 +4,12 @@ use std::{
     collections::BTreeMap,
     fs::File,
     process::{Output, Stdio},
+    time::Duration,
 };
 
 use amends_app::local::Local;
 use amends_demo::audit::Audit;
+use amends_postgres::Database;
 use async_nats::{HeaderMap, jetstream};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
@@ -36,6 +38,8 @@ pub(crate) struct Shop {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) folder: TempDir,
     crew: BTreeMap<String, Child>,
+    /// What the environment of its processes has beside the servers.
+    variables: BTreeMap<&'static str, String>,
 }
 
 impl Shop {
@@ -43,6 +47,11 @@ impl Shop {
     pub(crate) async fn closed() -> Self {
         let folder = folder();
         let local = servers(&folder).await;
+        Self::closed_on(folder, local).await
+    }
+
+    /// As [`Self::closed`], on servers that the test has started.
+    pub(crate) async fn closed_on(folder: TempDir, local: Local) -> Self {
         let pool = PgPoolOptions::new().connect_lazy(local.database_url()).unwrap();
         let client = async_nats::ConnectOptions::new()
             .retry_on_initial_connect()
@@ -52,7 +61,14 @@ impl Shop {
         let stock: BTreeMap<_, _> = STOCK.into();
         std::fs::write(folder.path().join("stock.json"), json!(stock).to_string()).unwrap();
         let jetstream = jetstream::new(client);
-        let shop = Self { local, pool, jetstream, folder, crew: BTreeMap::new() };
+        let shop = Self {
+            local,
+            pool,
+            jetstream,
+            folder,
+            crew: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
         shop.done(&["migrate"]).await;
         shop
     }
@@ -87,22 +103,39 @@ impl Shop {
             .env("RUST_LOG", "info,amends_orchestrator=debug,amends_workers=debug")
             .env_remove("AMENDS_LOG_FORMAT")
             .env_remove("AMENDS_HTTP")
+            .envs(&self.variables)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
     }
 
+    /// Sets a variable for what is started from now on.
+    pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.variables.insert(variable, value.into());
+    }
+
     /// Starts a role under a name of its own; its log goes to a file of that name.
     pub(crate) fn start(&mut self, name: &str, args: &[&str]) {
+        self.start_with(name, args, &[]);
+    }
+
+    /// As [`Self::start`], with variables that differ.
+    pub(crate) fn start_with(&mut self, name: &str, args: &[&str], variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.log(name)).unwrap();
-        let child = self.command(args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(log);
+        let child = command.spawn().unwrap();
         assert!(self.crew.insert(name.to_owned(), child).is_none(), "{name} runs already");
     }
 
     pub(crate) fn start_worker(&mut self, service: &str) {
-        let stock = self.folder.path().join("stock.json");
-        let stock = stock.to_str().unwrap().to_owned();
+        let stock = self.stock();
         self.start(service, &["worker", service, "--seed-stock", &stock]);
+    }
+
+    /// The file with what is on the shelves, for `--seed-stock`.
+    pub(crate) fn stock(&self) -> String {
+        self.folder.path().join("stock.json").to_str().unwrap().to_owned()
     }
 
     fn log(&self, name: &str) -> std::path::PathBuf {
@@ -126,6 +159,11 @@ impl Shop {
         self.crew[name].id().unwrap()
     }
 
+    /// Whether a role has ended by itself.
+    pub(crate) fn has_ended(&mut self, name: &str) -> bool {
+        self.crew.get_mut(name).is_some_and(|child| child.try_wait().unwrap().is_some())
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(&mut self, name: &str) {
         self.crew.remove(name).unwrap().kill().await.unwrap();
@@ -137,6 +175,18 @@ impl Shop {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         child.wait().await.unwrap().code()
+    }
+
+    /// A role's process, which is the caller's from now on.
+    pub(crate) fn take(&mut self, name: &str) -> Child {
+        self.crew.remove(name).unwrap()
+    }
+
+    /// Waits for a role that cannot work to end by itself; the exit code, `None` when it does not end.
+    pub(crate) async fn ends_soon(&mut self, name: &str) -> Option<i32> {
+        let child = self.crew.get_mut(name).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
+        ended.ok()?.unwrap().code()
     }
 
     /// Waits for a role to end by itself; the exit code.
@@ -220,10 +270,20 @@ impl Shop {
             .await;
     }
 
+    /// The database, as the product's libraries want it.
+    pub(crate) fn database(&self) -> Database {
+        super::database(self.local.database_url())
+    }
+
+    /// What all ledgers say.
+    pub(crate) async fn ledgers(&self) -> Audit {
+        let seeded = STOCK.iter().map(|(_, quantity)| quantity).sum();
+        Audit::of(&self.database(), seeded).await.unwrap()
+    }
+
     /// All ledgers; panics when they do not balance.
     pub(crate) async fn audit(&self) -> Audit {
-        let seeded = STOCK.iter().map(|(_, quantity)| quantity).sum();
-        let audit = Audit::of(&self.pool, seeded).await.unwrap();
+        let audit = self.ledgers().await;
         assert!(audit.balanced(), "{:#?}", audit.problems);
         audit
     }

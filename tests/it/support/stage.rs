@@ -41,7 +41,7 @@ impl Stage {
         let (stop, health) = (CancellationToken::new(), Arc::new(Health::default()));
         let running = tokio::spawn(amends_orchestrator::run(
             config,
-            self.shop.pool.clone(),
+            self.shop.database(),
             self.shop.jetstream.client(),
             definitions,
             Arc::clone(&health),

@@ -6,7 +6,16 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Looks again and again until `look` finds something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, look).await
+}
+
+/// As [`eventually`], where a time is promised.
+pub(crate) async fn within<T>(
+    bound: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let began = Instant::now();
     let mut beat = tokio::time::interval(Duration::from_millis(50));
     loop {
@@ -14,6 +23,6 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
         if let Some(found) = look().await {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "{what} did not come in {PATIENCE:?}");
+        assert!(began.elapsed() < bound, "{what} did not come in {bound:?}");
     }
 }

@@ -209,6 +209,8 @@ impl Orchestrator<'_> {
                 batch.put(id, kept.instance.clone());
             }
         }
+        // No event of a change of status is lost here.
+        batch.put_announced(due.saga, u32::MAX);
         (batch, item)
     }
 
@@ -550,7 +552,7 @@ fn outcome(op: Op, answer: Answer) -> Reply {
 /// How a nested saga ended, from what is stored of it.
 fn end(step: &str, child: &crate::stored::Stored) -> (ChildEnd, Time) {
     let status = child.kept.state().status;
-    let error = child.records.iter().filter_map(|record| record.next.error.clone()).next_back();
+    let error = child.kept.instance.changes.last().and_then(|change| change.error.clone());
     let end = ChildEnd {
         step: step.into(),
         status,

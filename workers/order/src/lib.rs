@@ -13,8 +13,9 @@ pub mod notification;
 pub mod payment;
 pub mod shipping;
 
+use amends_workers::Database;
 use amends_workers::{Service, ServiceError};
-use sqlx::{PgPool, migrate::Migrator};
+use sqlx::migrate::Migrator;
 
 /// The names of the services.
 pub const NAMES: [&str; 4] = ["inventory", "payment", "shipping", "notification"];
@@ -28,12 +29,12 @@ static NOTIFICATION: Migrator = sqlx::migrate!("migrations/notification");
 ///
 /// # Errors
 /// [`Error::Unknown`] when there is none.
-pub fn service(name: &str, pool: PgPool) -> Result<Service, Error> {
+pub fn service(name: &str, database: Database) -> Result<Service, Error> {
     let built = match name {
-        "inventory" => inventory::service(pool),
-        "payment" => payment::service(pool),
-        "shipping" => shipping::service(pool),
-        "notification" => notification::service(pool),
+        "inventory" => inventory::service(database),
+        "payment" => payment::service(database),
+        "shipping" => shipping::service(database),
+        "notification" => notification::service(database),
         _ => return Err(Error::Unknown(name.to_owned())),
     };
     Ok(built?)
@@ -44,7 +45,7 @@ pub fn service(name: &str, pool: PgPool) -> Result<Service, Error> {
 ///
 /// # Errors
 /// [`Error::Unknown`] when there is no such service, or the database's.
-pub async fn prepare(name: &str, pool: &PgPool) -> Result<(), Error> {
+pub async fn prepare(name: &str, database: &Database) -> Result<(), Error> {
     let (schema, migrations) = match name {
         "inventory" => ("inventory", &INVENTORY),
         "payment" => ("payment", &PAYMENT),
@@ -52,8 +53,8 @@ pub async fn prepare(name: &str, pool: &PgPool) -> Result<(), Error> {
         "notification" => ("notification", &NOTIFICATION),
         _ => return Err(Error::Unknown(name.to_owned())),
     };
-    amends_workers::migrate(pool).await?;
-    amends_workers::migrate_schema(pool, schema, migrations).await?;
+    amends_workers::migrate(database).await?;
+    amends_workers::migrate_schema(database, schema, migrations).await?;
     Ok(())
 }
 
@@ -67,6 +68,6 @@ pub enum Error {
     #[error(transparent)]
     Service(#[from] ServiceError),
     /// Its database could not be brought up to date.
-    #[error("the service's database could not be brought up to date: {0}")]
+    #[error("the service's database could not be brought up to date")]
     Migrate(#[from] amends_workers::MigrationError),
 }

@@ -4,7 +4,7 @@
 pub(crate) mod migrate;
 
 use amends::{AttemptId, Json};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 /// What to do with a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub enum Verdict {
 ///
 /// # Errors
 /// The database's.
-pub async fn begin(pool: &sqlx::PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    pool.begin_with("begin isolation level read committed").await
+pub async fn begin(session: &mut PgConnection) -> sqlx::Result<Transaction<'_, Postgres>> {
+    session.begin_with("begin isolation level read committed").await
 }
 
 /// Enters the barrier: the first statement of a command's transaction.

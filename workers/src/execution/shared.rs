@@ -3,10 +3,14 @@
 //! While one transaction runs, commands queue; the next takes what has queued. So a command that
 //! comes alone runs alone, and transactions grow with the load.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
-use sqlx::{Executor as _, PgConnection, PgPool};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use amends_postgres::{Database, Session, Watch};
+use sqlx::{Executor as _, PgConnection};
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time::timeout,
+};
 use tracing::Instrument as _;
 
 use super::{
@@ -26,9 +30,6 @@ const COMMANDS_MAX: usize = 64;
 
 /// Commands that may break a batch one after the other before the rest runs apart.
 const CULPRITS_MAX: usize = 2;
-
-/// A transaction that takes longer is given up: Postgres ends a session that idles for as long.
-const HANGING: Duration = Duration::from_secs(70);
 
 /// Before the first handler that may be rejected.
 const SAVEPOINT: &str = "savepoint amends_attempt";
@@ -72,12 +73,12 @@ pub(crate) struct SharedTransactions {
 
 impl SharedTransactions {
     /// Starts the transactions' tasks; they end when this is dropped.
-    pub(crate) fn start(pool: &PgPool, gate: &Arc<DatabaseGate>, sharing: Sharing) -> Self {
+    pub(crate) fn start(database: &Database, gate: &Arc<DatabaseGate>, sharing: Sharing) -> Self {
         let (queue, waiting) = mpsc::channel(sharing.at_once());
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..sharing.transactions {
             let runner = Runner {
-                pool: pool.clone(),
+                database: database.clone(),
                 gate: Arc::clone(gate),
                 commands: sharing.commands,
                 waiting: Arc::clone(&waiting),
@@ -97,7 +98,7 @@ impl SharedTransactions {
 
 /// One transaction at a time.
 struct Runner {
-    pool: PgPool,
+    database: Database,
     gate: Arc<DatabaseGate>,
     commands: usize,
     waiting: Arc<Mutex<mpsc::Receiver<QueuedCommand>>>,
@@ -128,7 +129,7 @@ impl Runner {
             && let Some(QueuedCommand { task, answer }) = batch.pop()
         {
             // Here, so that meanwhile others queue.
-            let alone = single::execute(self.pool.clone(), Arc::clone(&self.gate), task);
+            let alone = single::execute(self.database.clone(), Arc::clone(&self.gate), task);
             if let Some(done) = alone.await {
                 answer.send(done).ok();
             }
@@ -152,24 +153,23 @@ impl Runner {
         // other, and do not deadlock.
         batch.sort_by_cached_key(|waiting| waiting.task.id.to_string());
         let tasks: Vec<_> = batch.iter().map(|waiting| Arc::clone(&waiting.task)).collect();
-        // A task of its own: a panic of a handler ends there, and nothing waits for one that hangs.
-        let together = tokio::spawn(together(self.pool.clone(), tasks));
-        match tokio::time::timeout(HANGING, together).await {
-            Ok(Ok(Ok(answers))) => {
+        // A task of its own: a panic of a handler ends there.
+        match tokio::spawn(together(self.database.clone(), tasks)).await {
+            Ok(Ok(answers)) => {
+                self.gate.succeeded();
                 for (waiting, answer) in batch.into_iter().zip(answers) {
                     // Its delivery was given up; then it is delivered again, and replayed.
                     waiting.answer.send(answer).ok();
                 }
             }
-            Ok(Ok(Err(BatchFault { fault, culprit }))) => {
+            Ok(Err(BatchFault { fault, culprit })) => {
                 log_lost(&batch, &describe(fault.as_ref()));
                 if let Some(culprit) = culprit {
                     batch.remove(culprit);
                     return Err(batch);
                 }
             }
-            Ok(Err(_)) => log_lost(&batch, "a handler panicked"),
-            Err(_) => log_lost(&batch, "a handler hangs"),
+            Err(_) => log_lost(&batch, "a handler panicked"),
         }
         Ok(())
     }
@@ -205,18 +205,30 @@ impl<E: Into<Fault>> From<E> for BatchFault {
 }
 
 /// Carries out all in one transaction; the answers are in the order of the tasks.
-async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, BatchFault> {
-    let mut tx = barrier::begin(&pool).await?;
-    match enter_work_leave(&mut tx, &tasks).await {
+async fn together(database: Database, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, BatchFault> {
+    let mut session = database.session().await?;
+    let done = in_one_transaction(&mut session, &tasks).await?;
+    session.give_back();
+    Ok(done)
+}
+
+/// After an error the session is of no use: there is one for each batch that broke.
+async fn in_one_transaction(
+    session: &mut Session,
+    tasks: &[Arc<Task>],
+) -> Result<Vec<Answer>, BatchFault> {
+    let watch = session.watch();
+    let mut tx = watch.within(barrier::begin(session)).await?;
+    match enter_work_leave(&mut tx, &watch, tasks).await {
         Ok(done) => {
-            tx.commit().await?;
+            watch.within(tx.commit()).await?;
             if let (Some(task), true) = (tasks.first(), done.iter().any(|done| done.emitted)) {
                 task.hint.give();
             }
             Ok(done.into_iter().map(|done| done.answer).collect())
         }
         Err(broken) => {
-            tx.rollback().await.ok();
+            // Dropped with its session, the transaction is rolled back.
             Err(broken)
         }
     }
@@ -224,9 +236,11 @@ async fn together(pool: PgPool, tasks: Vec<Arc<Task>>) -> Result<Vec<Answer>, Ba
 
 async fn enter_work_leave(
     tx: &mut PgConnection,
+    watch: &Watch,
     tasks: &[Arc<Task>],
 ) -> Result<Vec<Handled>, BatchFault> {
-    let verdicts = barrier::enter_all(tx, tasks.iter().map(|task| &task.id)).await?;
+    let entered = barrier::enter_all(tx, tasks.iter().map(|task| &task.id));
+    let verdicts = watch.within(entered).await?;
     let mut all = Vec::with_capacity(tasks.len());
     let (mut left, mut savepoint) = (Vec::new(), SAVEPOINT);
     for (at, (task, verdict)) in tasks.iter().zip(verdicts).enumerate() {
@@ -237,12 +251,13 @@ async fn enter_work_leave(
                 continue;
             }
         };
-        tx.execute(savepoint).await?;
+        watch.within(tx.execute(savepoint)).await?;
         savepoint = NEXT_SAVEPOINT;
-        let handled = match handle(tx, task, admission).instrument(task.span.clone()).await {
+        let handling = handle(tx, task, admission).instrument(task.span.clone());
+        let handled = match watch.unless_lost(timeout(single::HANGING, handling)).await?? {
             Ok(handled) => handled,
             Err(Aborted::Rejected(rejection)) => {
-                tx.execute(ROLL_BACK).await?;
+                watch.within(tx.execute(ROLL_BACK)).await?;
                 Handled { answer: Answer::rejected(rejection)?, emitted: false }
             }
             Err(Aborted::Fault(fault)) => return Err(BatchFault { fault, culprit: Some(at) }),
@@ -253,6 +268,6 @@ async fn enter_work_leave(
         left.push((&task.id, handled.answer.reply.clone()));
         all.push(handled);
     }
-    barrier::leave_all(tx, &left).await?;
+    watch.within(barrier::leave_all(tx, &left)).await?;
     Ok(all)
 }

@@ -1,8 +1,9 @@
 //! One command in a transaction of its own, repeated where the database asks.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
+use amends_postgres::{Database, Session, Watch};
+use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use super::{
@@ -18,19 +19,23 @@ use crate::{
 
 /// How often a transaction that lost against others (deadlock, serialization) is repeated at once.
 const CONFLICTS_MAX: u32 = 4;
-/// How often an attempt waits for a database that does not answer; then its step is retried.
-const OUTAGES_MAX: u32 = 4;
 
-/// Executes a command in a transaction of its own; `None` when the service stopped while the database
-/// was away.
+/// How often an attempt meets what looks like an outage while others get through; then its step is retried.
+const TROUBLES_MAX: u32 = 4;
+
+/// A handler that takes longer hangs: its slot and its session are needed by others.
+pub(super) const HANGING: Duration = Duration::from_secs(300);
+
+/// Executes a command in a transaction of its own. While the database is away it waits; `None` when the
+/// service stops before.
 pub(crate) async fn execute(
-    pool: PgPool,
+    database: Database,
     gate: Arc<DatabaseGate>,
     task: Arc<Task>,
 ) -> Option<Answer> {
-    // A task of its own: its transaction is never cancelled, and a panic ends here.
+    // A task of its own: a panic ends here.
     let span = task.span.clone();
-    match tokio::spawn(until_answered(pool, gate, task).instrument(span)).await {
+    match tokio::spawn(until_answered(database, gate, task).instrument(span)).await {
         Ok(answer) => answer,
         Err(error) if error.is_panic() => {
             let message = format!("the handler panicked: {}", panic_text(&*error.into_panic()));
@@ -41,78 +46,115 @@ pub(crate) async fn execute(
     }
 }
 
-async fn until_answered(pool: PgPool, gate: Arc<DatabaseGate>, task: Arc<Task>) -> Option<Answer> {
-    let (mut conflicts, mut outages) = (0, 0);
+async fn until_answered(
+    database: Database,
+    gate: Arc<DatabaseGate>,
+    task: Arc<Task>,
+) -> Option<Answer> {
+    let (mut conflicts, mut troubles) = (0, 0);
     loop {
-        if !gate.pass().await {
+        if !gate.admit().await {
             return None;
         }
-        let fault = match in_transaction(&pool, &task).await {
-            Ok(answer) => return Some(answer),
+        let began = Instant::now();
+        let fault = match on_a_session(&database, &task).await {
+            Ok(answer) => {
+                gate.succeeded();
+                return Some(answer);
+            }
+            // Others are at work on all sessions: that is no outage.
+            Err(fault) if matches!(fault.downcast_ref(), Some(sqlx::Error::PoolTimedOut)) => {
+                continue;
+            }
             Err(fault) => fault,
         };
         match FaultKind::of(fault.as_ref()) {
+            FaultKind::Outage if gate.close(began, &describe(fault.as_ref())) => continue,
+            FaultKind::Outage if troubles < TROUBLES_MAX => troubles += 1,
             FaultKind::Conflict if conflicts < CONFLICTS_MAX => conflicts += 1,
-            FaultKind::Outage if outages < OUTAGES_MAX => {
-                outages += 1;
-                gate.close(&task.service, &describe(fault.as_ref()));
+            FaultKind::Outage => return Some(Answer::retry(describe(fault.as_ref()), None)),
+            FaultKind::Conflict | FaultKind::Other => {
+                gate.succeeded();
+                return Some(Answer::retry(describe(fault.as_ref()), None));
             }
-            _ => return Some(Answer::retry(describe(fault.as_ref()), None)),
         }
     }
 }
 
-async fn in_transaction(pool: &PgPool, task: &Task) -> Result<Answer, Fault> {
-    let mut tx = barrier::begin(pool).await?;
-    let admission = match admit(barrier::enter(&mut tx, &task.id).await?) {
+/// A transaction that was rolled back because of this.
+struct RolledBack(Fault);
+
+async fn on_a_session(database: &Database, task: &Task) -> Result<Answer, Fault> {
+    let mut session = database.session().await?;
+    let watch = session.watch();
+    let done = in_transaction(&mut session, &watch, task).await?;
+    session.give_back();
+    done.map_err(|RolledBack(fault)| fault)
+}
+
+/// An error beside a rollback leaves a session of no use.
+async fn in_transaction(
+    session: &mut Session,
+    watch: &Watch,
+    task: &Task,
+) -> Result<Result<Answer, RolledBack>, Fault> {
+    let mut tx = watch.within(barrier::begin(session)).await?;
+    let admission = match admit(watch.within(barrier::enter(&mut tx, &task.id)).await?) {
         Ok(admission) => admission,
         Err(answer) => {
-            tx.commit().await?;
-            return Ok(answer);
+            watch.within(tx.commit()).await?;
+            return Ok(Ok(answer));
         }
     };
-    let handled = match handle(&mut tx, task, admission).await {
-        Ok(handled) => handled,
-        Err(Aborted::Rejected(rejection)) => {
-            tx.rollback().await?;
-            return remember_rejection(pool, task, rejection).await;
+    let handling = timeout(HANGING, handle(&mut tx, task, admission));
+    let aborted = match watch.unless_lost(handling).await?? {
+        Ok(handled) => {
+            watch.within(barrier::leave(&mut tx, &task.id, &handled.answer.reply)).await?;
+            watch.within(tx.commit()).await?;
+            if handled.emitted {
+                task.hint.give();
+            }
+            return Ok(Ok(handled.answer));
         }
-        Err(Aborted::Fault(fault)) => {
-            tx.rollback().await.ok();
-            return Err(fault);
-        }
-        Err(Aborted::RetryAfter(delay, message)) => {
-            tx.rollback().await.ok();
-            return Ok(Answer::retry(message, Some(delay)));
-        }
+        Err(aborted) => aborted,
     };
-    barrier::leave(&mut tx, &task.id, &handled.answer.reply).await?;
-    tx.commit().await?;
-    if handled.emitted {
-        task.hint.give();
+    // What the handler met counts, also where nothing more can be said to the server.
+    let rolled_back = watch.within(tx.rollback()).await;
+    match aborted {
+        Aborted::Rejected(rejection) => {
+            rolled_back?;
+            remember_rejection(session, watch, task, rejection).await
+        }
+        Aborted::RetryAfter(delay, message) => {
+            rolled_back?;
+            Ok(Ok(Answer::retry(message, Some(delay))))
+        }
+        Aborted::Fault(fault) if rolled_back.is_err() => Err(fault),
+        Aborted::Fault(fault) if FaultKind::of(fault.as_ref()) == FaultKind::Outage => Err(fault),
+        Aborted::Fault(fault) => Ok(Err(RolledBack(fault))),
     }
-    Ok(handled.answer)
 }
 
 /// Remembers a rejection, in a transaction of its own: all that the handler wrote is gone, and no
 /// attempt pays for a savepoint that only rejections need. Another delivery may have come between;
 /// then its answer counts.
 async fn remember_rejection(
-    pool: &PgPool,
+    session: &mut Session,
+    watch: &Watch,
     task: &Task,
     rejection: UntypedRejection,
-) -> Result<Answer, Fault> {
+) -> Result<Result<Answer, RolledBack>, Fault> {
     let rejected = Answer::rejected(rejection)?;
-    let mut tx = barrier::begin(pool).await?;
-    let answer = match admit(barrier::enter(&mut tx, &task.id).await?) {
+    let mut tx = watch.within(barrier::begin(session)).await?;
+    let answer = match admit(watch.within(barrier::enter(&mut tx, &task.id)).await?) {
         Ok(_) => {
-            barrier::leave(&mut tx, &task.id, &rejected.reply).await?;
+            watch.within(barrier::leave(&mut tx, &task.id, &rejected.reply)).await?;
             rejected
         }
         Err(answer) => Answer { reason: rejected.reason, ..answer },
     };
-    tx.commit().await?;
-    Ok(answer)
+    watch.within(tx.commit()).await?;
+    Ok(Ok(answer))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -34,7 +34,7 @@ async fn once(round: Arc<Round>, stop: CancellationToken) -> sqlx::Result<()> {
 }
 
 async fn measure_backlog(round: &Round) -> sqlx::Result<()> {
-    let (waiting, oldest) = table::backlog(&round.pool).await?;
+    let (waiting, oldest) = table::backlog(&round.database).await?;
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     let waiting = waiting as f64;
     let service = || round.service.clone();
@@ -46,7 +46,7 @@ async fn measure_backlog(round: &Round) -> sqlx::Result<()> {
 async fn forget_sent_keys(round: &Round, stop: &CancellationToken) -> sqlx::Result<()> {
     let mut more = true;
     while more && !stop.is_cancelled() {
-        let forgotten = table::forget_sent_keys(&round.pool, KEYS_KEPT, KEYS_MAX).await?;
+        let forgotten = table::forget_sent_keys(&round.database, KEYS_KEPT, KEYS_MAX).await?;
         more = forgotten == i64::from(KEYS_MAX);
     }
     Ok(())

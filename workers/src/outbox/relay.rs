@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
+use amends_postgres::Database;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -36,21 +36,21 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// The relay of the outbox in the database of `pool`; `service` names it in logs and metrics. It
+    /// The relay of the outbox in this database; `service` names it in logs and metrics. It
     /// has to be allowed to publish on the subjects that are emitted.
     #[must_use]
-    pub fn new(service: &str, pool: PgPool, client: async_nats::Client) -> Self {
-        Self::with(service, pool, client, Hint::default(), watch::Sender::default())
+    pub fn new(service: &str, database: Database, client: async_nats::Client) -> Self {
+        Self::with(service, database, client, Hint::default(), watch::Sender::default())
     }
 
     pub(crate) fn with(
         service: &str,
-        pool: PgPool,
+        database: Database,
         client: async_nats::Client,
         hint: Hint,
         health: watch::Sender<Health>,
     ) -> Self {
-        let round = Arc::new(Round::new(service.to_owned(), pool, client));
+        let round = Arc::new(Round::new(service.to_owned(), database, client));
         Self { round, hint, health, running: TaskTracker::new() }
     }
 
@@ -69,8 +69,7 @@ impl Relay {
     }
 
     async fn relay(&self, stop: &CancellationToken) {
-        let connections = usize::try_from(self.round.pool.options().get_max_connections());
-        let rounds = ROUNDS_MAX.min(connections.unwrap_or(1) / 4).max(1);
+        let rounds = ROUNDS_MAX.min(self.round.database.connections() / 4).max(1);
         let permits = Arc::new(Semaphore::new(rounds));
         let mut next = NextRound::Now;
         loop {
@@ -93,7 +92,7 @@ impl Relay {
         }
     }
 
-    /// A round in a task of its own: its transaction is never cancelled.
+    /// A round in a task of its own, beside which the next may begin.
     fn begin(
         &self,
         permit: Option<tokio::sync::OwnedSemaphorePermit>,

@@ -1,7 +1,7 @@
 //! One round of a relay: claim, publish, wait for the acks, remove; one transaction.
 
+use amends_postgres::{Database, Session};
 use async_nats::Client;
-use sqlx::PgPool;
 
 use super::{
     publisher::{Publication, Publisher},
@@ -15,7 +15,7 @@ const EVENTS_MAX: i32 = 128;
 /// What a relay works with.
 pub(super) struct Round {
     pub(super) service: String,
-    pub(super) pool: PgPool,
+    pub(super) database: Database,
     publisher: Publisher,
 }
 
@@ -32,21 +32,28 @@ pub(super) enum RoundOutcome {
 }
 
 impl Round {
-    pub(super) fn new(service: String, pool: PgPool, client: Client) -> Self {
+    pub(super) fn new(service: String, database: Database, client: Client) -> Self {
         let publisher = Publisher::new(service.clone(), client);
-        Self { service, pool, publisher }
+        Self { service, database, publisher }
     }
 
     pub(super) fn connected(&self) -> bool {
         self.publisher.connected()
     }
 
-    /// To be called in a task that is not aborted, as it holds a transaction.
     pub(super) async fn run(&self) -> sqlx::Result<RoundOutcome> {
-        let mut tx = barrier::begin(&self.pool).await?;
-        let events = table::claim(&mut tx, EVENTS_MAX).await?;
+        let mut session = self.database.session().await?;
+        let outcome = self.relay(&mut session).await?;
+        session.give_back();
+        Ok(outcome)
+    }
+
+    async fn relay(&self, session: &mut Session) -> sqlx::Result<RoundOutcome> {
+        let watch = session.watch();
+        let mut tx = watch.within(barrier::begin(session)).await?;
+        let events = watch.within(table::claim(&mut tx, EVENTS_MAX)).await?;
         if events.is_empty() {
-            tx.rollback().await?;
+            watch.within(tx.rollback()).await?;
             return Ok(RoundOutcome::Idle);
         }
         let (mut stored, mut postponed) = (Vec::new(), Vec::new());
@@ -58,9 +65,9 @@ impl Round {
                 Publication::Unknown => outcome = RoundOutcome::Away,
             }
         }
-        table::remove_sent(&mut tx, &stored).await?;
-        table::postpone(&mut tx, &postponed).await?;
-        tx.commit().await?;
+        watch.within(table::remove_sent(&mut tx, &stored)).await?;
+        watch.within(table::postpone(&mut tx, &postponed)).await?;
+        watch.within(tx.commit()).await?;
         self.count("amends_outbox_published_total", stored.len());
         let refused = postponed.iter().filter(|event| event.refused).count();
         self.count("amends_outbox_refused_total", refused);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use amends_postgres::Database;
+use sqlx::PgConnection;
 
 /// An event that waits.
 pub(super) struct Event {
@@ -51,14 +52,19 @@ pub(super) async fn postpone(tx: &mut PgConnection, postponed: &[Postponed]) -> 
 }
 
 /// Forgets the keys of events that were sent so long ago; how many.
-pub(super) async fn forget_sent_keys(pool: &PgPool, age: Duration, most: i32) -> sqlx::Result<i64> {
-    let row =
-        sqlx::query_file!("src/outbox/forget.sql", age.as_secs_f64(), most).fetch_one(pool).await?;
+pub(super) async fn forget_sent_keys(
+    database: &Database,
+    age: Duration,
+    most: i32,
+) -> sqlx::Result<i64> {
+    let row = sqlx::query_file!("src/outbox/forget.sql", age.as_secs_f64(), most)
+        .fetch_one(database)
+        .await?;
     Ok(row.gone)
 }
 
 /// How many events wait, and the age of the oldest in seconds.
-pub(super) async fn backlog(pool: &PgPool) -> sqlx::Result<(i64, f64)> {
-    let row = sqlx::query_file!("src/outbox/backlog.sql").fetch_one(pool).await?;
+pub(super) async fn backlog(database: &Database) -> sqlx::Result<(i64, f64)> {
+    let row = sqlx::query_file!("src/outbox/backlog.sql").fetch_one(database).await?;
     Ok((row.waiting, row.oldest_seconds))
 }

@@ -1,8 +1,8 @@
 //! Reading a command.
 
 use amends::{
-    AttemptId, HeaderError, Headers, IdError, PAYLOAD_BYTES_MAX, TraceParent,
-    wire::{self, AMENDS_DEADLINE, AMENDS_ID, TRACEPARENT},
+    AttemptId, HeaderError, Headers, IdError, PAYLOAD_BYTES_MAX, TraceContext,
+    wire::{self, AMENDS_DEADLINE, AMENDS_ID},
 };
 use async_nats::Message;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ pub(super) struct Command {
     pub(super) id: AttemptId,
     pub(super) operation: String,
     pub(super) deadline: Option<DateTime<Utc>>,
-    pub(super) trace: Option<TraceParent>,
+    pub(super) trace: Option<TraceContext>,
     pub(super) body: Bytes,
 }
 
@@ -45,12 +45,10 @@ impl Command {
         if message.payload.len() > BODY_BYTES_MAX {
             return Err(Malformed::TooLarge(message.payload.len()));
         }
-        let trace = headers.get(TRACEPARENT).ok().flatten();
         Ok(Self {
             operation: operation.to_owned(),
             deadline: deadline(&id, &headers),
-            // A malformed one is no reason to refuse a command: W3C has it ignored.
-            trace: trace.and_then(|trace| trace.parse().ok()),
+            trace: TraceContext::of(&headers),
             body: message.payload.clone(),
             id,
         })
@@ -77,6 +75,7 @@ fn deadline(id: &AttemptId, headers: &Headers<'_>) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 mod tests {
+    use amends::wire::{TRACEPARENT, TRACESTATE};
     use async_nats::HeaderMap;
 
     use super::*;
@@ -159,5 +158,8 @@ mod tests {
         assert!(read(&[(AMENDS_ID, ID), at]).unwrap().deadline.is_some());
         assert_eq!(read(&[(AMENDS_ID, ID), at, at]).unwrap().deadline, None);
         assert_eq!(read(&[(AMENDS_ID, ID), (TRACEPARENT, "?")]).unwrap().trace, None);
+        let trace = (TRACEPARENT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        let command = read(&[(AMENDS_ID, ID), trace, (TRACESTATE, "?")]).unwrap();
+        assert_eq!(command.trace.unwrap().to_string(), trace.1);
     }
 }

@@ -1,11 +1,11 @@
 //! From a command's message to its acknowledgement.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use amends::wire::PROGRESS_EVERY;
+use amends::{TraceContext, wire::PROGRESS_EVERY};
 use async_nats::{Client, Message};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -17,8 +17,10 @@ use crate::{
     execution::{self, Answer, Outcome, SharedTransactions, Task},
     meter::{self, Meter},
     rate_limiter::RateLimiter,
-    service::connections,
 };
+
+/// How long a client without a connection may hold up what it is to send.
+const SENT: Duration = Duration::from_secs(2);
 
 pub(super) struct Courier {
     pub(super) service: Service,
@@ -27,7 +29,7 @@ pub(super) struct Courier {
     pub(super) database_gate: Arc<DatabaseGate>,
     pub(super) circuit_breaker: CircuitBreaker,
     pub(super) rate_limiter: RateLimiter,
-    /// One for each attempt in a transaction of its own: as many as the pool has connections, as those
+    /// One for each attempt in a transaction of its own: as many as the database has sessions, as those
     /// that wait for one count as an outage in the end.
     single_transactions: Semaphore,
     shared_transactions: Option<SharedTransactions>,
@@ -40,18 +42,19 @@ impl Courier {
         replies: Replies,
         stop: &CancellationToken,
     ) -> Self {
-        let (pool, health) = (&service.pool, &service.health);
-        let database_gate = Arc::new(DatabaseGate::new(pool.clone(), health.clone(), stop.clone()));
-        let start = |sharing| SharedTransactions::start(pool, &database_gate, sharing);
+        let (database, health) = (&service.database, service.health.clone());
+        let gate = DatabaseGate::new(&service.name, database.clone(), health, stop.clone());
+        let database_gate = Arc::new(gate);
+        let start = |sharing| SharedTransactions::start(database, &database_gate, sharing);
         Self {
             replies,
             circuit_breaker: CircuitBreaker::new(
                 &service.name,
                 service.failures_to_open,
-                health.clone(),
+                service.health.clone(),
             ),
             rate_limiter: RateLimiter::new(service.per_second),
-            single_transactions: Semaphore::new(connections(pool)),
+            single_transactions: Semaphore::new(database.connections()),
             shared_transactions: service.sharing.map(start),
             database_gate,
             client,
@@ -94,25 +97,40 @@ impl Courier {
             step = %command.id.step,
             op = %command.id.op,
             attempt = command.id.attempt,
-            trace_id = command.trace.map(|trace| trace.trace_id()),
+            trace_id = command.trace.as_ref().map(TraceContext::trace_id),
         );
         self.run_and_reply(command).instrument(span).await
     }
 
     async fn run_and_reply(&self, command: Command) -> bool {
         let meter = Meter::start(&self.service.name, &command.operation, command.id.op);
-        let (id, trace) = (command.id.clone(), command.trace);
+        let (id, trace) = (command.id.clone(), command.trace.clone());
         let Some(Answer { reply, outcome, reason }) = self.answer(command).await else {
             meter.unanswered();
             return false;
         };
         self.note(outcome, &reason);
         meter.answered(outcome);
-        let sent = self.replies.send(&id, trace.as_ref(), &reply).await;
+        let tell = |stored: Result<(), &dyn std::error::Error>| {
+            self.replies_are_stored(stored.err().map(ToString::to_string));
+        };
+        let sent = self.replies.send_and_tell(&id, trace.as_ref(), &reply, tell).await;
         if let Err(error) = &sent {
             tracing::warn!(%error, "the command is left to be delivered again");
         }
         sent.is_ok()
+    }
+
+    /// Shows in the health whether replies are stored, and why not.
+    fn replies_are_stored(&self, error: Option<String>) {
+        let why = error.map(|error| format!("its replies are not stored: {error}"));
+        self.service.health.send_if_modified(|health| {
+            let changed = health.replies.is_some() != why.is_some();
+            if changed {
+                health.replies = why;
+            }
+            changed
+        });
     }
 
     fn note(&self, outcome: Outcome, reason: &str) {
@@ -160,15 +178,17 @@ impl Courier {
         }
         // It is never closed; without a permit there would only be no limit.
         let _permit = self.single_transactions.acquire().await.ok();
-        let (pool, gate) = (self.service.pool.clone(), Arc::clone(&self.database_gate));
-        execution::execute(pool, gate, task).await
+        let (database, gate) = (self.service.database.clone(), Arc::clone(&self.database_gate));
+        execution::execute(database, gate, task).await
     }
 
     async fn acknowledge(&self, message: &Message, body: Bytes) {
         let Some(to) = message.reply.clone() else { return };
-        if let Err(error) = self.client.publish(to, body).await {
-            // It is delivered again, and answered from the barrier.
-            tracing::debug!(%error, "an acknowledgement was not sent");
+        // What is not sent is delivered again, and answered from the barrier.
+        match timeout(SENT, self.client.publish(to, body)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an acknowledgement was not sent"),
+            Err(_) => tracing::debug!("an acknowledgement was not sent: no connection"),
         }
     }
 }

@@ -34,10 +34,12 @@ impl Service {
         // The name was checked when the service was built.
         let Ok(replies) = Replies::new(client.clone(), &self.name) else { return };
         let (hint, health) = (self.hint.clone(), self.health.clone());
-        let relay = Relay::with(&self.name, self.pool.clone(), client.clone(), hint, health);
+        let relay = Relay::with(&self.name, self.database.clone(), client.clone(), hint, health);
         let slots = Arc::new(Semaphore::new(self.concurrency));
         let courier = Arc::new(Courier::new(self, client, replies, &stop));
         let serving = Serving { courier, slots, stop, running: TaskTracker::new() };
+        let gate = Arc::clone(&serving.courier.database_gate);
+        serving.running.spawn(async move { gate.probe().await });
         serving.running.spawn(relay.run(serving.stop.clone()));
         serving.until_stopped().await;
         serving.running.close();

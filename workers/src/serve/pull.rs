@@ -12,6 +12,7 @@ use async_nats::{
     jetstream::consumer::pull::BatchConfig,
 };
 use futures_util::StreamExt;
+use tokio::time::timeout;
 
 /// How long the server keeps a pull.
 const EXPIRES: Duration = Duration::from_secs(5);
@@ -59,7 +60,8 @@ pub(super) enum Lost {
 impl Pull {
     pub(super) async fn open(client: &Client, service: &str) -> Result<Self, Lost> {
         let inbox = client.new_inbox();
-        let subscriber = client.subscribe(inbox.clone()).await?;
+        let subscriber = timeout(SILENCE, client.subscribe(inbox.clone()));
+        let subscriber = subscriber.await.map_err(|_| Lost::Silence)??;
         let consumer = format!("$JS.API.CONSUMER.MSG.NEXT.{COMMANDS_STREAM}.{service}");
         Ok(Self { client: client.clone(), consumer, inbox, subscriber, asked: false })
     }
@@ -80,12 +82,13 @@ impl Pull {
         self.asked = true;
         let body = serde_json::to_vec(&batch)?;
         let (consumer, inbox) = (self.consumer.clone(), self.inbox.clone());
-        Ok(self.client.publish_with_reply(consumer, inbox, body.into()).await?)
+        let asked = self.client.publish_with_reply(consumer, inbox, body.into());
+        Ok(timeout(SILENCE, asked).await.map_err(|_| Lost::Silence)??)
     }
 
     /// What comes next. May be dropped while it waits, without loss.
     pub(super) async fn next(&mut self) -> Result<Pulled, Lost> {
-        let next = tokio::time::timeout(SILENCE, self.subscriber.next()).await;
+        let next = timeout(SILENCE, self.subscriber.next()).await;
         let message = next.map_err(|_| Lost::Silence)?.ok_or(Lost::Closed)?;
         match message.status {
             None | Some(StatusCode::OK) => Ok(Pulled::Command(message)),
@@ -103,7 +106,7 @@ impl Pull {
         if self.subscriber.drain().await.is_err() {
             return rest;
         }
-        while let Ok(Some(message)) = tokio::time::timeout(SILENCE, self.subscriber.next()).await {
+        while let Ok(Some(message)) = timeout(SILENCE, self.subscriber.next()).await {
             if message.status.is_none() {
                 rest.push(message);
             }

@@ -16,8 +16,9 @@ pub mod hotel;
 pub mod insurance;
 pub mod mail;
 
+use amends_workers::Database;
 use amends_workers::{Service, ServiceError};
-use sqlx::{PgPool, migrate::Migrator};
+use sqlx::migrate::Migrator;
 
 /// The names of the services.
 pub const NAMES: [&str; 5] = ["hotel", "car", "insurance", "card", "mail"];
@@ -32,13 +33,13 @@ static MAIL: Migrator = sqlx::migrate!("migrations/mail");
 ///
 /// # Errors
 /// [`Error::Unknown`] when there is none.
-pub fn service(name: &str, pool: PgPool) -> Result<Service, Error> {
+pub fn service(name: &str, database: Database) -> Result<Service, Error> {
     let built = match name {
-        "hotel" => hotel::service(pool),
-        "car" => car::service(pool),
-        "insurance" => insurance::service(pool),
-        "card" => card::service(pool),
-        "mail" => mail::service(pool),
+        "hotel" => hotel::service(database),
+        "car" => car::service(database),
+        "insurance" => insurance::service(database),
+        "card" => card::service(database),
+        "mail" => mail::service(database),
         _ => return Err(Error::Unknown(name.to_owned())),
     };
     Ok(built?)
@@ -49,7 +50,7 @@ pub fn service(name: &str, pool: PgPool) -> Result<Service, Error> {
 ///
 /// # Errors
 /// [`Error::Unknown`] when there is no such service, or the database's.
-pub async fn prepare(name: &str, pool: &PgPool) -> Result<(), Error> {
+pub async fn prepare(name: &str, database: &Database) -> Result<(), Error> {
     let (schema, migrations) = match name {
         "hotel" => ("hotel", &HOTEL),
         "car" => ("car", &CAR),
@@ -58,8 +59,8 @@ pub async fn prepare(name: &str, pool: &PgPool) -> Result<(), Error> {
         "mail" => ("mail", &MAIL),
         _ => return Err(Error::Unknown(name.to_owned())),
     };
-    amends_workers::migrate(pool).await?;
-    amends_workers::migrate_schema(pool, schema, migrations).await?;
+    amends_workers::migrate(database).await?;
+    amends_workers::migrate_schema(database, schema, migrations).await?;
     Ok(())
 }
 
@@ -73,6 +74,6 @@ pub enum Error {
     #[error(transparent)]
     Service(#[from] ServiceError),
     /// Its database could not be brought up to date.
-    #[error("the service's database could not be brought up to date: {0}")]
+    #[error("the service's database could not be brought up to date")]
     Migrate(#[from] amends_workers::MigrationError),
 }

@@ -8,6 +8,7 @@ use crate::{
     age::parse_age,
     failed::Failed,
     operate::{
+        dropped_letters,
         letters::{self, LetterVerb},
         locks,
         versions::{self, VersionVerb},
@@ -45,6 +46,15 @@ pub(super) enum LettersCommand {
     Replay(LetterActArgs),
     /// Throw it away
     Discard(LetterActArgs),
+    /// How many messages were only counted, because too many of their kind are open
+    Dropped(DroppedArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DroppedArgs {
+    /// One JSON array
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +95,7 @@ impl LettersArgs {
             Some(LettersCommand::Show(of)) => letters::show(settings, of.letter, of.json).await,
             Some(LettersCommand::Replay(act)) => act.run(settings, LetterVerb::Replay).await,
             Some(LettersCommand::Discard(act)) => act.run(settings, LetterVerb::Discard).await,
+            Some(LettersCommand::Dropped(of)) => dropped_letters::list(settings, of.json).await,
         }
     }
 }

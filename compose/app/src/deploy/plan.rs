@@ -25,9 +25,9 @@ struct Plan {
 /// Compares the program with the database.
 pub(crate) async fn run(settings: &Settings, program: &Program, json: bool) -> Result<(), Failed> {
     let ours = inventory(&program.definitions()?);
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let rows = sqlx::query_file!("src/sql/versions.sql")
-        .fetch_all(&pool)
+        .fetch_all(&database)
         .await
         .during("the definitions in the database cannot be read")?;
     let stored = rows.into_iter().map(|r| StoredVersion {

@@ -31,15 +31,15 @@ pub(crate) async fn run(
     asked: &Act,
     json: bool,
 ) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
-    let saga = saga::find(&pool, saga).await?.id;
+    let database = connect::database(settings.database()?, 1, &[])?;
+    let saga = saga::find(&database, saga).await?.id;
     let Act { verb, step, outcome, reason } = asked;
     let outcome = outcome.as_ref().map(Json::as_str);
     let (verb, step) = (*verb, step.as_deref());
     let act = sqlx::query_file!("src/sql/act.sql", saga, verb.as_str(), step, outcome, reason)
-        .fetch_one(&pool)
+        .fetch_one(&database)
         .await
         .during(&format!("cannot {verb}"))?
         .id;
-    decision::report(&pool, Noted { act, saga, verb }, json).await
+    decision::report(&database, Noted { act, saga, verb }, json).await
 }

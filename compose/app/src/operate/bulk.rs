@@ -3,8 +3,9 @@
 use std::{fmt::Write as _, time::Instant};
 
 use amends::{Json, transcript::printable};
+use amends_postgres::Database;
 use serde::Serialize;
-use sqlx::{PgPool, types::Uuid};
+use sqlx::types::Uuid;
 
 use super::{
     act::Act,
@@ -40,9 +41,9 @@ pub(crate) async fn run(
 ) -> Result<(), Failed> {
     let verb = asked.verb;
     check_step(asked)?;
-    let pool = connect::pool(settings.database()?, 1, &[])?;
-    let acts = note(&pool, asked, selection).await?;
-    let decisions = wait(&pool, &acts).await?;
+    let database = connect::database(settings.database()?, 1, &[])?;
+    let acts = note(&database, asked, selection).await?;
+    let decisions = wait(&database, &acts).await?;
     if json {
         print_json(&decisions)?;
     } else {
@@ -71,8 +72,8 @@ pub(crate) async fn dry_run(
     json: bool,
 ) -> Result<(), Failed> {
     check_step(asked)?;
-    let pool = connect::pool(settings.database()?, 1, &[])?;
-    let rows = list::candidates(&pool, asked, selection).await?;
+    let database = connect::database(settings.database()?, 1, &[])?;
+    let rows = list::candidates(&database, asked, selection).await?;
     if json {
         return print_json(&rows);
     }
@@ -91,7 +92,7 @@ fn check_step(asked: &Act) -> Result<(), Failed> {
 }
 
 /// Notes an act for each saga; their numbers.
-async fn note(pool: &PgPool, asked: &Act, selection: &Selection) -> Result<Vec<i64>, Failed> {
+async fn note(database: &Database, asked: &Act, selection: &Selection) -> Result<Vec<i64>, Failed> {
     let rows = sqlx::query_file!(
         "src/sql/act_all.sql",
         asked.verb.as_str(),
@@ -102,7 +103,7 @@ async fn note(pool: &PgPool, asked: &Act, selection: &Selection) -> Result<Vec<i
         asked.reason,
         asked.outcome.as_ref().map(Json::as_str)
     )
-    .fetch_all(pool)
+    .fetch_all(database)
     .await
     .during(&format!("cannot {}", asked.verb))?;
     Ok(rows.into_iter().map(|row| row.act).collect())
@@ -113,11 +114,11 @@ fn sagas(count: usize) -> String {
 }
 
 /// Waits until all are decided, as long as some still are.
-async fn wait(pool: &PgPool, acts: &[i64]) -> Result<Vec<Decision>, Failed> {
+async fn wait(database: &Database, acts: &[i64]) -> Result<Vec<Decision>, Failed> {
     let (mut began, mut open) = (Instant::now(), usize::MAX);
     loop {
         let rows = sqlx::query_file_as!(Decision, "src/sql/acted_all.sql", acts)
-            .fetch_all(pool)
+            .fetch_all(database)
             .await
             .during("the answers cannot be read")?;
         let left = rows.iter().filter(|row| row.accepted.is_none()).count();

@@ -6,8 +6,8 @@ use amends::{
     preview::{self, CancelPlan},
     transcript::printable,
 };
+use amends_postgres::Database;
 use serde::Serialize;
-use sqlx::PgPool;
 
 use super::{
     decision::{self, Noted},
@@ -34,9 +34,9 @@ struct Shown<'a> {
 
 /// Shows what would be undone, in which order.
 pub(crate) async fn show(settings: &Settings, saga: &str, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
-    let row = saga::find(&pool, saga).await?;
-    let plan = plan(&pool, &row).await?;
+    let database = connect::database(settings.database()?, 1, &[])?;
+    let row = saga::find(&database, saga).await?;
+    let plan = plan(&database, &row).await?;
     let hash = plan.hash();
     if json {
         return print_json(&Shown {
@@ -73,9 +73,9 @@ pub(crate) async fn apply(
     reason: &str,
     json: bool,
 ) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
-    let row = saga::find(&pool, saga).await?;
-    let plan = plan(&pool, &row).await?;
+    let database = connect::database(settings.database()?, 1, &[])?;
+    let row = saga::find(&database, saga).await?;
+    let plan = plan(&database, &row).await?;
     if plan.hash() != hash {
         return Err(Failed::new(format!(
             "the plan is another one now: look at it again with amends cancel {saga} --plan"
@@ -83,18 +83,18 @@ pub(crate) async fn apply(
     }
     let seen = i32::try_from(plan.facts).unwrap_or(i32::MAX);
     let act = sqlx::query_file!("src/sql/cancel_seen.sql", row.id, reason, seen)
-        .fetch_one(&pool)
+        .fetch_one(&database)
         .await
         .during("cannot cancel")?
         .id;
     let noted = Noted { act, saga: row.id, verb: Verb::Cancel };
-    decision::report(&pool, noted, json).await
+    decision::report(&database, noted, json).await
 }
 
 /// The plan for a saga as it is now, folded from its facts.
-async fn plan(pool: &PgPool, row: &SagaRow) -> Result<CancelPlan, Failed> {
-    let outline = saga::outline(pool, &row.definition, row.version).await?;
-    let records = saga::records(pool, row.id).await?;
+async fn plan(database: &Database, row: &SagaRow) -> Result<CancelPlan, Failed> {
+    let outline = saga::outline(database, &row.definition, row.version).await?;
+    let records = saga::records(database, row.id).await?;
     let state = fold(&outline, SagaId(row.id), Json::trusted(&row.input), records, |_| {})
         .during("the history cannot be read")?;
     Ok(preview::cancel(&outline, &state))

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use amends::SagaId;
+use amends_postgres::Database;
 use serde::Serialize;
-use sqlx::{PgPool, types::Uuid};
+use sqlx::types::Uuid;
 
 use super::{
     patience::{INTERVAL, PATIENCE},
@@ -35,8 +36,8 @@ struct Decision {
 }
 
 /// Waits until an act is decided, and says what became of it.
-pub(super) async fn report(pool: &PgPool, noted: Noted, json: bool) -> Result<(), Failed> {
-    let decision = wait(pool, noted).await?;
+pub(super) async fn report(database: &Database, noted: Noted, json: bool) -> Result<(), Failed> {
+    let decision = wait(database, noted).await?;
     if json {
         print_json(&decision)?;
     }
@@ -51,12 +52,12 @@ pub(super) async fn report(pool: &PgPool, noted: Noted, json: bool) -> Result<()
     }
 }
 
-async fn wait(pool: &PgPool, noted: Noted) -> Result<Decision, Failed> {
+async fn wait(database: &Database, noted: Noted) -> Result<Decision, Failed> {
     let Noted { act, saga, verb } = noted;
     let began = Instant::now();
     loop {
         let row = sqlx::query_file!("src/sql/acted.sql", act)
-            .fetch_one(pool)
+            .fetch_one(database)
             .await
             .during("the answer cannot be read")?;
         if row.accepted.is_some() || began.elapsed() > PATIENCE {

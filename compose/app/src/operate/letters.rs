@@ -6,10 +6,13 @@ use std::{
 };
 
 use amends::{Json, machine::Time, transcript::printable};
+use amends_postgres::Database;
 use serde::{Serialize, Serializer};
-use sqlx::PgPool;
 
-use super::patience::{INTERVAL, PATIENCE};
+use super::{
+    dropped_letters,
+    patience::{INTERVAL, PATIENCE},
+};
 use crate::{
     failed::{During as _, Failed},
     print::{columns, print, print_json},
@@ -98,16 +101,20 @@ struct Act {
 
 /// Lists letters.
 pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let before = filter.older_than.map(|age| chrono::Utc::now() - age);
     let subject = filter.subject.as_deref().map(pattern);
     let limit = i64::from(filter.limit);
-    let letters = read(&pool, filter.settled, subject.as_deref(), before, None, limit).await?;
+    let letters = read(&database, filter.settled, subject.as_deref(), before, None, limit).await?;
     if json {
         return print_json(&letters);
     }
+    let dropped = match filter.settled {
+        true => String::new(),
+        false => dropped_letters::note(&database, subject.as_deref()).await?,
+    };
     if letters.is_empty() {
-        return print("no dead letters\n");
+        return print(&format!("no dead letters\n{dropped}"));
     }
     let mut lines = vec![["LETTER", "KEPT", "SUBJECT", "REASON"].map(str::to_owned)];
     lines.extend(letters.iter().map(|letter| {
@@ -118,11 +125,11 @@ pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Re
             printable(&letter.reason.chars().take(REASON_WIDTH).collect::<String>()),
         ]
     }));
-    print(&columns(&lines))
+    print(&(columns(&lines) + &dropped))
 }
 
 async fn read(
-    pool: &PgPool,
+    database: &Database,
     settled: bool,
     subject: Option<&str>,
     before: Option<Time>,
@@ -131,7 +138,7 @@ async fn read(
 ) -> Result<Vec<Letter>, Failed> {
     let rows =
         sqlx::query_file_as!(Row, "src/sql/letters.sql", settled, subject, before, id, limit)
-            .fetch_all(pool)
+            .fetch_all(database)
             .await
             .during("dead letters cannot be read")?;
     let letter = |row: Row| Letter {
@@ -174,15 +181,15 @@ struct ShownLetter {
 
 /// Shows one letter with its headers and body.
 pub(crate) async fn show(settings: &Settings, id: i64, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
-    let mut found = read(&pool, false, None, None, Some(id), 1).await?;
+    let database = connect::database(settings.database()?, 1, &[])?;
+    let mut found = read(&database, false, None, None, Some(id), 1).await?;
     if found.is_empty() {
-        found = read(&pool, true, None, None, Some(id), 1).await?;
+        found = read(&database, true, None, None, Some(id), 1).await?;
     }
     let none = || Failed::new(format!("there is no dead letter {id} (amends letters)"));
     let letter = found.into_iter().next().ok_or_else(none)?;
     let acts = sqlx::query_file_as!(Act, "src/sql/letter_acts.sql", id)
-        .fetch_all(&pool)
+        .fetch_all(&database)
         .await
         .during("what was done with it cannot be read")?;
     if json {
@@ -235,13 +242,13 @@ pub(crate) async fn act(
     reason: &str,
     json: bool,
 ) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let act = sqlx::query_file!("src/sql/letter_act.sql", letter, verb.as_str(), reason)
-        .fetch_one(&pool)
+        .fetch_one(&database)
         .await
         .during(&format!("cannot {verb}"))?
         .id;
-    let (done, refusal) = wait(&pool, act).await?;
+    let (done, refusal) = wait(&database, act).await?;
     let acted = Acted { act, letter, verb, done, refusal };
     if json {
         print_json(&acted)?;
@@ -257,11 +264,11 @@ pub(crate) async fn act(
 }
 
 /// Waits until an act is done or refused; whether it is done, and why not.
-async fn wait(pool: &PgPool, act: i64) -> Result<(bool, Option<String>), Failed> {
+async fn wait(database: &Database, act: i64) -> Result<(bool, Option<String>), Failed> {
     let began = Instant::now();
     loop {
         let now = sqlx::query_file!("src/sql/letter_acted.sql", act)
-            .fetch_one(pool)
+            .fetch_one(database)
             .await
             .during("what became of it cannot be read")?;
         let done = now.done_at.is_some();

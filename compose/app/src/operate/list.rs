@@ -6,8 +6,9 @@ use amends::{
     machine::{Failure, Time},
     transcript::printable,
 };
+use amends_postgres::Database;
 use serde::Serialize;
-use sqlx::{PgPool, types::Uuid};
+use sqlx::types::Uuid;
 
 use super::act::Act;
 use crate::{
@@ -96,8 +97,8 @@ impl From<Row> for Summary {
 
 /// Lists sagas, newest first.
 pub(crate) async fn run(settings: &Settings, filter: &Filter, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
-    let rows = read(&pool, filter).await.during("sagas cannot be listed")?;
+    let database = connect::database(settings.database()?, 1, &[])?;
+    let rows = read(&database, filter).await.during("sagas cannot be listed")?;
     let sagas: Vec<_> = rows.into_iter().map(Summary::from).collect();
     if json {
         return print_json(&sagas);
@@ -105,7 +106,7 @@ pub(crate) async fn run(settings: &Settings, filter: &Filter, json: bool) -> Res
     print(&table(&sagas))
 }
 
-async fn read(pool: &PgPool, filter: &Filter) -> Result<Vec<Row>, sqlx::Error> {
+async fn read(database: &Database, filter: &Filter) -> Result<Vec<Row>, sqlx::Error> {
     let limit = i64::from(filter.limit);
     let before = filter.older_than.map(|age| chrono::Utc::now() - age);
     let ended = matches!(filter.status.as_deref(), Some("completed" | "compensated"));
@@ -121,7 +122,7 @@ async fn read(pool: &PgPool, filter: &Filter) -> Result<Vec<Row>, sqlx::Error> {
             filter.error,
             limit
         )
-        .fetch_all(pool)
+        .fetch_all(database)
         .await;
     }
     sqlx::query_file_as!(
@@ -135,13 +136,13 @@ async fn read(pool: &PgPool, filter: &Filter) -> Result<Vec<Row>, sqlx::Error> {
         before.map(|before| id_bound(before + ID_SLACK)),
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(database)
     .await
 }
 
 /// The sagas that an act over a query would be for.
 pub(super) async fn candidates(
-    pool: &PgPool,
+    database: &Database,
     asked: &Act,
     selection: &Selection,
 ) -> Result<Vec<Summary>, Failed> {
@@ -154,7 +155,7 @@ pub(super) async fn candidates(
         selection.error,
         selection.limit
     )
-    .fetch_all(pool)
+    .fetch_all(database)
     .await
     .during("sagas cannot be listed")?;
     Ok(rows.into_iter().map(Summary::from).collect())

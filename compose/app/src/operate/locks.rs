@@ -34,9 +34,9 @@ pub(crate) async fn list(
     limit: u32,
     json: bool,
 ) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let locks = sqlx::query_file_as!(Lock, "src/sql/locks.sql", name, i64::from(limit))
-        .fetch_all(&pool)
+        .fetch_all(&database)
         .await
         .during("locks cannot be listed")?;
     if json {
@@ -70,17 +70,17 @@ pub(crate) async fn break_lock(
     reason: &str,
     json: bool,
 ) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let act = sqlx::query_file!("src/sql/break_lock.sql", name, reason)
-        .fetch_one(&pool)
+        .fetch_one(&database)
         .await
         .during("cannot break the lock")?
         .id;
     let holder = sqlx::query_file!("src/sql/act_saga.sql", act)
-        .fetch_one(&pool)
+        .fetch_one(&database)
         .await
         .during("the lock is broken, but its holder cannot be read")?
         .saga;
     let noted = Noted { act, saga: holder, verb: Verb::BreakLock };
-    decision::report(&pool, noted, json).await
+    decision::report(&database, noted, json).await
 }

@@ -6,7 +6,7 @@
 //! | acts on one saga, and on all that a query finds | `act`, `bulk` |
 //! | what a cancellation would undo, and that or nothing | `cancel` |
 //! | a saga without a message | `start` |
-//! | messages that could not be used | `letters` |
+//! | messages that could not be used, kept or only counted | `letters`, `dropped_letters` |
 //! | who holds which lock, which versions start sagas | `locks`, `versions` |
 //! | a saga's row, steps and facts, for those above | `saga` |
 //! | an act's verb, and what an orchestrator decided about it | `verb`, `decision` |
@@ -15,6 +15,7 @@ pub(crate) mod act;
 pub(crate) mod bulk;
 pub(crate) mod cancel;
 mod decision;
+pub(crate) mod dropped_letters;
 pub(crate) mod letters;
 pub(crate) mod list;
 pub(crate) mod locks;

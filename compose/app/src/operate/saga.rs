@@ -3,8 +3,9 @@
 use std::fmt;
 
 use amends::{FactRow, Json, Outline, Record, machine::Time, transcript::printable};
+use amends_postgres::Database;
 use serde::Serialize;
-use sqlx::{PgPool, types::Uuid};
+use sqlx::types::Uuid;
 
 use crate::failed::{During as _, Failed};
 
@@ -65,10 +66,10 @@ impl fmt::Display for StuckWithin {
 }
 
 /// The saga with this id or business key.
-pub(super) async fn find(pool: &PgPool, saga: &str) -> Result<SagaRow, Failed> {
+pub(super) async fn find(database: &Database, saga: &str) -> Result<SagaRow, Failed> {
     let id = saga.parse::<amends::SagaId>().ok().map(|id| id.0);
     let rows = sqlx::query_file_as!(SagaRow, "src/sql/find.sql", id, saga)
-        .fetch_all(pool)
+        .fetch_all(database)
         .await
         .during("the saga cannot be read")?;
     if rows.len() > 1 {
@@ -83,13 +84,13 @@ pub(super) async fn find(pool: &PgPool, saga: &str) -> Result<SagaRow, Failed> {
 
 /// A definition's plan as data.
 pub(super) async fn outline(
-    pool: &PgPool,
+    database: &Database,
     definition: &str,
     version: i32,
 ) -> Result<Outline, Failed> {
     const WHAT: &str = "the saga's definition cannot be read";
     let row = sqlx::query_file!("src/sql/outline.sql", definition, version)
-        .fetch_one(pool)
+        .fetch_one(database)
         .await
         .during(WHAT)?;
     let unregistered = || Failed::new(format!("{WHAT}: it is not registered"));
@@ -97,9 +98,9 @@ pub(super) async fn outline(
 }
 
 /// A saga's steps, in the order in which they began; after them those that it has not come to.
-pub(super) async fn steps(pool: &PgPool, id: Uuid) -> Result<Vec<Step>, Failed> {
+pub(super) async fn steps(database: &Database, id: Uuid) -> Result<Vec<Step>, Failed> {
     let rows = sqlx::query_file!("src/sql/steps.sql", id)
-        .fetch_all(pool)
+        .fetch_all(database)
         .await
         .during("the steps cannot be read")?;
     let json = |text: String| Json::trusted(&text);
@@ -119,17 +120,20 @@ pub(super) async fn steps(pool: &PgPool, id: Uuid) -> Result<Vec<Step>, Failed> 
 }
 
 /// The stuck sagas that a saga waits for.
-pub(super) async fn stuck_within(pool: &PgPool, id: Uuid) -> Result<Vec<StuckWithin>, Failed> {
+pub(super) async fn stuck_within(
+    database: &Database,
+    id: Uuid,
+) -> Result<Vec<StuckWithin>, Failed> {
     sqlx::query_file_as!(StuckWithin, "src/sql/stuck_within.sql", id)
-        .fetch_all(pool)
+        .fetch_all(database)
         .await
         .during("the nested sagas cannot be read")
 }
 
 /// A saga's facts, as they are stored.
-pub(super) async fn records(pool: &PgPool, id: Uuid) -> Result<Vec<Record>, Failed> {
+pub(super) async fn records(database: &Database, id: Uuid) -> Result<Vec<Record>, Failed> {
     const WHAT: &str = "the history cannot be read";
-    let rows = sqlx::query_file!("src/sql/facts.sql", id).fetch_all(pool).await.during(WHAT)?;
+    let rows = sqlx::query_file!("src/sql/facts.sql", id).fetch_all(database).await.during(WHAT)?;
     let record = rows.into_iter().map(|r| {
         let row = FactRow {
             seq: r.seq,

@@ -1,8 +1,9 @@
 //! `show`: one saga told from its start, for people and for scripts.
 
 use amends::{Json, NextRecord, Op, Record, SagaId, machine::Time, transcript::Transcript};
+use amends_postgres::Database;
 use serde::Serialize;
-use sqlx::{PgPool, types::Uuid};
+use sqlx::types::Uuid;
 
 use super::saga::{self, Step};
 use crate::{
@@ -58,21 +59,21 @@ impl From<Record> for ShownFact {
 
 /// Shows the saga with this id or business key.
 pub(crate) async fn run(settings: &Settings, saga: &str, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     if json {
-        return print_json(&read(&pool, saga).await?);
+        return print_json(&read(&database, saga).await?);
     }
-    print(&transcript(&pool, saga).await?)
+    print(&transcript(&database, saga).await?)
 }
 
 /// The transcript of a saga, found by id or business key.
 ///
 /// # Errors
 /// The database's, or what it says of the saga that this program cannot read.
-pub async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Failed> {
-    let row = saga::find(pool, saga).await?;
-    let facts = saga::records(pool, row.id).await?;
-    let outline = saga::outline(pool, &row.definition, row.version).await?;
+pub async fn transcript(database: &Database, saga: &str) -> Result<String, Failed> {
+    let row = saga::find(database, saga).await?;
+    let facts = saga::records(database, row.id).await?;
+    let outline = saga::outline(database, &row.definition, row.version).await?;
     let transcript = Transcript {
         id: SagaId(row.id),
         definition: &row.definition,
@@ -84,18 +85,18 @@ pub async fn transcript(pool: &PgPool, saga: &str) -> Result<String, Failed> {
         outline: Some(&outline),
     };
     let mut text = transcript.to_string();
-    for nested in saga::stuck_within(pool, row.id).await? {
+    for nested in saga::stuck_within(database, row.id).await? {
         text += &format!("{nested}\n");
     }
     Ok(text)
 }
 
-async fn read(pool: &PgPool, saga: &str) -> Result<ShownSaga, Failed> {
-    let row = saga::find(pool, saga).await?;
+async fn read(database: &Database, saga: &str) -> Result<ShownSaga, Failed> {
+    let row = saga::find(database, saga).await?;
     let json = |text: String| Json::trusted(&text);
     Ok(ShownSaga {
-        steps: saga::steps(pool, row.id).await?,
-        history: saga::records(pool, row.id).await?.into_iter().map(ShownFact::from).collect(),
+        steps: saga::steps(database, row.id).await?,
+        history: saga::records(database, row.id).await?.into_iter().map(ShownFact::from).collect(),
         id: row.id,
         definition: row.definition,
         version: row.version,

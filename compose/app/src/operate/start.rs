@@ -10,8 +10,9 @@ use amends::{
     machine::{Failure, Time},
     transcript::printable,
 };
+use amends_postgres::Database;
 use serde::Serialize;
-use sqlx::{PgPool, types::Uuid};
+use sqlx::types::Uuid;
 
 use super::patience::{INTERVAL, PATIENCE};
 use crate::{
@@ -57,14 +58,14 @@ struct Started {
 /// Starts a saga, and says what became of it.
 pub(crate) async fn run(settings: &Settings, start: &Start, json: bool) -> Result<(), Failed> {
     let input = input(&start.input)?;
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let noted = sqlx::query_file!("src/sql/start.sql", start.definition, input.as_str(), start.key)
-        .fetch_one(&pool)
+        .fetch_one(&database)
         .await
         .during("cannot start")?
         .id;
-    let id = accepted(&pool, noted, start).await?;
-    let saga = settled(&pool, id, &start.wait).await?;
+    let id = accepted(&database, noted, start).await?;
+    let saga = settled(&database, id, &start.wait).await?;
     if json {
         print_json(&saga)?;
     } else {
@@ -94,11 +95,11 @@ fn input(text: &str) -> Result<Json, Failed> {
 }
 
 /// Waits until an orchestrator has taken the start; the saga's id.
-async fn accepted(pool: &PgPool, noted: Uuid, start: &Start) -> Result<Uuid, Failed> {
+async fn accepted(database: &Database, noted: Uuid, start: &Start) -> Result<Uuid, Failed> {
     let began = Instant::now();
     let (accepted, answer) = loop {
         let now = sqlx::query_file!("src/sql/started.sql", noted)
-            .fetch_one(pool)
+            .fetch_one(database)
             .await
             .during("the answer cannot be read")?;
         if let Some(accepted) = now.accepted {
@@ -117,7 +118,7 @@ async fn accepted(pool: &PgPool, noted: Uuid, start: &Start) -> Result<Uuid, Fai
         // Accepted with an answer: the same start was made before, and is not made again.
         (true, Some(answer)) => {
             let row = sqlx::query_file!("src/sql/start_twin.sql", start.definition, start.key)
-                .fetch_optional(pool)
+                .fetch_optional(database)
                 .await
                 .during("the saga cannot be read")?;
             row.map(|row| row.id)
@@ -127,9 +128,9 @@ async fn accepted(pool: &PgPool, noted: Uuid, start: &Start) -> Result<Uuid, Fai
     }
 }
 
-async fn read(pool: &PgPool, id: Uuid) -> Result<Started, Failed> {
+async fn read(database: &Database, id: Uuid) -> Result<Started, Failed> {
     let row = sqlx::query_file!("src/sql/outcome.sql", id)
-        .fetch_one(pool)
+        .fetch_one(database)
         .await
         .during("the saga cannot be read")?;
     let json = |text: String| Json::trusted(&text);
@@ -147,10 +148,10 @@ async fn read(pool: &PgPool, id: Uuid) -> Result<Started, Failed> {
 }
 
 /// Waits until the saga has ended or is stuck, as long as is asked for.
-async fn settled(pool: &PgPool, id: Uuid, wait: &Wait) -> Result<Started, Failed> {
+async fn settled(database: &Database, id: Uuid, wait: &Wait) -> Result<Started, Failed> {
     let began = Instant::now();
     loop {
-        let saga = read(pool, id).await?;
+        let saga = read(database, id).await?;
         // Then waiting any longer is in vain.
         let settled = matches!(saga.status.as_str(), "completed" | "compensated" | "stuck");
         let over = match wait {

@@ -62,9 +62,9 @@ struct Version {
 
 /// Lists the versions of all definitions that ever ran against this database.
 pub(crate) async fn list(settings: &Settings, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let versions = sqlx::query_file_as!(Version, "src/sql/definitions.sql")
-        .fetch_all(&pool)
+        .fetch_all(&database)
         .await
         .during("definitions cannot be listed")?;
     if json {
@@ -108,15 +108,15 @@ pub(crate) async fn act(
     reason: &str,
     json: bool,
 ) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 1, &[])?;
+    let database = connect::database(settings.database()?, 1, &[])?;
     let done = match verb {
         VersionVerb::Retire => {
             let query = sqlx::query_file!("src/sql/retire.sql", definition, version, reason);
-            query.fetch_one(&pool).await.map(drop)
+            query.fetch_one(&database).await.map(drop)
         }
         VersionVerb::Reinstate => {
             let query = sqlx::query_file!("src/sql/reinstate.sql", definition, version, reason);
-            query.fetch_one(&pool).await.map(drop)
+            query.fetch_one(&database).await.map(drop)
         }
     };
     done.during(&format!("cannot {verb}"))?;

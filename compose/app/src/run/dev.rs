@@ -3,19 +3,20 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use amends_orchestrator::{Config, Health, SESSION};
-use sqlx::PgPool;
+use amends_postgres::Database;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connect, migrate::prepare, orchestrator::readiness, probes, shutdown::stop_on_signal,
-    worker::SERVICE_SESSION,
+    connect, migrate::prepare, nats::Access, orchestrator::readiness, probes,
+    shutdown::stop_on_signal,
 };
 use crate::{
     failed::{During as _, Failed},
     local::Local,
     print::print,
     program::Program,
+    settings::NatsSettings,
 };
 
 /// Connections for the services together, and for the orchestrator.
@@ -54,12 +55,12 @@ async fn serve(
     let health = Arc::new(Health::default());
     let probes = probes::serve(options.http, readiness(&health), stop.clone()).await?;
     let url = local.database_url();
-    let own = connect::postgres(url, CONNECTIONS, &SERVICE_SESSION, None, stop).await?;
+    let own = connect::postgres(url, CONNECTIONS, &amends_workers::SESSION, None, stop).await?;
     let lanes = connect::postgres(url, CONNECTIONS, &SESSION, None, stop).await?;
-    let client = connect::nats(local.nats_url(), None, stop).await?;
-    let (Some(pool), Some(lanes), Some(client)) = (own, lanes, client) else { return Ok(()) };
-    prepare(program, &pool).await?;
-    let mut services = serve_all(program, &pool, &client, stop)?;
+    let client = Access::of(&NatsSettings::at(local.nats_url()))?.connect(stop).await?;
+    let (Some(database), Some(lanes), Some(client)) = (own, lanes, client) else { return Ok(()) };
+    prepare(program, &database).await?;
+    let mut services = serve_all(program, &database, &client, stop)?;
     let orchestrator = tokio::spawn(amends_orchestrator::run(
         Config { retain: options.retain, ..Config::default() },
         lanes.clone(),
@@ -75,20 +76,20 @@ async fn serve(
     if let Some(probes) = probes {
         let _ = probes.await;
     }
-    pool.close().await;
-    lanes.close().await;
+    database.close();
+    lanes.close();
     result.during("the orchestrator cannot run")
 }
 
 fn serve_all(
     program: &Program,
-    pool: &PgPool,
+    database: &Database,
     client: &async_nats::Client,
     stop: &CancellationToken,
 ) -> Result<JoinSet<()>, Failed> {
     let mut serving = JoinSet::new();
     for service in &program.services {
-        let service = service.build(pool.clone())?;
+        let service = service.build(database.clone())?;
         serving.spawn(service.serve(client.clone(), stop.clone()));
     }
     Ok(serving)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use amends_postgres::Database;
 
 use super::{connect, shutdown::stop_on_signal};
 use crate::{
@@ -24,16 +24,16 @@ pub(crate) async fn run(settings: &Settings, participant: Option<&str>) -> Resul
         Some(url) => url,
         None => settings.database()?,
     };
-    let pool = connect::postgres(url, CONNECTIONS, &[], Some(PATIENCE), &stop).await?;
-    let pool = pool.ok_or_else(|| Failed::new("stopped before Postgres answered"))?;
+    let database = connect::postgres(url, CONNECTIONS, &[], Some(PATIENCE), &stop).await?;
+    let database = database.ok_or_else(|| Failed::new("stopped before Postgres answered"))?;
     if participant.is_some() {
-        amends_workers::migrate(&pool).await.during("the barrier cannot be installed")?;
+        amends_workers::migrate(&database).await.during("the barrier cannot be installed")?;
         tracing::info!("the schema `amends_barrier` is up to date");
     } else {
-        amends_orchestrator::migrate(&pool).await.during("the schema cannot be migrated")?;
+        amends_orchestrator::migrate(&database).await.during("the schema cannot be migrated")?;
         tracing::info!("the schema `amends` is up to date");
     }
-    pool.close().await;
+    database.close();
     Ok(())
 }
 
@@ -41,10 +41,10 @@ pub(crate) async fn run(settings: &Settings, participant: Option<&str>) -> Resul
 ///
 /// # Errors
 /// The database's.
-pub async fn prepare(program: &Program, pool: &PgPool) -> Result<(), Failed> {
-    amends_orchestrator::migrate(pool).await.during("the schema cannot be migrated")?;
+pub async fn prepare(program: &Program, database: &Database) -> Result<(), Failed> {
+    amends_orchestrator::migrate(database).await.during("the schema cannot be migrated")?;
     for service in &program.services {
-        service.migrate(pool).await?;
+        service.migrate(database).await?;
     }
-    (program.first_data)(pool.clone()).await
+    (program.first_data)(database.clone()).await
 }

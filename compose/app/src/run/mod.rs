@@ -4,13 +4,18 @@
 //! |---|---|
 //! | the roles | `orchestrator`, `worker`, `dev` |
 //! | schemas brought up to date | `migrate` |
-//! | connecting to Postgres and NATS | [`connect`] |
-//! | what a monitor asks | `probes`, `telemetry` |
+//! | connecting to Postgres, to NATS | [`connect`], [`nats`] |
+//! | who logs in to NATS, and whether they are let in | `credentials`, `login` |
+//! | what a monitor asks | `probes`, `http`, `telemetry` |
 //! | how a role ends | `shutdown` |
 
 pub mod connect;
+mod credentials;
 pub(crate) mod dev;
+mod http;
+mod login;
 pub(crate) mod migrate;
+pub mod nats;
 pub(crate) mod orchestrator;
 mod probes;
 mod shutdown;
@@ -21,4 +26,4 @@ pub use migrate::prepare;
 pub use orchestrator::orchestrator;
 pub use shutdown::stop_on_signal;
 pub use telemetry::log_lines;
-pub use worker::{SERVICE_CONNECTIONS, SERVICE_SESSION};
+pub use worker::SERVICE_CONNECTIONS;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connect,
+    nats::Access,
     probes::{self, NotReady, Readiness},
     shutdown,
 };
@@ -40,27 +41,36 @@ pub async fn orchestrator(
     options: impl Into<OrchestratorOptions>,
     definitions: Vec<Definition>,
 ) -> Result<(), Failed> {
-    let OrchestratorOptions { http, config } = options.into();
-    let (database, nats) = (settings.database()?, settings.nats()?);
+    let nats = Access::of(&settings.nats)?;
     let stop = shutdown::stop_on_signal()?;
+    nats.keep(run(settings, &nats, options.into(), definitions, &stop), &stop).await
+}
+
+async fn run(
+    settings: &Settings,
+    nats: &Access,
+    OrchestratorOptions { http, config }: OrchestratorOptions,
+    definitions: Vec<Definition>,
+    stop: &CancellationToken,
+) -> Result<(), Failed> {
+    let database = settings.database()?;
     let health = Arc::new(Health::default());
     let ended = CancellationToken::new();
-    let probes = probes::serve(http, readiness(&health), ended.clone()).await?;
+    let ready = nats.readiness(readiness(&health));
+    let probes = probes::serve(http, ready, ended.clone()).await?;
     let connections = connections(config.lanes)?;
-    let Some(pool) = connect::postgres(database, connections, &SESSION, None, &stop).await? else {
-        return Ok(());
-    };
-    let Some(client) = connect::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
-        return Ok(());
-    };
-    let (pool_, client_) = (pool.clone(), client.clone());
-    let run = amends_orchestrator::run(config, pool_, client_, definitions, health, stop.clone());
-    let result = shutdown::ended(tokio::spawn(run), &stop).await;
+    let connected = connect::postgres(database, connections, &SESSION, None, stop);
+    let Some(database) = connected.await? else { return Ok(()) };
+    let Some(client) = nats.connect(stop).await? else { return Ok(()) };
+    let (database_, client_) = (database.clone(), client.clone());
+    let run =
+        amends_orchestrator::run(config, database_, client_, definitions, health, stop.clone());
+    let result = shutdown::ended(tokio::spawn(run), stop).await;
     ended.cancel();
     if let Some(probes) = probes {
         let _ = probes.await;
     }
-    shutdown::close(pool, &client).await;
+    shutdown::close(database, &client).await;
     match result {
         Some(result) => {
             result.during("the orchestrator failed")?.during("the orchestrator cannot run")

@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::telemetry;
+use super::{http, telemetry};
 use crate::failed::{During as _, Failed};
 
 /// Why a role cannot do its work now.
@@ -50,12 +50,7 @@ pub(crate) async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(probes);
-    Ok(Some(tokio::spawn(async move {
-        let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::warn!(%error, "probes are no longer served");
-        }
-    })))
+    Ok(Some(tokio::spawn(http::serve(listener, routes, stop))))
 }
 
 async fn readyz(State(probes): State<Probes>) -> (StatusCode, String) {

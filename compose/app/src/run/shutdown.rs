@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use amends_postgres::Database;
 use tokio::{
     signal::unix,
     task::{JoinError, JoinHandle},
@@ -14,9 +14,8 @@ use crate::failed::{During as _, Failed};
 /// How long a drain may take before the process ends anyway: whatever is cut off is repeated.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How long acks may take to reach the server, and connections to close.
+/// How long acks may take to reach the server.
 const FLUSH: Duration = Duration::from_secs(1);
-const CLOSE: Duration = Duration::from_secs(2);
 
 /// A token that SIGTERM and SIGINT cancel.
 ///
@@ -52,9 +51,8 @@ pub(super) async fn ended<T>(
 }
 
 /// Closes a role's connections, as far as its servers still answer.
-pub(super) async fn close(pool: PgPool, client: &async_nats::Client) {
+pub(super) async fn close(database: Database, client: &async_nats::Client) {
     // Acks are fire-and-forget: flushed, they reach the server before the connection ends.
     let _ = tokio::time::timeout(FLUSH, client.flush()).await;
-    let closing = tokio::spawn(async move { pool.close().await });
-    let _ = tokio::time::timeout(CLOSE, closing).await;
+    database.close();
 }

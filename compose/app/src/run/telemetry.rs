@@ -17,10 +17,13 @@ const SECONDS: [f64; 13] =
 /// Facts in one batch.
 const FACTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Prints log lines to stderr, as `RUST_LOG` says (default `info`).
+/// What is printed unless `RUST_LOG` says otherwise. The client of NATS would say at each try why it
+/// cannot connect.
+const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx=warn";
+
+/// Prints log lines to stderr, as `RUST_LOG` says.
 pub fn log_lines(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn,sqlx=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
@@ -56,6 +59,7 @@ fn describe() {
     counter!("amends_saga_status_total", "Changes of status, by definition and new status");
     counter!("amends_facts_total", "Facts recorded, by definition and kind");
     counter!("amends_dead_letters_total", "Messages kept as dead letters");
+    counter!("amends_dead_letters_dropped_total", "Messages only counted: too many such letters");
     counter!("amends_timers_fired_total", "Timers that came due");
     counter!("amends_publish_failures_total", "Messages that JetStream did not store in time");
     counter!("amends_commands_withheld_total", "Commands not sent to a service that reads nothing");

@@ -3,15 +3,18 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
-use amends_workers::{Health, Service};
-use sqlx::PgPool;
+use amends::RetryLoop;
+use amends_postgres::Database;
+use amends_workers::{Health, SESSION, Service};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     connect,
+    nats::Access,
     probes::{self, NotReady, Readiness},
     shutdown,
 };
@@ -24,9 +27,9 @@ use crate::{
 /// Connections of a service: as many attempts run side by side.
 pub const SERVICE_CONNECTIONS: u32 = 16;
 
-/// A handler that hangs is never cancelled; its session is ended, so that it blocks nobody for long.
-pub const SERVICE_SESSION: [(&str, &str); 2] =
-    [("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "60s")];
+/// Delays between attempts to prepare a service's database.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_CAP: Duration = Duration::from_secs(3);
 
 /// How a worker is to run.
 #[derive(Debug)]
@@ -45,65 +48,110 @@ pub(crate) async fn run<F: WorkerFlags>(
     program: &Program,
     options: WorkerOptions<F>,
 ) -> Result<(), Failed> {
-    let nats = settings.nats()?;
+    let nats = Access::of(&settings.nats)?;
     let chosen = program.named(&options.services)?;
     options.flags.warn(&chosen.iter().map(|service| service.name()).collect::<Vec<_>>());
     let stop = shutdown::stop_on_signal()?;
-    let (watched, ended) = (Arc::default(), CancellationToken::new());
-    let probes = probes::serve(options.http, readiness(&watched), ended.clone()).await?;
-    let Some(client) = connect::nats(nats, settings.nats_creds.as_deref(), &stop).await? else {
-        return Ok(());
-    };
+    nats.keep(serve(settings, &nats, chosen, options, &stop), &stop).await
+}
+
+async fn serve<F: WorkerFlags>(
+    settings: &Settings,
+    nats: &Access,
+    chosen: Vec<&ProgramService>,
+    options: WorkerOptions<F>,
+    stop: &CancellationToken,
+) -> Result<(), Failed> {
+    let (watched, ended) = (Arc::<Watched>::default(), CancellationToken::new());
+    let ready = nats.readiness(readiness(&watched));
+    let probes = probes::serve(options.http, ready, ended.clone()).await?;
+    let Some(client) = nats.connect(stop).await? else { return Ok(()) };
     let mut services = Vec::new();
     for service in chosen {
-        let Some(ready) = prepared(settings, service, &options.flags, &stop).await? else {
-            return Ok(());
-        };
+        let ready = prepared(settings, service, &options.flags, &watched.waits, stop).await?;
+        let Some(ready) = ready else { return Ok(()) };
         services.push(ready);
     }
     let healths = services.iter().map(|(s, _)| (s.name().to_owned(), s.health())).collect();
-    let _ = watched.set(healths);
+    let _ = watched.served.set(healths);
     let mut serving = JoinSet::new();
     let mut pools = Vec::new();
-    for (service, pool) in services {
-        pools.push(pool);
+    for (service, database) in services {
+        pools.push(database);
         serving.spawn(service.serve(client.clone(), stop.clone()));
     }
     let all = tokio::spawn(async move { while serving.join_next().await.is_some() {} });
-    let result = shutdown::ended(all, &stop).await;
+    let result = shutdown::ended(all, stop).await;
     ended.cancel();
     if let Some(probes) = probes {
         let _ = probes.await;
     }
-    for pool in pools {
-        shutdown::close(pool, &client).await;
+    for database in pools {
+        shutdown::close(database, &client).await;
     }
     result.unwrap_or(Ok(())).during("a service failed")
 }
 
-/// A service with its database, up to date and seeded; `None` when stopped meanwhile.
+/// A service with its database, up to date and seeded; `None` when stopped meanwhile. What the database cannot
+/// do now is waited for.
 async fn prepared<F: WorkerFlags>(
     settings: &Settings,
     service: &ProgramService,
     flags: &F,
+    waits: &watch::Sender<Option<String>>,
     stop: &CancellationToken,
-) -> Result<Option<(Service, PgPool)>, Failed> {
+) -> Result<Option<(Service, Database)>, Failed> {
     let url = settings.database_of(service.name())?;
-    let connected = connect::postgres(&url, SERVICE_CONNECTIONS, &SERVICE_SESSION, None, stop);
-    let Some(pool) = connected.await? else { return Ok(None) };
-    service.migrate(&pool).await?;
-    flags.seed(service.name(), &pool).await?;
-    Ok(Some((service.build(pool.clone())?, pool)))
+    let mut retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, service.name());
+    loop {
+        let connected = connect::postgres(&url, SERVICE_CONNECTIONS, &SESSION, None, stop);
+        let Some(database) = connected.await? else { return Ok(None) };
+        let failed = match prepare(service, flags, &database).await {
+            Ok(()) => {
+                waits.send_replace(None);
+                return Ok(Some((service.build(database.clone())?, database)));
+            }
+            Err(failed) if failed.is_passing() => failed,
+            Err(failed) => return Err(failed),
+        };
+        let pause = retries.failed();
+        if retries.is_first() {
+            tracing::warn!("{failed}; trying again until it can be done");
+        }
+        waits.send_replace(Some(failed.to_string()));
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return Ok(None);
+        }
+    }
 }
 
-/// The services that are served, once they are.
-type Watched = OnceLock<Vec<(String, watch::Receiver<Health>)>>;
+async fn prepare<F: WorkerFlags>(
+    service: &ProgramService,
+    flags: &F,
+    database: &Database,
+) -> Result<(), Failed> {
+    service.migrate(database).await?;
+    let seeded = flags.seed(service.name(), database).await;
+    seeded.during(&format!("service {}", service.name()))
+}
+
+/// What a readiness probe looks at.
+#[derive(Default)]
+struct Watched {
+    /// What a service waits for before it is served.
+    waits: watch::Sender<Option<String>>,
+    /// The services that are served, once they are.
+    served: OnceLock<Vec<(String, watch::Receiver<Health>)>>,
+}
 
 fn readiness(watched: &Arc<Watched>) -> Readiness {
     let watched = Arc::clone(watched);
     Arc::new(move || {
-        let Some(healths) = watched.get() else {
-            return Err(NotReady::new("starting: waiting for NATS or Postgres"));
+        let Some(healths) = watched.served.get() else {
+            let waits = watched.waits.borrow().clone();
+            return Err(NotReady::new(
+                waits.unwrap_or_else(|| "starting: waiting for NATS or Postgres".into()),
+            ));
         };
         for (name, health) in healths {
             let ready = health.borrow().ready();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amends_app::{During as _, Failed, connect};
+use amends_app::{During as _, Failed, NatsSettings, nats};
 use async_nats::jetstream::{
     self, Context, Message,
     consumer::{AckPolicy, pull},
@@ -40,12 +40,12 @@ pub(crate) struct JetStream {
 
 impl JetStream {
     pub(crate) async fn connect(
-        url: &str,
-        creds: Option<&std::path::Path>,
+        settings: &NatsSettings,
         stop: &CancellationToken,
     ) -> Result<Self, Failed> {
+        let nats = nats::Access::of(settings)?;
         let context = async || {
-            let client = connect::nats(url, creds, stop).await?;
+            let client = nats.connect(stop).await?;
             client.map(jetstream::new).ok_or_else(Failed::interrupted)
         };
         let mut services = Vec::new();

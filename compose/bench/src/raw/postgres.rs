@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use amends_app::{During as _, Failed, connect};
 use amends_orchestrator::SESSION;
-use sqlx::{PgPool, Row as _, types::Uuid};
+use amends_postgres::Database;
+use sqlx::{Row as _, types::Uuid};
 use tokio::task::JoinSet;
 
 use crate::saga::Job;
@@ -62,7 +63,7 @@ select id, 3, $2::text::json from unnest($1::uuid[]) id
 ";
 
 pub(crate) struct Postgres {
-    pool: PgPool,
+    database: Database,
 }
 
 /// What Postgres can do, and what it writes for that.
@@ -75,7 +76,7 @@ pub(crate) struct Limit {
 impl Postgres {
     pub(crate) fn connect(url: &str) -> Result<Self, Failed> {
         let connections = u32::try_from(CONNECTIONS).unwrap_or(1);
-        Ok(Self { pool: connect::pool(url, connections, &SESSION)? })
+        Ok(Self { database: connect::database(url, connections, &SESSION)? })
     }
 
     /// Four statements a saga, each over a batch, each its own commit, on four connections.
@@ -85,7 +86,7 @@ impl Postgres {
         let (began, until) = (Instant::now(), Instant::now() + time);
         let mut writers = JoinSet::new();
         for _ in 0..CONNECTIONS {
-            writers.spawn(write(self.pool.clone(), until));
+            writers.spawn(write(self.database.clone(), until));
         }
         let mut sagas = 0;
         while let Some(written) = writers.join_next().await {
@@ -109,7 +110,7 @@ impl Postgres {
         while Instant::now() < until {
             let id = [Uuid::now_v7()];
             let began = Instant::now();
-            turn(&self.pool, &id, &body, 0).await.during("raw Postgres")?;
+            turn(&self.database, &id, &body, 0).await.during("raw Postgres")?;
             took.push(began.elapsed());
         }
         self.remove().await?;
@@ -118,18 +119,18 @@ impl Postgres {
     }
 
     async fn prepare(&self) -> Result<(), Failed> {
-        let tables = sqlx::raw_sql(TABLES).execute(&self.pool).await;
+        let tables = sqlx::raw_sql(TABLES).execute(&self.database).await;
         tables.map(drop).during("the schema bench_raw cannot be created")
     }
 
     async fn remove(&self) -> Result<(), Failed> {
-        let drop_ = sqlx::raw_sql("drop schema bench_raw cascade").execute(&self.pool).await;
+        let drop_ = sqlx::raw_sql("drop schema bench_raw cascade").execute(&self.database).await;
         drop_.map(drop).during("the schema bench_raw cannot be removed")
     }
 
     async fn wal(&self) -> Result<i64, Failed> {
         let sql = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
-        let row = sqlx::query(sql).fetch_one(&self.pool).await.during("the WAL's position")?;
+        let row = sqlx::query(sql).fetch_one(&self.database).await.during("the WAL's position")?;
         row.try_get(0).during("the WAL's position")
     }
 }
@@ -139,21 +140,21 @@ fn body() -> Result<String, Failed> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-async fn write(pool: PgPool, until: Instant) -> Result<usize, sqlx::Error> {
+async fn write(database: Database, until: Instant) -> Result<usize, sqlx::Error> {
     let Ok(body) = body() else { return Ok(0) };
     let mut sagas = 0;
     while Instant::now() < until {
         let ids: Vec<_> = (0..BATCH).map(|_| Uuid::now_v7()).collect();
-        sqlx::query(START).bind(&ids).bind(&body).execute(&pool).await?;
-        turn(&pool, &ids, &body, 1).await?;
-        turn(&pool, &ids, &body, 2).await?;
-        sqlx::query(END).bind(&ids).bind(&body).execute(&pool).await?;
+        sqlx::query(START).bind(&ids).bind(&body).execute(&database).await?;
+        turn(&database, &ids, &body, 1).await?;
+        turn(&database, &ids, &body, 2).await?;
+        sqlx::query(END).bind(&ids).bind(&body).execute(&database).await?;
         sagas += BATCH;
     }
     Ok(sagas)
 }
 
-async fn turn(pool: &PgPool, ids: &[Uuid], body: &str, seq: i32) -> Result<(), sqlx::Error> {
+async fn turn(database: &Database, ids: &[Uuid], body: &str, seq: i32) -> Result<(), sqlx::Error> {
     let turn = sqlx::query(TURN).bind(ids).bind(body).bind(seq);
-    turn.execute(pool).await.map(drop)
+    turn.execute(database).await.map(drop)
 }

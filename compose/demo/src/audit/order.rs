@@ -1,6 +1,6 @@
 //! The ledgers of the order services.
 
-use sqlx::PgPool;
+use amends_postgres::Database;
 
 use super::statuses::{count, statuses};
 
@@ -38,10 +38,10 @@ impl Audit {
     ///
     /// # Errors
     /// The database's.
-    pub async fn of(pool: &PgPool, seeded_units: i64) -> Result<Self, sqlx::Error> {
-        let statuses = statuses(pool, "order").await?;
-        let sums = sqlx::query_file!("src/sql/audit_sums.sql").fetch_one(pool).await?;
-        let wrong = sqlx::query_file!("src/sql/audit_problems.sql").fetch_all(pool).await?;
+    pub async fn of(database: &Database, seeded_units: i64) -> Result<Self, sqlx::Error> {
+        let statuses = statuses(database, "order").await?;
+        let sums = sqlx::query_file!("src/sql/audit_sums.sql").fetch_one(database).await?;
+        let wrong = sqlx::query_file!("src/sql/audit_problems.sql").fetch_all(database).await?;
         let mut audit = Self {
             statuses,
             stock_reserved: sums.reserved,

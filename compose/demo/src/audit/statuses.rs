@@ -1,13 +1,14 @@
 //! How many sagas there are of which status.
 
-use sqlx::PgPool;
+use amends_postgres::Database;
 
 /// How many sagas of a definition have which status.
 pub(crate) async fn statuses(
-    pool: &PgPool,
+    database: &Database,
     definition: &str,
 ) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let rows = sqlx::query_file!("src/sql/audit_statuses.sql", definition).fetch_all(pool).await?;
+    let rows =
+        sqlx::query_file!("src/sql/audit_statuses.sql", definition).fetch_all(database).await?;
     Ok(rows.into_iter().map(|row| (row.status, row.sagas)).collect())
 }
 

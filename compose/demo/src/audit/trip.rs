@@ -1,6 +1,6 @@
 //! The ledgers of the trip services.
 
-use sqlx::PgPool;
+use amends_postgres::Database;
 
 use super::statuses::{count, statuses};
 
@@ -45,10 +45,10 @@ impl TripAudit {
     ///
     /// # Errors
     /// The database's.
-    pub async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        let statuses = statuses(pool, "trip").await?;
-        let sums = sqlx::query_file!("src/sql/trip_sums.sql").fetch_one(pool).await?;
-        let wrong = sqlx::query_file!("src/sql/trip_problems.sql").fetch_all(pool).await?;
+    pub async fn of(database: &Database) -> Result<Self, sqlx::Error> {
+        let statuses = statuses(database, "trip").await?;
+        let sums = sqlx::query_file!("src/sql/trip_sums.sql").fetch_one(database).await?;
+        let wrong = sqlx::query_file!("src/sql/trip_problems.sql").fetch_all(database).await?;
         let mut problems: Vec<_> = wrong
             .into_iter()
             .map(|r| format!("saga {} ({}): {}", r.saga_id, r.status, r.problem))

@@ -23,7 +23,7 @@ fn ended() -> Instance {
 
 /// A turn at 0 s by a reply, in a saga in which something was due at 5 s.
 fn by_reply() -> Situation {
-    Situation { now: at(0), fired: None, inbox: false, due_before: Some(at(5)) }
+    Situation { now: at(0), fired: None, inbox: false, by_itself: false, due_before: Some(at(5)) }
 }
 
 /// A turn at 0 s by the timer.
@@ -93,16 +93,23 @@ fn an_inbox_that_is_to_be_read_is_due_now() {
 #[test]
 fn it_is_deleted_at_the_end() {
     assert_eq!(timer_after(&ended(), &by_reply()), Timer::Delete);
-    let announced = Instance { changes: Vec::new(), ..ended() };
-    assert_eq!(timer_after(&announced, &by_timer()), Timer::Delete);
-    // An end that the timer caused is announced once more first.
+    // An end that the timer caused is announced once more first, and one by an act.
     assert_eq!(timer_after(&ended(), &by_timer()), Timer::Rearm(Some(at(10)), due(1, 0)));
+    let by_act = Situation { by_itself: true, ..by_reply() };
+    assert_eq!(timer_after(&ended(), &by_act), set(10));
+    // One after which something came late may not have been announced yet.
+    let late = after(&trip(), vec![rejected(1, "hotel.book")]);
+    let late = Instance { state: State { seq: late.state.seq + 1, ..late.state }, ..late };
+    assert_eq!(timer_after(&late, &by_reply()), set(10));
 }
 
 #[test]
 fn one_that_led_to_nothing_is_set_again_after_the_commit() {
-    assert_eq!(idle(&under_way(), due(1, 0)), Rearm::Set(due(1, 0), Some(at(15))));
-    assert_eq!(idle(&ended(), due(1, 0)), Rearm::Delete(due(1, 0)));
+    assert_eq!(idle(&under_way(), due(1, 0), None), Rearm::Set(due(1, 0), Some(at(15))));
+    assert_eq!(idle(&ended(), due(1, 0), None), Rearm::Delete(due(1, 0)));
+    // Until an event is known to be stored.
+    assert_eq!(idle(&under_way(), due(1, 0), Some(at(2))), Rearm::Set(due(1, 0), Some(at(12))));
+    assert_eq!(idle(&ended(), due(1, 0), Some(at(2))), Rearm::Set(due(1, 0), Some(at(12))));
 }
 
 #[test]

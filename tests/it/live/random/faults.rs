@@ -6,12 +6,11 @@ use amends::{Definition, wire};
 use async_nats::jetstream;
 
 use super::{
-    chance::Chance,
     plan::{Plan, SERVICES},
     replica::Replica,
     seen::Seen,
 };
-use crate::support::Shop;
+use crate::support::{Chance, Shop};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {

@@ -6,7 +6,6 @@
 //! meets what is up to the clock: a seed is no replay.
 
 mod archive;
-mod chance;
 mod faults;
 mod judge;
 mod ledger;
@@ -23,7 +22,6 @@ use std::{
 };
 
 use self::{
-    chance::Chance,
     faults::{FAULTS, Stricken},
     operator::Operator,
     plan::{Plan, SERVICES},
@@ -31,7 +29,7 @@ use self::{
     seen::Seen,
     services::Services,
 };
-use crate::support::{Shop, eventually};
+use crate::support::{Chance, Shop, eventually};
 
 const SEED: u64 = 20_260_117;
 const SAGAS: usize = 2_000;

@@ -15,12 +15,12 @@ use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use super::{
-    chance::Chance,
     plan::{Order, Plan},
     producer::Producer,
     seen::Seen,
     services::Services,
 };
+use crate::support::Chance;
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_millis(150);

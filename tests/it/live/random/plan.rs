@@ -9,7 +9,7 @@ use amends::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::chance::Chance;
+use crate::support::Chance;
 
 pub(super) const SERVICES: [&str; 3] = ["red", "green", "blue"];
 

@@ -11,10 +11,10 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use super::{
-    chance::Chance,
     plan::{Order, Plan},
     seen::Seen,
 };
+use crate::support::Chance;
 
 pub(super) struct Producer {
     jetstream: jetstream::Context,

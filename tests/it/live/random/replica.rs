@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends::Definition;
-use amends_app::connect;
+use amends_app::{NatsSettings, connect, nats};
 use amends_orchestrator::{Config, Health, RunError, SESSION};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -31,8 +31,9 @@ impl Replica {
         let (stops, tells) = (stop.clone(), Arc::clone(&health));
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.spawn(async move {
-            let pool = connect::pool(&database, CONNECTIONS, &SESSION).unwrap();
-            let client = connect::nats(&nats, None, &stops).await.unwrap().unwrap();
+            let pool = connect::database(&database, CONNECTIONS, &SESSION).unwrap();
+            let nats = nats::Access::of(&NatsSettings::at(&nats)).unwrap();
+            let client = nats.connect(&stops).await.unwrap().unwrap();
             amends_orchestrator::run(Config::default(), pool, client, definitions, tells, stops)
                 .await
         });

@@ -16,10 +16,10 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::{
-    chance::Chance,
     ledger::{Ledger, effect_of},
     seen::Seen,
 };
+use crate::support::Chance;
 
 /// How a service takes one effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

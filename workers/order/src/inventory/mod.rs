@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, convert::Infallible};
 
 use amends::wire::Undo;
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
 use order::{Line, NoStock, Reservation, ReserveStock, Reserved};
-use sqlx::PgPool;
 
 struct Inventory;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("inventory", pool, Inventory).step::<ReserveStock>().build()
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("inventory", database, Inventory).step::<ReserveStock>().build()
 }
 
 /// Puts articles on the shelf: those that inventory does not know yet. A known article keeps what is
@@ -18,10 +18,10 @@ pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
 ///
 /// # Errors
 /// The database's, also for a quantity below 0.
-pub async fn seed_stock(pool: &PgPool, stock: &BTreeMap<String, i64>) -> sqlx::Result<()> {
+pub async fn seed_stock(database: &Database, stock: &BTreeMap<String, i64>) -> sqlx::Result<()> {
     let skus: Vec<String> = stock.keys().cloned().collect();
     let quantities: Vec<i64> = stock.values().copied().collect();
-    sqlx::query_file!("src/inventory/seed.sql", &skus, &quantities).execute(pool).await?;
+    sqlx::query_file!("src/inventory/seed.sql", &skus, &quantities).execute(database).await?;
     Ok(())
 }
 

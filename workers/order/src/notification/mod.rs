@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Halt, Service, ServiceError};
 use order::{Notice, Notified, NotifyCustomer};
-use sqlx::PgPool;
 
 struct Notification;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("notification", pool, Notification).forward::<NotifyCustomer>().build()
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("notification", database, Notification).forward::<NotifyCustomer>().build()
 }
 
 impl Act<NotifyCustomer> for Notification {

@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
 use order::{
     Authorization, AuthorizePayment, Authorized, Capture, CapturePayment, Captured, CardDeclined,
 };
-use sqlx::PgPool;
 
 /// The card that is always declined.
 const DECLINED: &str = "tok_declined";
@@ -16,8 +16,8 @@ const FLAKY: &str = "tok_flaky";
 
 struct Payment;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("payment", pool, Payment)
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("payment", database, Payment)
         .step::<AuthorizePayment>()
         .forward::<CapturePayment>()
         .build()

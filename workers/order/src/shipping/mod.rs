@@ -3,17 +3,17 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
 use order::{BookParcel, Booked, NoRoute, Parcel};
-use sqlx::PgPool;
 
 /// The country nobody delivers to: Antarctica.
 const NOWHERE: &str = "AQ";
 
 struct Shipping;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("shipping", pool, Shipping).step::<BookParcel>().build()
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("shipping", database, Shipping).step::<BookParcel>().build()
 }
 
 impl Act<BookParcel> for Shipping {

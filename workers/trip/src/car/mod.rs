@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
-use sqlx::PgPool;
 use trip::{Hire, NoCar, ReserveCar, Reserved};
 
 struct Car;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("car", pool, Car).step::<ReserveCar>().build()
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("car", database, Car).step::<ReserveCar>().build()
 }
 
 impl Act<ReserveCar> for Car {

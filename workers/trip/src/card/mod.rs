@@ -1,7 +1,7 @@
 //! Card: charges.
 
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Halt, Service, ServiceError, reject};
-use sqlx::PgPool;
 use trip::{CardDeclined, Charge, ChargeCard, Charged};
 
 /// The card that is always declined.
@@ -9,8 +9,8 @@ pub const DECLINED: &str = "tok_declined";
 
 struct Card;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("card", pool, Card).forward::<ChargeCard>().build()
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("card", database, Card).forward::<ChargeCard>().build()
 }
 
 impl Act<ChargeCard> for Card {

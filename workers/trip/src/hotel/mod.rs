@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
-use sqlx::PgPool;
 use trip::{BookHotel, Booking, NoRoom, Room, Stay};
 
 struct Hotel;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("hotel", pool, Hotel).step::<BookHotel>().build()
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("hotel", database, Hotel).step::<BookHotel>().build()
 }
 
 impl Act<BookHotel> for Hotel {

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
-use sqlx::PgPool;
 use trip::{Cover, Driver, InsureDriver, Policy, TakeInsurance, TooYoung};
 
 /// A driver must be so old.
@@ -18,8 +18,8 @@ const DAY: i64 = 1200;
 
 struct Insurance;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("insurance", pool, Insurance)
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("insurance", database, Insurance)
         .step::<TakeInsurance>()
         .step::<InsureDriver>()
         .build()

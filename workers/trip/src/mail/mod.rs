@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 
+use amends_workers::Database;
 use amends_workers::{Act, Attempt, Halt, Service, ServiceError};
-use sqlx::PgPool;
 use trip::{MailTickets, Mailed, Tickets};
 
 struct Mail;
 
-pub(crate) fn service(pool: PgPool) -> Result<Service, ServiceError> {
-    Service::new("mail", pool, Mail).forward::<MailTickets>().build()
+pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+    Service::new("mail", database, Mail).forward::<MailTickets>().build()
 }
 
 impl Act<MailTickets> for Mail {

@@ -33,8 +33,8 @@ const SAMPLE: Duration = Duration::from_secs(2);
 
 /// Shows one frame, or on a terminal one after the other.
 pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Result<(), Failed> {
-    let pool = connect::pool(settings.database()?, 2, &[])?;
-    let reader = Reader::new(pool);
+    let database = connect::database(settings.database()?, 2, &[])?;
+    let reader = Reader::new(database);
     if json || only_one || !std::io::stdout().is_terminal() {
         return once(reader, json).await;
     }

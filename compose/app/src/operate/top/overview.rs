@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, time::Duration};
 
 use amends::machine::Time;
+use amends_postgres::Database;
 use serde::Serialize;
-use sqlx::{PgPool, types::Uuid};
+use sqlx::types::Uuid;
 use tokio::{task::JoinHandle, time::Instant};
 
 /// Sagas in each of the two lists.
@@ -78,7 +79,7 @@ struct Count {
 
 /// Reads one overview after another.
 pub(super) struct Reader {
-    pool: PgPool,
+    database: Database,
     counts: VecDeque<Count>,
     exposure: Exposure,
 }
@@ -94,14 +95,15 @@ struct Exposure {
 type Reading = JoinHandle<Result<(Vec<Exposed>, Time, Duration), sqlx::Error>>;
 
 impl Reader {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(database: Database) -> Self {
         let exposure = Exposure { known: None, reading: None, next: Instant::now() };
-        Self { pool, counts: VecDeque::new(), exposure }
+        Self { database, counts: VecDeque::new(), exposure }
     }
 
     /// Takes a count for the rates.
     pub(super) async fn count(&mut self) -> Result<Time, sqlx::Error> {
-        let now = sqlx::query_file_as!(Count, "src/sql/top_flow.sql").fetch_one(&self.pool).await?;
+        let now =
+            sqlx::query_file_as!(Count, "src/sql/top_flow.sql").fetch_one(&self.database).await?;
         let at = now.at;
         self.counts.push_back(now);
         let old = |count: &Count| (at - count.at).to_std().is_ok_and(|age| age > WINDOW);
@@ -125,20 +127,21 @@ impl Reader {
     /// Begins to read what is exposed, which takes the longest, so that the next frame has it.
     pub(super) async fn look_ahead(&mut self) -> Result<(), sqlx::Error> {
         let at = self.count().await?;
-        self.exposure.read(&self.pool, at, false).await
+        self.exposure.read(&self.database, at, false).await
     }
 
     /// Reads all but what is exposed, which is read beside the frames; `whole` waits for it.
     pub(super) async fn read(&mut self, whole: bool) -> Result<Overview, sqlx::Error> {
         let at = self.count().await?;
-        let pool = &self.pool;
-        let sagas = sqlx::query_file_as!(Sagas, "src/sql/top_open.sql").fetch_all(pool).await?;
+        let database = &self.database;
+        let sagas = sqlx::query_file_as!(Sagas, "src/sql/top_open.sql").fetch_all(database).await?;
         let stuck =
-            sqlx::query_file_as!(Saga, "src/sql/top_stuck.sql", LISTED).fetch_all(pool).await?;
-        let oldest =
-            sqlx::query_file_as!(Saga, "src/sql/top_oldest.sql", LISTED).fetch_all(pool).await?;
-        let letters = sqlx::query_file!("src/sql/top_letters.sql").fetch_one(pool).await?;
-        self.exposure.read(pool, at, whole).await?;
+            sqlx::query_file_as!(Saga, "src/sql/top_stuck.sql", LISTED).fetch_all(database).await?;
+        let oldest = sqlx::query_file_as!(Saga, "src/sql/top_oldest.sql", LISTED)
+            .fetch_all(database)
+            .await?;
+        let letters = sqlx::query_file!("src/sql/top_letters.sql").fetch_one(database).await?;
+        self.exposure.read(database, at, whole).await?;
         let (exposed, exposed_at) = self.exposure.known.clone().unwrap_or((Vec::new(), at));
         Ok(Overview {
             at,
@@ -155,9 +158,9 @@ impl Reader {
 
 impl Exposure {
     /// What is known by now; with `wait`, what is read now.
-    async fn read(&mut self, pool: &PgPool, at: Time, wait: bool) -> Result<(), sqlx::Error> {
+    async fn read(&mut self, database: &Database, at: Time, wait: bool) -> Result<(), sqlx::Error> {
         if self.reading.is_none() && Instant::now() >= self.next {
-            self.reading = Some(tokio::spawn(exposed(pool.clone(), at)));
+            self.reading = Some(tokio::spawn(exposed(database.clone(), at)));
         }
         let Some(reading) = self.reading.take_if(|reading| wait || reading.is_finished()) else {
             return Ok(());
@@ -172,9 +175,12 @@ impl Exposure {
     }
 }
 
-async fn exposed(pool: PgPool, at: Time) -> Result<(Vec<Exposed>, Time, Duration), sqlx::Error> {
+async fn exposed(
+    database: Database,
+    at: Time,
+) -> Result<(Vec<Exposed>, Time, Duration), sqlx::Error> {
     let began = Instant::now();
     let exposed =
-        sqlx::query_file_as!(Exposed, "src/sql/top_exposure.sql").fetch_all(&pool).await?;
+        sqlx::query_file_as!(Exposed, "src/sql/top_exposure.sql").fetch_all(&database).await?;
     Ok((exposed, at, began.elapsed()))
 }

@@ -1,0 +1,61 @@
+-- Who may do what. Roles are the cluster's, not the database's: they are made where this migration
+-- may, and each that is there is granted what it needs. Whoever may not create roles makes them
+-- beforehand. A role that is missing costs nobody else's rights.
+
+revoke execute on all functions in schema amends from public;
+
+do $$
+declare
+    role text;
+begin
+    foreach role in array array['amends_viewer', 'amends_operator', 'amends_orchestrator'] loop
+        begin
+            execute format('create role %I nologin', role);
+        exception
+            when duplicate_object or unique_violation or insufficient_privilege then null;
+        end;
+        if to_regrole(role) is null then
+            raise warning 'the role % is not there: create it, and grant what 0009_roles.sql grants it', role;
+            continue;
+        end if;
+        execute format('grant usage on schema amends to %I', role);
+        continue when role = 'amends_orchestrator';
+        execute format(
+            'grant select on amends.sends, amends.steps, amends.sagas, amends.history, amends.facts,
+                 amends.open_sagas, amends.stuck, amends.tree, amends.keys, amends.flow,
+                 amends.definitions, amends.waits, amends.events, amends.locks, amends.starts,
+                 amends.audit, amends.acts, amends.letter_acts, amends.exposure, amends.dead_letters,
+                 amends.settled_letters, amends.dropped_letters to %I', role);
+        execute format(
+            'grant execute on function amends.first_id, amends.outline, amends.candidates,
+                 amends.error_is_like, amends.standing, amends.stuck_within to %I', role);
+    end loop;
+
+    if to_regrole('amends_operator') is not null then
+        grant execute on function amends.retry, amends.skip, amends.resolve,
+            amends.cancel(uuid, text), amends.cancel(uuid, text, integer), amends.pause,
+            amends.resume, amends.retry_all, amends.skip_all, amends.resolve_all,
+            amends.cancel_all, amends.pause_all, amends.resume_all, amends.break_lock, amends.start,
+            amends.retire, amends.reinstate, amends.forget_keys, amends.replay, amends.discard
+            to amends_operator;
+    end if;
+
+    if to_regrole('amends_orchestrator') is not null then
+        grant select on all tables in schema amends to amends_orchestrator;
+        grant insert, update, delete on amends.definition, amends.definition_step, amends.saga,
+            amends.fact, amends.business_key, amends.timer, amends.stuck_saga, amends.event,
+            amends.wait, amends.lock, amends.start_request, amends.dead_letter,
+            amends.letter_kind, amends.leader
+            to amends_orchestrator;
+        -- The audit is only added to: an act by the operators' functions, a decision by whoever decides.
+        grant insert on amends.act_decision to amends_orchestrator;
+        grant insert, delete on amends.mailbox to amends_orchestrator;
+        grant usage on sequence amends.act_id to amends_orchestrator;
+        grant delete on amends.replay_request to amends_orchestrator;
+        grant execute on function amends.serialize_locks, amends.acquire_locks, amends.release_locks,
+            amends.pass_locks, amends.wake_next, amends.digest, amends.make_periods,
+            amends.drop_period, amends.forget, amends.bury, amends.letter_bytes, amends.standing, amends.stuck_within
+            to amends_orchestrator;
+    end if;
+end
+$$;

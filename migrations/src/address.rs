@@ -1,0 +1,303 @@
+//! Where a database is: a connection URI as libpq has it, with several hosts and what is asked of them.
+//!
+//! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING>, 34.1.1.2 and 34.1.1.3.
+
+use std::{fmt, str::FromStr};
+
+use sqlx::postgres::PgConnectOptions;
+
+/// Hosts of one address: more are a mistake.
+const HOSTS_MAX: usize = 16;
+
+/// A database's address: the hosts in the order in which they are tried.
+#[derive(Debug, Clone)]
+pub struct Address {
+    hosts: Vec<PgConnectOptions>,
+    target: Target,
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// It is no connection URI.
+    #[error("it has the form postgres://user@host:port/name, several hosts separated by commas")]
+    Form,
+    /// As many ports as hosts.
+    #[error("it has {hosts} hosts and {ports} ports: give one port for all, or one for each host")]
+    Ports {
+        /// How many hosts.
+        hosts: usize,
+        /// How many ports.
+        ports: usize,
+    },
+    /// More than are meant.
+    #[error("it has more than {HOSTS_MAX} hosts")]
+    TooMany,
+    /// `target_session_attrs` with a value that libpq does not know.
+    #[error(
+        "`target_session_attrs={0}` is none of any, read-write, read-only, primary, standby, prefer-standby"
+    )]
+    Target(String),
+    /// What sqlx says.
+    #[error(transparent)]
+    Url(#[from] sqlx::Error),
+}
+
+/// What is asked of a server before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Any,
+    ReadWrite,
+    ReadOnly,
+    Primary,
+    Standby,
+}
+
+impl Address {
+    pub(crate) fn hosts(&self) -> &[PgConnectOptions] {
+        &self.hosts
+    }
+
+    /// Whether a server in this state is one that is asked for.
+    pub(crate) fn accepts(&self, read_only: bool, standby: bool) -> bool {
+        match self.target {
+            Target::Any => true,
+            Target::ReadWrite => !read_only,
+            Target::ReadOnly => read_only,
+            Target::Primary => !standby,
+            Target::Standby => standby,
+        }
+    }
+
+    pub(crate) fn target(&self) -> &'static str {
+        match self.target {
+            Target::Any => "any",
+            Target::ReadWrite => "read-write",
+            Target::ReadOnly => "read-only",
+            Target::Primary => "primary",
+            Target::Standby => "standby",
+        }
+    }
+
+    /// The same for whoever has to write: a server that takes no writes is not used.
+    #[must_use]
+    pub fn for_writing(mut self) -> Self {
+        if self.target == Target::Any {
+            self.target = Target::ReadWrite;
+        }
+        self
+    }
+
+    /// The same, with another name for the sessions in `pg_stat_activity`.
+    #[must_use]
+    pub fn application_name(self, name: &str) -> Self {
+        let named = |options: PgConnectOptions| options.application_name(name);
+        Self { hosts: self.hosts.into_iter().map(named).collect(), ..self }
+    }
+}
+
+/// Host and port of each, without user and password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, options) in self.hosts.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match options.get_socket() {
+                Some(socket) => write!(f, "{comma}{}", socket.display())?,
+                None if options.get_host().contains(':') => {
+                    write!(f, "{comma}[{}]:{}", options.get_host(), options.get_port())?;
+                }
+                None => write!(f, "{comma}{}:{}", options.get_host(), options.get_port())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<PgConnectOptions> for Address {
+    fn from(options: PgConnectOptions) -> Self {
+        Self { hosts: vec![options], target: Target::Any }
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(uri: &str) -> Result<Self, AddressError> {
+        let parts = Parts::of(uri).ok_or(AddressError::Form)?;
+        let hosts = parts.hosts()?;
+        // The list is taken out: for sqlx it is no URL.
+        let options = PgConnectOptions::from_str(&parts.without_hosts())?;
+        let at = |(host, port): &(String, Option<u16>)| {
+            let options = match host.as_str() {
+                "" => options.clone(),
+                socket if socket.starts_with('/') => options.clone().socket(socket),
+                host => options.clone().host(host),
+            };
+            port.map_or_else(|| options.clone(), |port| options.clone().port(port))
+        };
+        Ok(Self { hosts: hosts.iter().map(at).collect(), target: parts.target()? })
+    }
+}
+
+/// A URI, taken apart where sqlx does not follow libpq.
+struct Parts<'a> {
+    scheme: &'a str,
+    user: &'a str,
+    hosts: &'a str,
+    path: &'a str,
+    query: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(uri: &'a str) -> Option<Self> {
+        let (scheme, rest) = uri.split_once("://")?;
+        if !matches!(scheme, "postgres" | "postgresql") {
+            return None;
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, hosts) = match authority.rsplit_once('@') {
+            Some((user, hosts)) => (user, hosts),
+            None => ("", authority),
+        };
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
+        Some(Self { scheme, user, hosts, path, query })
+    }
+
+    /// Hosts with their ports: of the authority, or else of the parameters `host` and `port`.
+    fn hosts(&self) -> Result<Vec<(String, Option<u16>)>, AddressError> {
+        let given = |name| self.parameter(name).unwrap_or_default();
+        let hosts = if self.hosts.is_empty() { given("host") } else { decoded(self.hosts) };
+        let mut all = Vec::new();
+        for one in hosts.split(',') {
+            all.push(host_and_port(one).ok_or(AddressError::Form)?);
+        }
+        if all.len() > HOSTS_MAX {
+            return Err(AddressError::TooMany);
+        }
+        let ports = given("port");
+        let ports: Vec<_> = ports.split(',').filter(|port| !port.is_empty()).collect();
+        if ports.len() > 1 && ports.len() != all.len() {
+            return Err(AddressError::Ports { hosts: all.len(), ports: ports.len() });
+        }
+        for (at, (_, port)) in all.iter_mut().enumerate() {
+            if let (None, Some(text)) = (&port, ports.get(at).or(ports.first())) {
+                *port = Some(text.parse().map_err(|_| AddressError::Form)?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn target(&self) -> Result<Target, AddressError> {
+        match self.parameter("target_session_attrs").as_deref() {
+            None | Some("any" | "prefer-standby") => Ok(Target::Any),
+            Some("read-write") => Ok(Target::ReadWrite),
+            Some("read-only") => Ok(Target::ReadOnly),
+            Some("primary") => Ok(Target::Primary),
+            Some("standby") => Ok(Target::Standby),
+            Some(other) => Err(AddressError::Target(other.to_owned())),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<String> {
+        self.query.iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
+    }
+
+    fn without_hosts(&self) -> String {
+        let ours = ["host", "port", "target_session_attrs"];
+        let rest = self.query.iter().filter(|(key, _)| !ours.contains(key));
+        let rest: Vec<_> = rest.map(|(key, value)| format!("{key}={value}")).collect();
+        let at = if self.user.is_empty() { "" } else { "@" };
+        format!("{}://{}{at}localhost/{}?{}", self.scheme, self.user, self.path, rest.join("&"))
+    }
+}
+
+/// One of the list: `host`, `host:port`, `[v6]`, `[v6]:port`, or a folder of sockets.
+fn host_and_port(one: &str) -> Option<(String, Option<u16>)> {
+    if let Some(rest) = one.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        let port = if port.is_empty() { None } else { Some(port.strip_prefix(':')?.parse().ok()?) };
+        return Some((host.to_owned(), port));
+    }
+    match one.rsplit_once(':') {
+        _ if one.starts_with('/') => Some((one.to_owned(), None)),
+        // An address of version 6 without brackets, as the parameter `host` has it.
+        Some((host, _)) if host.contains(':') => Some((one.to_owned(), None)),
+        Some((host, port)) => Some((host.to_owned(), Some(port.parse().ok()?))),
+        None => Some((one.to_owned(), None)),
+    }
+}
+
+fn decoded(part: &str) -> String {
+    percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(uri: &str) -> String {
+        uri.parse::<Address>().map_or_else(|error| error.to_string(), |address| address.to_string())
+    }
+
+    #[test]
+    fn hosts_are_as_libpq_has_them() {
+        for (uri, expected) in [
+            ("postgres://u@h:5433/d", "h:5433"),
+            ("postgresql://h/d", "h:5432"),
+            ("postgres://u:p%40s@a:1,b:2,c/d?application_name=x", "a:1,b:2,c:5432"),
+            ("postgres://u@[::1]:5433/d", "[::1]:5433"),
+            ("postgres://u@[::1],[fe80::1]:7/d", "[::1]:5432,[fe80::1]:7"),
+            ("postgres:///d?host=a,b&port=1,2", "a:1,b:2"),
+            ("postgres://a,b/d?port=7", "a:7,b:7"),
+            ("postgres:///d?host=/run/postgres", "/run/postgres"),
+            ("postgres://u@%2Frun%2Fpostgres/d", "/run/postgres"),
+            ("postgres://a:x/d", &AddressError::Form.to_string()),
+            ("postgres://[::1/d", &AddressError::Form.to_string()),
+            ("mysql://a/d", &AddressError::Form.to_string()),
+            ("a", &AddressError::Form.to_string()),
+            (
+                "postgres://a,b,c/d?port=1,2",
+                &AddressError::Ports { hosts: 3, ports: 2 }.to_string(),
+            ),
+        ] {
+            assert_eq!(hosts(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_server_has_to_be_what_is_asked_for() {
+        for (target, writable, read_only_primary, standby) in [
+            ("", true, true, true),
+            ("target_session_attrs=read-write", true, false, false),
+            ("target_session_attrs=any", true, true, true),
+            ("target_session_attrs=read-only", false, true, true),
+            ("target_session_attrs=primary", true, true, false),
+            ("target_session_attrs=standby", false, false, true),
+        ] {
+            let address: Address = format!("postgres://h/d?{target}").parse().unwrap();
+            let accepts = |read_only, standby| address.accepts(read_only, standby);
+            let found = (accepts(false, false), accepts(true, false), accepts(true, true));
+            assert_eq!(found, (writable, read_only_primary, standby), "{target}");
+        }
+        let writes: Address = "postgres://h/d".parse().unwrap();
+        assert!(!writes.for_writing().accepts(true, false));
+        let error = "postgres://h/d?target_session_attrs=master".parse::<Address>().unwrap_err();
+        assert!(
+            error.to_string().starts_with("`target_session_attrs=master` is none of"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_rest_is_left_to_the_client() {
+        let uri = "postgres://us%40er:pw@a:1,b:2/shop?sslmode=disable&application_name=me";
+        let address: Address = uri.parse().unwrap();
+        for options in address.hosts() {
+            assert_eq!(options.get_username(), "us@er");
+            assert_eq!(options.get_database(), Some("shop"));
+            assert_eq!(options.get_application_name(), Some("me"));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What an error of the client means.
+
+use sqlx::Error;
+
+use crate::sqlstate::{Class, class};
+
+/// What an error means for whoever ran the statement: the SQLSTATE's class, or that of the client's own
+/// errors.
+#[must_use]
+pub fn class_of(error: &Error) -> Class {
+    match error {
+        Error::Database(refusal) => class(&refusal.code().unwrap_or_default()),
+        // What a row holds and what this program takes it for differ, or a value cannot be sent.
+        Error::RowNotFound
+        | Error::TypeNotFound { .. }
+        | Error::ColumnIndexOutOfBounds { .. }
+        | Error::ColumnNotFound(_)
+        | Error::ColumnDecode { .. }
+        | Error::Encode(_)
+        | Error::Decode(_)
+        | Error::InvalidArgument(_) => Class::Defect,
+        _ => Class::Outage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_of_postgres_has_a_class_too() {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for outage in
+            [Error::Io(broken), Error::PoolTimedOut, Error::PoolClosed, Error::WorkerCrashed]
+        {
+            assert_eq!(class_of(&outage), Class::Outage, "{outage}");
+        }
+        for defect in [Error::RowNotFound, Error::ColumnNotFound("id".into())] {
+            assert_eq!(class_of(&defect), Class::Defect, "{defect}");
+        }
+    }
+}

@@ -1,5 +1,0 @@
-//! Rebuild when a migration is added: the macro that embeds them is not told.
-
-fn main() {
-    println!("cargo:rerun-if-changed=../migrations/orchestrator");
-}

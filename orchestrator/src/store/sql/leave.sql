@@ -1,0 +1,2 @@
+delete from amends.leader
+where place = encode(sha256(convert_to($1, 'UTF8')), 'hex') and holder = $2

@@ -1,0 +1,55 @@
+//! A nats-server under a configuration of the test's own.
+
+use std::{path::Path, process::Stdio};
+
+use tokio::process::{Child, Command};
+
+use super::eventually;
+
+/// A nats-server that runs; gone with this value.
+pub(crate) struct NatsServer {
+    /// Host and port.
+    pub(crate) address: String,
+    _process: Child,
+}
+
+impl NatsServer {
+    /// Starts it with what it writes in `folder`. Where it listens, it says there itself; it is asked to
+    /// take any port by `listen: "127.0.0.1:-1"`.
+    pub(crate) async fn start(
+        folder: &Path,
+        configuration: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        std::fs::create_dir(folder).unwrap();
+        let file = folder.join("nats.conf");
+        let ports = format!("\nports_file_dir: \"{}\"\n", folder.display());
+        std::fs::write(&file, format!("{configuration}{ports}")).unwrap();
+        let log = std::fs::File::create(folder.join("server.log")).unwrap();
+        let process = Command::new(amends_app::local::nats_server().await.unwrap())
+            .arg("-c")
+            .arg(&file)
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let address = eventually("the port of a nats-server", async || {
+            let files = std::fs::read_dir(folder).unwrap().flatten();
+            let ports =
+                files.map(|f| f.path()).find(|f| f.extension().is_some_and(|e| e == "ports"));
+            let ports: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(ports?).ok()?).ok()?;
+            Some(ports["nats"][0].as_str()?.trim_start_matches("nats://").to_owned())
+        })
+        .await;
+        Self { address, _process: process }
+    }
+
+    /// Its address without a user.
+    pub(crate) fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+}
