@@ -8,7 +8,7 @@ use std::{future::IntoFuture, time::Duration};
 
 use async_nats::jetstream;
 
-use super::{TopologyError, error::unavailable};
+use super::error::{TopologyError, unavailable};
 
 /// How long the client waits for an answer: longer than a server that changes its leader, or writes to a
 /// busy disk, needs for it.

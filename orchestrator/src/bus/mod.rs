@@ -15,6 +15,7 @@ mod shares;
 mod standby;
 mod topology;
 mod unread;
+mod upkeep;
 
 pub(crate) use delivery::{Delivery, message_source};
 pub use error::TopologyError;

@@ -5,7 +5,10 @@ use amends::machine::Time;
 use async_nats::jetstream;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{TopologyError, error::unavailable, limit::answer};
+use super::{
+    error::{TopologyError, unavailable},
+    limit::answer,
+};
 
 /// A message as the server stores it.
 pub(crate) struct RawMessage {

@@ -127,7 +127,7 @@ impl Shares {
     }
 
     async fn look_at(&self, service: &str, mean: Option<u64>) -> Result<(), TopologyError> {
-        let info = self.topology.consumer_state(wire::COMMANDS_STREAM, service).await?;
+        let Some(info) = self.topology.service_state(service).await? else { return Ok(()) };
         let share = self.share.load(Ordering::Relaxed);
         if let Some(unread) = self.services().get_mut(service) {
             unread.look(&info, mean, share, Instant::now());

@@ -6,20 +6,17 @@ use amends::wire;
 use async_nats::jetstream::{
     self,
     consumer::{AckPolicy, DeliverPolicy, pull},
-    context::GetStreamByNameErrorKind,
-    response::Response,
+    context::{ConsumerInfoErrorKind, GetStreamByNameErrorKind},
     stream::{DiscardPolicy, RetentionPolicy},
 };
 use futures_util::StreamExt as _;
-use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
 use super::{
-    TopologyError,
-    error::unavailable,
+    error::TopologyError,
     limit::answer,
-    probe,
-    settings::{self, Difference, Setting, mend},
+    probe, settings,
+    upkeep::{NeededStream, Upkeep},
 };
 
 /// The durable consumer of replies, shared by all replicas.
@@ -47,6 +44,7 @@ pub(crate) struct Topology {
 
 struct Inner {
     jetstream: jetstream::Context,
+    upkeep: Upkeep,
     /// The subject of each consumer of events.
     events: BTreeMap<String, String>,
     services: Vec<String>,
@@ -72,8 +70,9 @@ impl Topology {
         stream_bytes_max: i64,
         replicas: usize,
     ) -> Self {
-        let repair = Mutex::new(());
-        let inner = Inner { jetstream, events, services, stream_bytes_max, replicas, repair };
+        let (repair, upkeep) = (Mutex::new(()), Upkeep::new(jetstream.clone()));
+        let inner =
+            Inner { upkeep, jetstream, events, services, stream_bytes_max, replicas, repair };
         Self { inner: Arc::new(inner) }
     }
 
@@ -86,7 +85,7 @@ impl Topology {
         let _one = self.inner.repair.lock().await;
         let mut wrong = Ok(());
         for stream in self.inner.streams() {
-            first(&mut wrong, self.inner.stream(stream).await)?;
+            first(&mut wrong, self.inner.upkeep.stream(stream).await)?;
         }
         for service in &self.inner.services {
             let filter = format!("amends.command.{service}.*");
@@ -153,6 +152,25 @@ impl Topology {
     /// What a stream may hold, in bytes, where it is made here.
     pub(super) fn stream_bytes_max(&self) -> i64 {
         self.inner.stream_bytes_max
+    }
+
+    /// What the server says of a service's consumer now; `None` while it is not there.
+    ///
+    /// # Errors
+    /// [`TopologyError::Unavailable`].
+    pub(super) async fn service_state(
+        &self,
+        service: &str,
+    ) -> Result<Option<jetstream::consumer::Info>, TopologyError> {
+        let stream = answer(self.inner.jetstream.get_stream_no_info(wire::COMMANDS_STREAM)).await?;
+        let asked = async {
+            match stream.consumer_info(service).await {
+                Ok(info) => Ok(Some(info)),
+                Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        answer(asked).await
     }
 
     /// How full the stream of commands is.
@@ -232,12 +250,6 @@ async fn next<T, E>(
     list.next().await.transpose()
 }
 
-/// A stream that must be there, as it is made, and the settings that are kept.
-struct NeededStream {
-    config: jetstream::stream::Config,
-    settings: Vec<Setting>,
-}
-
 impl Inner {
     fn streams(&self) -> [NeededStream; 4] {
         [
@@ -293,22 +305,16 @@ impl Inner {
     /// The stream that captures a trigger: the user's own, or `AMENDS_EVENTS`, to which the subject
     /// is added.
     async fn event_stream(&self, subject: &str) -> Result<String, TopologyError> {
-        if let Some(name) = self.capturing(subject).await? {
-            if name == wire::EVENTS_STREAM {
-                self.keep_events_settings().await?;
+        let name = match self.capturing(subject).await? {
+            Some(name) if name == wire::EVENTS_STREAM => name,
+            Some(theirs) => return Ok(theirs),
+            None => {
+                self.upkeep.capture(self.events(subject), subject).await?;
+                wire::EVENTS_STREAM.to_owned()
             }
-            return Ok(name);
-        }
-        if let Some((mut config, _)) = self.config_of("STREAM", wire::EVENTS_STREAM).await? {
-            if let Some(subjects) = config.get_mut("subjects").and_then(Value::as_array_mut) {
-                subjects.push(subject.into());
-            }
-            let update = format!("STREAM.UPDATE.{}", wire::EVENTS_STREAM);
-            self.request(update, &Value::Object(config)).await?;
-        } else {
-            answer(self.jetstream.get_or_create_stream(self.events(subject))).await?;
-        }
-        Ok(wire::EVENTS_STREAM.to_owned())
+        };
+        self.upkeep.stream_settings(&name, &settings::kept_until_consumed("limits")).await?;
+        Ok(name)
     }
 
     /// The stream that captures a subject, if any does.
@@ -323,46 +329,6 @@ impl Inner {
         answer(asked).await
     }
 
-    async fn request(&self, subject: String, request: &Value) -> Result<Value, TopologyError> {
-        match answer(self.jetstream.request(subject, request)).await? {
-            Response::Ok(done) => Ok(done),
-            Response::Err { error } => Err(unavailable(error)),
-        }
-    }
-
-    async fn keep_events_settings(&self) -> Result<(), TopologyError> {
-        let found = self.config_of("STREAM", wire::EVENTS_STREAM).await?;
-        let Some((found, _)) = found else { return Ok(()) };
-        let settings = settings::kept_until_consumed("limits");
-        self.keep_stream_settings(wire::EVENTS_STREAM, found, &settings).await
-    }
-
-    async fn stream(&self, needed: NeededStream) -> Result<(), TopologyError> {
-        let NeededStream { config, settings } = needed;
-        let name = config.name.clone();
-        let Some((found, _)) = self.config_of("STREAM", &name).await? else {
-            answer(self.jetstream.create_stream(config)).await?;
-            return Ok(());
-        };
-        let subjects = found.get("subjects").map(words).unwrap_or_default();
-        if subjects != config.subjects {
-            let (found, needed) = (subjects.join(" "), config.subjects.join(" "));
-            return Err(wrong("stream", name, "subjects", found, needed));
-        }
-        self.keep_stream_settings(&name, found, &settings).await
-    }
-
-    async fn keep_stream_settings(
-        &self,
-        name: &str,
-        mut config: Map<String, Value>,
-        settings: &[Setting],
-    ) -> Result<(), TopologyError> {
-        let differences = mend(&mut config, settings);
-        let (subject, request) = (format!("STREAM.UPDATE.{name}"), Value::Object(config));
-        self.put_right("stream", name, differences, &subject, &request).await
-    }
-
     async fn events_consumer(&self, name: &str, subject: &str) -> Result<(), TopologyError> {
         let stream = self.event_stream(subject).await?;
         self.consumer(&stream, name, subject, OWN_ACK_WAIT).await
@@ -375,28 +341,7 @@ impl Inner {
         filter: &str,
         ack_wait: Duration,
     ) -> Result<(), TopologyError> {
-        let Some((mut config, info)) =
-            self.config_of("CONSUMER", &format!("{stream}.{name}")).await?
-        else {
-            return self.create_consumer(stream, name, filter, ack_wait).await;
-        };
-        let settings = settings::consumer(filter, ack_wait, ACK_PENDING_MAX);
-        let differences = mend(&mut config, &settings);
-        let subject = format!("CONSUMER.CREATE.{stream}.{name}.{filter}");
-        let request = json!({"stream_name": stream, "config": config, "action": "update"});
-        let name = format!("{stream} {name}");
-        self.put_right("consumer", &name, differences, &subject, &request).await?;
-        self.resume(&name, &info).await
-    }
-
-    async fn create_consumer(
-        &self,
-        stream: &str,
-        name: &str,
-        filter: &str,
-        ack_wait: Duration,
-    ) -> Result<(), TopologyError> {
-        let needed = pull::Config {
+        let config = pull::Config {
             durable_name: Some(name.to_owned()),
             filter_subject: filter.to_owned(),
             deliver_policy: DeliverPolicy::All,
@@ -405,90 +350,7 @@ impl Inner {
             max_ack_pending: ACK_PENDING_MAX,
             ..Default::default()
         };
-        answer(self.jetstream.create_consumer_on_stream(needed, stream)).await.map(drop)
+        let settings = settings::consumer(filter, ack_wait, ACK_PENDING_MAX);
+        self.upkeep.consumer(stream, name, config, &settings).await
     }
-
-    /// A paused consumer delivers nothing, and nobody is told.
-    async fn resume(&self, name: &str, info: &Value) -> Result<(), TopologyError> {
-        if info.get("paused") != Some(&Value::Bool(true)) {
-            return Ok(());
-        }
-        let subject = format!("CONSUMER.PAUSE.{}", name.replace(' ', "."));
-        let until = info.pointer("/config/pause_until").and_then(Value::as_str).unwrap_or("");
-        let found = format!("until {until}");
-        let paused =
-            Difference { setting: "a pause", found, needed: "none".to_owned(), mends: true };
-        self.put_right("consumer", name, vec![paused], &subject, &json!({})).await
-    }
-
-    /// Configuration and description of a stream or consumer, as the server has it: with settings that
-    /// this program does not know. `None` when it is not there.
-    async fn config_of(
-        &self,
-        what: &str,
-        name: &str,
-    ) -> Result<Option<(Map<String, Value>, Value)>, TopologyError> {
-        let subject = format!("{what}.INFO.{name}");
-        let found = answer(self.jetstream.request(subject, &json!({}))).await?;
-        let info: Value = match found {
-            Response::Ok(info) => info,
-            Response::Err { error } if error.code() == 404 => return Ok(None),
-            Response::Err { error } => return Err(unavailable(error)),
-        };
-        let config = info.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
-        Ok(Some((config, info)))
-    }
-
-    /// Has the server take a configuration without these differences, and says which there were. What it
-    /// does not change is an error, once the rest is right.
-    async fn put_right(
-        &self,
-        what: &'static str,
-        name: &str,
-        differences: Vec<Difference>,
-        subject: &str,
-        request: &Value,
-    ) -> Result<(), TopologyError> {
-        let (mut refused, mended): (Vec<_>, Vec<_>) =
-            differences.into_iter().partition(|difference| !difference.mends);
-        if !mended.is_empty() {
-            let updated = answer(self.jetstream.request(subject.to_owned(), request)).await?;
-            match updated {
-                Response::Ok::<Value>(_) => told(what, name, &mended),
-                Response::Err { error } => {
-                    tracing::debug!(what, name, %error, "settings cannot be put right");
-                    refused.extend(mended);
-                }
-            }
-        }
-        match refused.into_iter().next() {
-            Some(Difference { setting, found, needed, .. }) => {
-                Err(wrong(what, name.to_owned(), setting, found, needed))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn told(what: &str, name: &str, mended: &[Difference]) {
-    for Difference { setting, found, needed, .. } in mended {
-        tracing::warn!(
-            "the {what} `{name}` had {setting} {found}, which Amends has put right: it is {needed} now"
-        );
-    }
-}
-
-fn words(list: &Value) -> Vec<String> {
-    let words = list.as_array().into_iter().flatten();
-    words.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-const fn wrong(
-    what: &'static str,
-    name: String,
-    setting: &'static str,
-    found: String,
-    needed: String,
-) -> TopologyError {
-    TopologyError::Wrong { what, name, setting, found, needed }
 }

@@ -62,6 +62,8 @@ fn describe() {
     counter!("amends_dead_letters_dropped_total", "Messages only counted: too many such letters");
     counter!("amends_timers_fired_total", "Timers that came due");
     counter!("amends_publish_failures_total", "Messages that JetStream did not store in time");
+    counter!("amends_commands_withheld_total", "Commands not sent to a service that reads nothing");
+    gauge!("amends_service_share_full", "1 while a service's share of the stream lies unread");
     counter!("amends_store_defects_total", "Statements of ours that Postgres refuses, by SQLSTATE");
     histogram!("amends_commit_seconds", "Time of one batch's commit");
     histogram!("amends_batch_facts", "Facts written by one statement");

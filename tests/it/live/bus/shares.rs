@@ -36,7 +36,6 @@ async fn a_dead_service_does_not_fill_the_stream_for_others() {
     }
     let started = "select count(*) from amends.sagas where definition = 'order'";
     shop.at_least(started, i64::try_from(ORDERS).unwrap()).await;
-    shop.says("orchestrator", "the service's share of the stream of commands lies unread").await;
 
     for n in 0..TRIPS {
         let wanted = trip(&format!("t-{n}"), "ada");
@@ -51,6 +50,7 @@ async fn a_dead_service_does_not_fill_the_stream_for_others() {
     assert!(metrics.contains(r#"amends_service_share_full{service="payment"} 1"#), "{metrics}");
     assert!(metrics.contains(r#"amends_service_share_full{service="hotel"} 0"#), "{metrics}");
     assert!(metrics.contains(r#"amends_commands_withheld_total{service="payment"}"#), "{metrics}");
+    shop.says("orchestrator", "the service's share of the stream of commands lies unread").await;
     // A line when it begins, however many commands are withheld.
     let lines = shop.log_of("orchestrator").matches("lies unread").count();
     assert_eq!(lines, 1);
