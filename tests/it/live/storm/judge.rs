@@ -3,6 +3,7 @@
 use amends_demo::audit::TripAudit;
 
 use super::{report::Report, world::World};
+use crate::support::spell;
 
 /// What may not be in the tables in the end: each query finds it.
 const NOTHING: [(&str, &str); 4] = [
@@ -24,6 +25,8 @@ const ENDS: &str = "
 /// Notes what is wrong, and how the sagas ended.
 pub(super) async fn judge(world: &World, report: &Report) {
     let shop = world.shop.lock().await;
+    // Who looks through whole tables needs what Postgres knows of them.
+    spell::command(&world.database, &["analyze"]).await;
     let orders = shop.ledgers().await;
     let trips = TripAudit::of(&shop.database()).await.unwrap();
     for problem in orders.problems.iter().chain(&trips.problems) {
