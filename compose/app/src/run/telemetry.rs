@@ -69,6 +69,11 @@ fn describe() {
     histogram!("amends_batch_facts", "Facts written by one statement");
     counter!("amends_worker_attempts_total", "Attempts by service, operation, half and outcome");
     histogram!("amends_worker_attempt_seconds", "Time of an attempt, waiting for the database too");
+    gauge!("amends_leads", "1 while this replica takes the messages");
+    gauge!(
+        "amends_clock_behind_seconds",
+        "How far the database's clock is behind what it said before"
+    );
     gauge!("amends_worker_in_flight", "Attempts under way");
     gauge!("amends_worker_database_away", "1 while a service waits for its database");
     gauge!("amends_worker_breaker_open", "1 while a service takes no commands as they break");
