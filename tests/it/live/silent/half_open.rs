@@ -57,7 +57,9 @@ async fn both_orchestrators_connections_are_swallowed() {
 
 #[tokio::test]
 async fn the_leaders_connections_are_swallowed() {
-    let (open, proxies) = behind_proxies(2).await;
+    let (mut open, proxies) = behind_proxies(2).await;
+    // The other is right to be ready: it is about to lead.
+    open.probes.truncate(1);
     recovers(open, || proxies[0].swallow()).await;
     assert!(proxies[0].swallowed() > 0);
 }
@@ -65,7 +67,8 @@ async fn the_leaders_connections_are_swallowed() {
 /// The leader's way to Postgres is gone; the other replica's is not.
 #[tokio::test]
 async fn the_leader_alone_loses_the_host() {
-    let (open, proxies) = behind_proxies(2).await;
+    let (mut open, proxies) = behind_proxies(2).await;
+    open.probes.truncate(1);
     recovers(open, || proxies[0].vanish_all()).await;
 }
 

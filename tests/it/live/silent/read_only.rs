@@ -21,7 +21,11 @@ const TIMES: u32 = 10;
 /// What a role warns of again and again after so many bytes of its log, whatever its fields are.
 fn repeated(shop: &Shop, role: &str, from: usize) -> Vec<String> {
     let mut warnings: BTreeMap<String, u32> = BTreeMap::new();
-    for line in shop.log_of(role)[from..].lines().filter(|line| line.contains(" WARN ")) {
+    // What is said once for each attempt, or of a busy machine, is no repetition.
+    let other =
+        |line: &&str| !["timed_out", "slow statement"].iter().any(|word| line.contains(word));
+    let log = shop.log_of(role);
+    for line in log[from..].lines().filter(|line| line.contains(" WARN ")).filter(other) {
         let said = line.rsplit_once("}: ").or_else(|| line.split_once(" WARN "));
         let words = said.map_or(line, |(_, said)| said).split(' ');
         let words: Vec<_> = words.take_while(|word| !word.contains('=')).collect();
