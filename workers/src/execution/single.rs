@@ -62,20 +62,18 @@ async fn until_answered(
                 gate.succeeded();
                 return Some(answer);
             }
-            // Others are at work on all sessions: that is no outage.
-            Err(fault) if matches!(fault.downcast_ref(), Some(sqlx::Error::PoolTimedOut)) => {
-                continue;
-            }
             Err(fault) => fault,
         };
+        let why = describe(fault.as_ref());
         match FaultKind::of(fault.as_ref()) {
-            FaultKind::Outage if gate.close(began, &describe(fault.as_ref())) => continue,
+            FaultKind::Outage if gate.close(began, &why) => {}
             FaultKind::Outage if troubles < TROUBLES_MAX => troubles += 1,
             FaultKind::Conflict if conflicts < CONFLICTS_MAX => conflicts += 1,
-            FaultKind::Outage => return Some(Answer::retry(describe(fault.as_ref()), None)),
-            FaultKind::Conflict | FaultKind::Other => {
-                gate.succeeded();
-                return Some(Answer::retry(describe(fault.as_ref()), None));
+            kind => {
+                if kind != FaultKind::Outage {
+                    gate.succeeded();
+                }
+                return Some(Answer::retry(why, None));
             }
         }
     }
@@ -84,8 +82,19 @@ async fn until_answered(
 /// A transaction that was rolled back because of this.
 struct RolledBack(Fault);
 
+/// A session. While others are at work on all of them it is waited for: that is no outage, and each is at
+/// work for no longer than a handler may be.
+async fn session(database: &Database) -> sqlx::Result<Session> {
+    loop {
+        match database.session().await {
+            Err(sqlx::Error::PoolTimedOut) => {}
+            lent => return lent,
+        }
+    }
+}
+
 async fn on_a_session(database: &Database, task: &Task) -> Result<Answer, Fault> {
-    let mut session = database.session().await?;
+    let mut session = session(database).await?;
     let watch = session.watch();
     let done = in_transaction(&mut session, &watch, task).await?;
     session.give_back();
