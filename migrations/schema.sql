@@ -47,7 +47,8 @@ grant select, insert, update, delete on amends.definition_step to amends_orchest
 -- Which replica takes the messages: one for each set of definitions. Correctness does not need it.
 create table amends.leader (
     place text not null,
-    holder uuid not null,
+    -- The replica; none where the place was left
+    holder uuid,
     definitions text not null,
     since timestamp with time zone not null,
     -- Its last sign of life; one that stands still for 2 s is followed by another replica

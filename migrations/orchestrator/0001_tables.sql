@@ -37,13 +37,14 @@ comment on table amends.definition_step is 'The steps of each definition, in the
 -- it for ever.
 create table amends.leader (
     place text primary key,
-    holder uuid not null,
+    holder uuid,
     definitions text not null,
     since timestamptz not null,
     at timestamptz not null
 );
 comment on table amends.leader is
     'Which replica takes the messages: one for each set of definitions. Correctness does not need it.';
+comment on column amends.leader.holder is 'The replica; none where the place was left';
 comment on column amends.leader.at is 'Its last sign of life; one that stands still for 2 s is followed by another replica';
 
 -- Sagas and their facts --------------------------------------------------------------------------

@@ -212,7 +212,7 @@ fn others() -> Vec<Case> {
         case("load_acts", "", &[&[A, B]], Same),
         case("load_facts", "", &[&[A, B]], EachAnswered),
         case("load_replays", "", &[&["=", "10"]], Same),
-        case("load_sagas", "", &[&[A, B], &["=", "10"]], EachAnswered),
+        case("load_sagas", "", &[&[A, B], &["=", "10"], &["=", PAST]], EachAnswered),
         case("make_periods", "", &[&["=", "3600"]], Same),
         case("next_timer", "", &[&["=", PAST]], Same),
         case("park", "", replies, Same),

@@ -20,7 +20,7 @@ impl Lane {
         });
         let cache = &mut self.cache;
         let Missing { sagas, keys, woken } = batch.gather(items, chunk.cached, |id| cache.take(id));
-        for (id, stored) in self.store.load(&sagas).await? {
+        for (id, stored) in self.store.load(&sagas, self.now.get()).await? {
             self.put(batch, id, stored);
         }
         for ((definition, key), holder) in self.store.holders(&keys).await? {

@@ -33,7 +33,7 @@ pub(crate) struct Lane {
     pub(super) registry: Arc<Registry>,
     pub(super) publisher: Publisher,
     pub(super) alarm: Arc<Alarm>,
-    now: Arc<Now>,
+    pub(super) now: Arc<Now>,
     health: Arc<Health>,
     pub(super) cache: Cache,
     hands_over_to: Option<MessageLanes>,

@@ -4,22 +4,29 @@ use std::collections::HashMap;
 
 use amends::{
     FactRow, Json, NextColumns, SagaId,
+    machine::Time,
     turn::{KeyHolder, Stored},
 };
 
 use super::{Store, StoreError, timers::LEASE, uuids};
 
 impl Store {
-    /// Reads sagas with all their facts; what does not exist is absent.
+    /// Reads sagas with all their facts; what does not exist is absent. What may be a lease is told by the
+    /// database's clock, or by `now` where that is later.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub(crate) async fn load(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Stored>, StoreError> {
+    pub(crate) async fn load(
+        &self,
+        ids: &[SagaId],
+        now: Time,
+    ) -> Result<HashMap<SagaId, Stored>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
         let ids = uuids(ids);
-        let rows = sqlx::query_file!("src/store/sql/load_sagas.sql", &ids, LEASE.as_secs_f64())
+        let lease = LEASE.as_secs_f64();
+        let rows = sqlx::query_file!("src/store/sql/load_sagas.sql", &ids, lease, now)
             .fetch_all(&self.database)
             .await?;
         let sagas = rows.into_iter().map(|row| {

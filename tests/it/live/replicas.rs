@@ -51,7 +51,8 @@ async fn serve(stage: &Stage) -> tokio::task::JoinHandle<()> {
 
 /// Who leads.
 async fn leaders(stage: &Stage) -> Vec<Uuid> {
-    let sql = "select holder from amends.leader where definitions = 'sale@3 '";
+    let sql = "select holder from amends.leader
+        where definitions = 'sale@3 ' and holder is not null";
     sqlx::query_scalar(sql).fetch_all(&stage.shop.pool).await.unwrap()
 }
 

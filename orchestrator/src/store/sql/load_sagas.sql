@@ -2,7 +2,7 @@
 -- known.
 select s.id as "id!", s.definition as "definition!", s.version as "version!", s.key, s.trace, s.input::text as "input!",
        s.parent,
-       case when isfinite(t.due_at) and t.due_at > clock_timestamp() + make_interval(secs => $2)
+       case when isfinite(t.due_at) and t.due_at > greatest(clock_timestamp(), $3) + make_interval(secs => $2)
             then t.due_at end as due_at
 from unnest($1::uuid[]) as u (id)
 join amends.saga s on s.id = any(array[u.id])
