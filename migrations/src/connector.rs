@@ -35,6 +35,11 @@ const BUSY: Duration = Duration::from_secs(1);
 /// to the server.
 const ABANDONED_MAX: usize = 64;
 
+/// A statement for each setting of a session.
+pub(crate) fn set(settings: &[(&str, &str)]) -> String {
+    settings.iter().map(|(name, value)| format!("set {name} = '{value}';")).collect()
+}
+
 /// The pool's way to sessions.
 #[derive(Debug)]
 pub(crate) struct Connector {
@@ -83,11 +88,10 @@ impl Abandoned {
 
 impl Connector {
     pub(crate) fn new(address: Address, session: &[(&str, &str)]) -> Self {
-        let set = |(name, value): &(&str, &str)| format!("set {name} = '{value}';");
         Self {
             address,
             served: AtomicUsize::new(0),
-            settings: session.iter().map(set).collect(),
+            settings: set(session),
             suspicion: Arc::default(),
             abandoned: Arc::default(),
         }

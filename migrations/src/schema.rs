@@ -8,7 +8,7 @@ use sqlx::{
     migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator},
 };
 
-use crate::Database;
+use crate::{Database, connector::set};
 
 /// What the orchestrator keeps.
 pub static ORCHESTRATOR: LazyLock<Schema> =
@@ -187,9 +187,7 @@ impl Schema {
 /// A session of its own: its settings are not for others. They stand above those of role and database.
 async fn session(database: &Database, settings: &[(&str, &str)]) -> Result<PgConnection, Error> {
     let mut session = database.fresh().await?;
-    let set = |(name, value): &(&str, &str)| format!("set {name} = '{value}';");
-    let settings: String = settings.iter().map(set).collect();
-    session.execute(AssertSqlSafe(settings)).await?;
+    session.execute(AssertSqlSafe(set(settings))).await?;
     session.execute(NO_TRANSACTION_TIMEOUT).await?;
     Ok(session)
 }

@@ -39,14 +39,13 @@ mod tests {
 
     #[test]
     fn servers_that_are_too_old_or_hold_other_texts_are_told() {
-        let server = check;
-        assert_eq!(server(140_000, "14.0", "UTF8"), Ok(()));
-        assert_eq!(server(180_001, "18.1", "UTF8"), Ok(()));
-        assert_eq!(server(130_023, "13.23", "UTF8"), Err(Unfit::Version("13.23".into())));
-        assert_eq!(server(90_624, "9.6.24", "UTF8"), Err(Unfit::Version("9.6.24".into())));
-        assert_eq!(server(150_018, "15.18", "LATIN1"), Err(Unfit::Encoding("LATIN1".into())));
-        assert_eq!(server(150_018, "15.18", "SQL_ASCII"), Err(Unfit::Encoding("SQL_ASCII".into())));
+        assert_eq!(check(140_000, "14.0", "UTF8"), Ok(()));
+        assert_eq!(check(180_001, "18.1", "UTF8"), Ok(()));
+        assert_eq!(check(130_023, "13.23", "UTF8"), Err(Unfit::Version("13.23".into())));
+        assert_eq!(check(90_624, "9.6.24", "UTF8"), Err(Unfit::Version("9.6.24".into())));
+        assert_eq!(check(150_018, "15.18", "LATIN1"), Err(Unfit::Encoding("LATIN1".into())));
+        assert_eq!(check(150_018, "15.18", "SQL_ASCII"), Err(Unfit::Encoding("SQL_ASCII".into())));
         // A server that is to be replaced need not be told of its databases.
-        assert_eq!(server(130_023, "13.23", "LATIN1"), Err(Unfit::Version("13.23".into())));
+        assert_eq!(check(130_023, "13.23", "LATIN1"), Err(Unfit::Version("13.23".into())));
     }
 }

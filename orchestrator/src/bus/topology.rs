@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::Mutex;
 
 use super::{
-    error::TopologyError,
+    error::{TopologyError, unavailable},
     limit::answer,
     probe, settings,
     upkeep::{NeededStream, Upkeep},
@@ -162,15 +162,7 @@ impl Topology {
         &self,
         service: &str,
     ) -> Result<Option<jetstream::consumer::Info>, TopologyError> {
-        let stream = answer(self.inner.jetstream.get_stream_no_info(wire::COMMANDS_STREAM)).await?;
-        let asked = async {
-            match stream.consumer_info(service).await {
-                Ok(info) => Ok(Some(info)),
-                Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        answer(asked).await
+        self.inner.consumer_info(wire::COMMANDS_STREAM, service).await
     }
 
     /// How full the stream of commands is.
@@ -214,8 +206,8 @@ impl Topology {
         stream: &str,
         name: &str,
     ) -> Result<jetstream::consumer::Info, TopologyError> {
-        let stream = answer(self.inner.jetstream.get_stream_no_info(stream)).await?;
-        answer(stream.consumer_info(name)).await
+        let info = self.inner.consumer_info(stream, name).await?;
+        info.ok_or_else(|| unavailable(format!("there is no consumer `{name}` on `{stream}`")))
     }
 }
 
@@ -263,43 +255,57 @@ impl Inner {
         ]
     }
 
-    fn work_queue(&self, name: &str, subject: &str) -> NeededStream {
-        let config = jetstream::stream::Config {
+    /// A stream that refuses when it is full.
+    fn stream(
+        &self,
+        name: &str,
+        subject: &str,
+        retention: RetentionPolicy,
+    ) -> jetstream::stream::Config {
+        jetstream::stream::Config {
             name: name.to_owned(),
             subjects: vec![subject.to_owned()],
-            retention: RetentionPolicy::WorkQueue,
-            discard: DiscardPolicy::New,
-            max_bytes: self.stream_bytes_max,
-            num_replicas: self.replicas,
-            ..Default::default()
-        };
-        NeededStream { config, settings: settings::kept_until_consumed("workqueue") }
-    }
-
-    fn status_stream(&self) -> NeededStream {
-        let config = jetstream::stream::Config {
-            name: wire::SAGAS_STREAM.to_owned(),
-            subjects: vec!["amends.saga.*.*".to_owned()],
-            retention: RetentionPolicy::Limits,
-            discard: DiscardPolicy::Old,
-            max_age: SAGAS_AGE,
-            max_bytes: self.stream_bytes_max,
-            num_replicas: self.replicas,
-            ..Default::default()
-        };
-        NeededStream { config, settings: settings::dropping_the_oldest() }
-    }
-
-    fn events(&self, subject: &str) -> jetstream::stream::Config {
-        jetstream::stream::Config {
-            name: wire::EVENTS_STREAM.to_owned(),
-            subjects: vec![subject.to_owned()],
-            retention: RetentionPolicy::Limits,
+            retention,
             discard: DiscardPolicy::New,
             max_bytes: self.stream_bytes_max,
             num_replicas: self.replicas,
             ..Default::default()
         }
+    }
+
+    fn work_queue(&self, name: &str, subject: &str) -> NeededStream {
+        let config = self.stream(name, subject, RetentionPolicy::WorkQueue);
+        NeededStream { config, settings: settings::kept_until_consumed("workqueue") }
+    }
+
+    fn status_stream(&self) -> NeededStream {
+        let config = jetstream::stream::Config {
+            discard: DiscardPolicy::Old,
+            max_age: SAGAS_AGE,
+            ..self.stream(wire::SAGAS_STREAM, "amends.saga.*.*", RetentionPolicy::Limits)
+        };
+        NeededStream { config, settings: settings::dropping_the_oldest() }
+    }
+
+    fn events(&self, subject: &str) -> jetstream::stream::Config {
+        self.stream(wire::EVENTS_STREAM, subject, RetentionPolicy::Limits)
+    }
+
+    /// What the server says of a consumer; `None` while it is not there.
+    async fn consumer_info(
+        &self,
+        stream: &str,
+        name: &str,
+    ) -> Result<Option<jetstream::consumer::Info>, TopologyError> {
+        let stream = answer(self.jetstream.get_stream_no_info(stream)).await?;
+        let asked = async {
+            match stream.consumer_info(name).await {
+                Ok(info) => Ok(Some(info)),
+                Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        answer(asked).await
     }
 
     /// The stream that captures a trigger: the user's own, or `AMENDS_EVENTS`, to which the subject

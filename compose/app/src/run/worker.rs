@@ -75,9 +75,9 @@ async fn serve<F: WorkerFlags>(
     let healths = services.iter().map(|(s, _)| (s.name().to_owned(), s.health())).collect();
     let _ = watched.served.set(healths);
     let mut serving = JoinSet::new();
-    let mut pools = Vec::new();
+    let mut databases = Vec::new();
     for (service, database) in services {
-        pools.push(database);
+        databases.push(database);
         serving.spawn(service.serve(client.clone(), stop.clone()));
     }
     let all = tokio::spawn(async move { while serving.join_next().await.is_some() {} });
@@ -86,7 +86,7 @@ async fn serve<F: WorkerFlags>(
     if let Some(probes) = probes {
         let _ = probes.await;
     }
-    for database in pools {
+    for database in databases {
         shutdown::close(database, &client).await;
     }
     result.unwrap_or(Ok(())).during("a service failed")
