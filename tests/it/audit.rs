@@ -27,14 +27,9 @@ values ('00000000-0000-7000-8000-000000000000', 'x', 'o-0', 'order');
 
 impl House {
     async fn new() -> Self {
-        let postgres = support::postgres().await;
-        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-        let mut owner = PgConnection::connect(&postgres.url).await.unwrap();
+        let (postgres, mut owner) = support::migrated().await;
         owner.execute(FURNITURE).await.unwrap();
-        for role in ROLES {
-            let sql = format!("create role {role} login in role amends_{role}");
-            owner.execute(AssertSqlSafe(sql)).await.unwrap();
-        }
+        support::add_logins(&mut owner, &ROLES).await;
         let saga = sqlx::query_scalar(
             "insert into amends.saga (id, started_at, version, definition, status, input)
              values (amends.first_id(clock_timestamp()), now(), 1, 'order', 'running', '{}') returning id",

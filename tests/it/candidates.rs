@@ -9,7 +9,7 @@ use amends::{
     machine::{Kind, OperatorCommand, Phase, Status},
     wire::Reply,
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -31,9 +31,7 @@ struct Walkers {
 
 impl Walkers {
     async fn stored() -> Self {
-        let postgres = support::postgres().await;
-        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-        let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
+        let (postgres, mut connection) = support::migrated().await;
         sqlx::query("set amends.keys = 'noted'").execute(&mut connection).await.unwrap();
         let definition = Definition::of::<Walk>().unwrap();
         support::register(&mut connection, &definition).await;
@@ -247,9 +245,7 @@ async fn the_database_finds_the_sagas_that_an_act_is_for() {
 /// Neither the outer saga nor its step failed: it is found all the same, and says where to look.
 #[tokio::test]
 async fn an_outer_saga_says_which_nested_saga_is_stuck() {
-    let postgres = support::postgres().await;
-    amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-    let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
+    let (postgres, mut connection) = support::migrated().await;
     sqlx::query("set amends.keys = 'noted'").execute(&mut connection).await.unwrap();
     let definition = Definition::of::<Walk>().unwrap();
     support::register(&mut connection, &definition).await;

@@ -29,14 +29,9 @@ struct House {
 
 impl House {
     async fn new() -> Self {
-        let postgres = support::postgres().await;
-        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-        let mut owner = PgConnection::connect(&postgres.url).await.unwrap();
+        let (postgres, mut owner) = support::migrated().await;
         owner.execute(FURNITURE).await.unwrap();
-        for role in ["viewer", "operator", "orchestrator"] {
-            let sql = format!("create role {role} login in role amends_{role}");
-            owner.execute(AssertSqlSafe(sql)).await.unwrap();
-        }
+        support::add_logins(&mut owner, &["viewer", "operator", "orchestrator"]).await;
         Self { postgres, owner }
     }
 

@@ -12,7 +12,7 @@ use amends::{
     wire::Reply,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, Connection, Executor as _, PgConnection, types::Uuid};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, types::Uuid};
 
 use crate::support;
 
@@ -137,9 +137,7 @@ impl Walked {
 
 /// As many of each course, all open.
 async fn groups(sagas: u64) -> (support::Fresh, PgConnection, Vec<Uuid>) {
-    let postgres = support::postgres().await;
-    amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-    let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
+    let (postgres, mut connection) = support::migrated().await;
     connection.execute("set amends.keys = 'noted'").await.unwrap();
     let few = Definition::of::<Group<4>>().unwrap();
     let all = Definition::of::<Group<1000>>().unwrap();

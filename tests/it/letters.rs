@@ -33,10 +33,8 @@ fn letters<'a>(subject: &'a str, kind: &'a str, from: i64, count: i64) -> Letter
 
 impl House {
     async fn new() -> Self {
-        let postgres = support::postgres().await;
-        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-        let mut owner = PgConnection::connect(&postgres.url).await.unwrap();
-        owner.execute("create role orchestrator login in role amends_orchestrator").await.unwrap();
+        let (postgres, mut owner) = support::migrated().await;
+        support::add_logins(&mut owner, &["orchestrator"]).await;
         Self { postgres, owner, bury: statement("bury") }
     }
 

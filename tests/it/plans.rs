@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
 use crate::support;
 
@@ -24,9 +24,7 @@ insert into amends.timer select gen_random_uuid(), now() + interval '1 day' from
 ";
 
 async fn session() -> (support::Fresh, PgConnection) {
-    let postgres = support::postgres().await;
-    amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-    let mut session = PgConnection::connect(&postgres.url).await.unwrap();
+    let (postgres, mut session) = support::migrated().await;
     for (setting, value) in amends_orchestrator::SESSION {
         session.execute(AssertSqlSafe(format!("set {setting} = '{value}'"))).await.unwrap();
     }

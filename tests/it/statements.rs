@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, ValueRef as _,
-    postgres::PgRow,
-};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _, ValueRef as _, postgres::PgRow};
 
 use crate::support::{self, STATEMENTS, repository, statement};
 
@@ -66,9 +63,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) async fn new() -> Self {
-        let postgres = support::postgres().await;
-        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-        let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
+        let (postgres, mut connection) = support::migrated().await;
         for (setting, value) in amends_orchestrator::SESSION {
             let set = AssertSqlSafe(format!("set {setting} = '{value}'"));
             connection.execute(set).await.unwrap();

@@ -112,9 +112,7 @@ struct House {
 
 impl House {
     async fn new() -> Self {
-        let postgres = support::postgres().await;
-        amends_orchestrator::migrate(&support::database(&postgres.url)).await.unwrap();
-        let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
+        let (postgres, mut connection) = support::migrated().await;
         let mut sagas = Vec::new();
         for _ in 0..2 {
             let id: Uuid = sqlx::query_scalar(

@@ -16,16 +16,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::traces::{address, get};
-use crate::support::{Shop, eventually, order};
-
-struct Pay;
-
-impl Step for Pay {
-    const NAME: &'static str = "bank.pay";
-    type Input = Value;
-    type Output = ();
-    type Rejection = Infallible;
-}
+use crate::support::{Pay, Shop, eventually, order};
 
 struct PayOrder;
 

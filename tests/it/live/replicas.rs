@@ -1,21 +1,12 @@
 //! Replicas beside each other: one leads, and nothing depends on it.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use amends::{BeforePivot, Definition, Finished, Given, Plan, Saga, Step, Trigger};
 use serde_json::{Value, json};
 use sqlx::{Executor as _, PgPool, types::Uuid};
 
-use crate::support::{Stage, eventually};
-
-struct Pay;
-
-impl Step for Pay {
-    const NAME: &'static str = "till.pay";
-    type Input = Value;
-    type Output = Value;
-    type Rejection = Infallible;
-}
+use crate::support::{Cash, Stage, eventually};
 
 struct Sale;
 
@@ -30,7 +21,7 @@ impl Saga for Sale {
     }
 
     fn plan(p: Plan<BeforePivot>, sale: Given<Value>) -> Finished<Value> {
-        let (p, paid) = p.pivot(Pay::with(sale));
+        let (p, paid) = p.pivot(Cash::with(sale));
         p.finish(paid)
     }
 }

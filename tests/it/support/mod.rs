@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use amends_app::local::{Local, Postgres};
 use amends_postgres::Database;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
@@ -41,7 +41,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use shop::{SERVICES, Shop, order};
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use stage::Stage;
-pub(crate) use steps::{Book, Charge, Tell, Wanted};
+pub(crate) use steps::{Book, Cash, Charge, Pay, Tell, Wanted};
 pub(crate) use stopped::Stopped;
 pub(crate) use stored::{register, store};
 pub(crate) use wait::{eventually, within};
@@ -91,6 +91,22 @@ pub(crate) async fn postgres() -> Fresh {
     let postgres = Postgres::start_with(amends(), folder.path()).await.unwrap();
     be_strict(postgres.url()).await;
     Fresh { url: postgres.url().to_owned(), _postgres: postgres, _folder: folder }
+}
+
+/// A fresh database with the orchestrator's schema, and its owner's session there.
+pub(crate) async fn migrated() -> (Fresh, PgConnection) {
+    let postgres = postgres().await;
+    amends_orchestrator::migrate(&database(&postgres.url)).await.unwrap();
+    let owner = PgConnection::connect(&postgres.url).await.unwrap();
+    (postgres, owner)
+}
+
+/// Gives each role of the schema a login of its own name: `viewer` for `amends_viewer`.
+pub(crate) async fn add_logins(owner: &mut PgConnection, roles: &[&str]) {
+    for role in roles {
+        let sql = format!("create role {role} login in role amends_{role}");
+        owner.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
 }
 
 /// The repository.

@@ -1,9 +1,10 @@
-//! Steps that the plans of live tests are made of: a hotel, a card and a mailbox.
+//! Steps that the plans of live tests are made of: a hotel, a card and a mailbox; a bank, and a till.
 
 use std::convert::Infallible;
 
 use amends::{Compensatable, Rejection, Step};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What a saga is for.
 #[derive(Serialize, Deserialize)]
@@ -46,5 +47,23 @@ impl Step for Tell {
     const NAME: &'static str = "mail.tell";
     type Input = String;
     type Output = String;
+    type Rejection = Infallible;
+}
+
+pub(crate) struct Pay;
+
+impl Step for Pay {
+    const NAME: &'static str = "bank.pay";
+    type Input = Value;
+    type Output = ();
+    type Rejection = Infallible;
+}
+
+pub(crate) struct Cash;
+
+impl Step for Cash {
+    const NAME: &'static str = "till.pay";
+    type Input = Value;
+    type Output = Value;
     type Rejection = Infallible;
 }

@@ -1,12 +1,12 @@
 //! A service that reads nothing uses its share of the stream of commands, and no more.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use amends::{BeforePivot, Definition, Finished, Given, Plan, Retry, Saga, Step, Trigger, wire};
 use serde_json::{Value, json};
 
 use super::super::traces::{address, get};
-use crate::support::{Agency, Shop, Stage, eventually, order, trip};
+use crate::support::{Agency, Cash, Shop, Stage, eventually, order, trip};
 
 /// Commands for several times as much as the stream holds.
 const ORDERS: usize = 4000;
@@ -64,15 +64,6 @@ async fn a_dead_service_does_not_fill_the_stream_for_others() {
     assert_eq!(ended.count("completed"), i64::try_from(ORDERS).unwrap());
 }
 
-struct Pay;
-
-impl Step for Pay {
-    const NAME: &'static str = "till.pay";
-    type Input = Value;
-    type Output = Value;
-    type Rejection = Infallible;
-}
-
 /// A sale that is tried again and again.
 struct Sale;
 
@@ -88,7 +79,7 @@ impl Saga for Sale {
 
     fn plan(p: Plan<BeforePivot>, sale: Given<Value>) -> Finished<Value> {
         let often = Retry::exponential(Duration::from_millis(50), Duration::from_millis(100));
-        let pay = Pay::with(sale).retry(often.limit(1000));
+        let pay = Cash::with(sale).retry(often.limit(1000));
         let (p, paid) = p.pivot(pay.attempt_timeout(Duration::from_millis(300)));
         p.finish(paid)
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Stage, eventually, spell};
+use crate::support::{Pay, Stage, eventually, spell};
 
 /// The server's doing, whatever the command is.
 const OUTAGES: [(&str, &str); 17] = [
@@ -49,15 +49,6 @@ const BROKEN: [(&str, &str); 4] = [
 
 /// How long each lasts: longer than a command that is tried again at once needs to spend an attempt.
 const SPELL: Duration = Duration::from_secs(2);
-
-struct Pay;
-
-impl Step for Pay {
-    const NAME: &'static str = "bank.pay";
-    type Input = Value;
-    type Output = ();
-    type Rejection = Infallible;
-}
 
 struct PayBill;
 
