@@ -9,6 +9,7 @@
 //! | what operators look at, and do | `operate` |
 //! | what is checked before a deploy | `deploy` |
 //! | a private Postgres and nats-server | [`local`] |
+//! | a program in a test, on real servers | [`testing`] |
 //! | why a command fails, and how it says so | [`Failed`] |
 
 mod age;
@@ -22,6 +23,7 @@ mod print;
 mod process;
 mod run;
 mod settings;
+pub mod testing;
 mod tour;
 
 pub use app::{App, NoFlags, WorkerFlags};

@@ -14,10 +14,11 @@ use super::{
     worker::{self, Place, Watched},
 };
 use crate::{
-    app::{App, WorkerFlags},
+    app::{App, AppService, NoFlags, WorkerFlags},
     deploy::check,
     failed::Failed,
-    settings::Settings,
+    local::Local,
+    settings::{LogFormat, NatsSettings, Settings},
 };
 
 /// Connections of all services together, where each has a share.
@@ -53,9 +54,27 @@ pub(crate) async fn run<F: WorkerFlags>(
     serve(settings, app, places, options, &stop, announce).await
 }
 
+/// The same with these services only, on private servers.
+pub(crate) async fn on(
+    local: &Local,
+    app: &App,
+    services: Vec<&AppService>,
+    options: AllOptions<NoFlags>,
+    stop: &CancellationToken,
+    announce: impl FnOnce(),
+) -> Result<(), Failed> {
+    let settings = Settings {
+        database_url: Some(local.database_url().to_owned()),
+        nats: NatsSettings::at(local.nats_url()),
+        log_format: LogFormat::Text,
+    };
+    let places = worker::places_at(local.database_url(), services);
+    serve(&settings, app, places, options, stop, announce).await
+}
+
 /// Serves these services of the program beside an orchestrator of its sagas. Announces it when all are
 /// ready.
-pub(super) async fn serve<F: WorkerFlags>(
+async fn serve<F: WorkerFlags>(
     settings: &Settings,
     app: &App,
     places: Vec<Place<'_>>,

@@ -13,14 +13,12 @@ use super::{
     all::{self, AllOptions},
     connect, migrate,
     shutdown::stop_on_signal,
-    worker,
 };
 use crate::{
     app::{App, AppService, NoFlags},
     failed::{During as _, Failed},
     local::Local,
     print::print,
-    settings::{LogFormat, NatsSettings, Settings},
     tour::tour,
 };
 
@@ -63,24 +61,17 @@ async fn serve(
     options: DevOptions,
     stop: &CancellationToken,
 ) -> Result<(), Failed> {
-    let url = local.database_url();
-    let settings = Settings {
-        database_url: Some(url.to_owned()),
-        nats: NatsSettings::at(local.nats_url()),
-        log_format: LogFormat::Text,
-    };
-    let database = connect::postgres(url, CONNECTIONS, &[], None, stop).await?;
+    let database = connect::postgres(local.database_url(), CONNECTIONS, &[], None, stop).await?;
     let Some(database) = database else { return Ok(()) };
     migrate::prepare(app, &database).await?;
     database.close();
     let config = Config { retain: options.retain, ..Config::default() };
     let options = AllOptions { flags: NoFlags {}, http: options.http, config };
-    let places = worker::places_at(url, services);
     let welcome = || {
         // Whoever closed standard output does not read it.
         let _ = print(&welcome(app, local));
     };
-    all::serve(&settings, app, places, options, stop, welcome).await
+    all::on(local, app, services, options, stop, welcome).await
 }
 
 fn default_data(app: &App) -> Result<PathBuf, Failed> {
