@@ -5,7 +5,7 @@ use amends_bench::{BenchArgs, BenchOrchestratorArgs, BenchWorkersArgs};
 use amends_demo::DemoArgs;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::examples::Stock;
+use crate::{examples::Stock, new::NewArgs};
 
 /// Runs distributed transactions across services as sagas, over NATS JetStream and Postgres.
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a cargo project with a saga of your own, its service and its tests
+    New(NewArgs),
     /// Run 1,000 orders or 300 trips through private servers, kill parts of it on the way, and check
     /// the result
     Demo(DemoArgs),
@@ -33,7 +35,7 @@ pub(crate) enum Command {
 }
 
 /// Commands to try it with.
-const TRY: (&str, &[&str]) = ("Try it", &["demo", "dev", "bench"]);
+const TRY: (&str, &[&str]) = ("Try it", &["new", "demo", "dev", "bench"]);
 
 /// Each command stands in one of them.
 fn groups() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {

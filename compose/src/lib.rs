@@ -3,6 +3,7 @@
 
 mod cli;
 mod examples;
+mod new;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli, app: &App) -> Result<(), Failed> {
     let Cli { settings, command } = cli;
     match command {
+        Command::New(args) => args.run(),
         Command::Demo(args) => amends_demo::run(args, app).await,
         Command::Bench(args) => amends_bench::run(&settings, args).await,
         Command::BenchOrchestrator(args) => {

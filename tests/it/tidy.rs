@@ -420,7 +420,8 @@ fn documents_name_files_that_exist() {
         for path in paths.map(|path| path.trim_end_matches([':', '.'])) {
             let plain = path.contains('.')
                 && path.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
-            if plain && !top.join(path).exists() {
+            let beside = top.join(&file.path).with_file_name(path);
+            if plain && !top.join(path).exists() && !beside.exists() {
                 lost.push(format!("{}: {path}", file.path));
             }
         }

@@ -1,6 +1,6 @@
-//! A program of sagas and services: what its author registers, and its `main`.
+//! A program of sagas and services: what its author registers.
 
-use std::{fmt, future::Future, pin::Pin, process::ExitCode};
+use std::{fmt, future::Future, pin::Pin};
 
 use amends::{Definition, DefinitionError, Handler, Saga};
 use amends_postgres::Database;
@@ -9,10 +9,8 @@ use serde::Serialize;
 use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
 
 use crate::{
-    cli,
+    example::Example,
     failed::{BoxError, During as _, Failed},
-    process,
-    tour::Example,
 };
 
 /// The sagas and the services of a program. With [`main`](Self::main) it is a whole program, which has every
@@ -180,18 +178,6 @@ impl App {
     pub const fn hints(mut self, hints: &'static str) -> Self {
         self.hints = hints;
         self
-    }
-
-    /// The whole program, until its process ends: parses the command line, runs one command, and says how it
-    /// ended. 0: done; 1: it failed, with one line on stderr that says why; 2: the command line is wrong.
-    ///
-    /// It belongs first into `main`, before any thread is started.
-    #[must_use]
-    pub fn main(self) -> ExitCode {
-        process::main(
-            || cli::parse(&self),
-            async |(settings, commands): cli::Parsed| commands.run(&settings, &self).await,
-        )
     }
 
     pub(crate) const fn name(&self) -> &'static str {

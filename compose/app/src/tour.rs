@@ -1,32 +1,6 @@
 //! What to try beside a `dev` that runs: one example of each saga, as commands to paste.
 
-use amends::{Definition, Json, Saga};
-use serde::Serialize;
-
-use crate::app::App;
-
-/// An input with which a saga goes well.
-pub(crate) struct Example {
-    subject: String,
-    /// JSON.
-    body: String,
-    /// What names its saga in `show`.
-    key: Option<String>,
-}
-
-impl Example {
-    /// `None` where the definition is not sound or has no such input: `check` says why.
-    pub(crate) fn of<S: Saga<Input: Serialize>>(input: &S::Input) -> Option<Self> {
-        let definition = Definition::of::<S>().ok()?;
-        let input = Json::of(input).ok()?;
-        let key = definition.admit(&input).ok()?.key;
-        Some(Self {
-            subject: definition.outline().trigger.clone(),
-            body: input.as_str().to_owned(),
-            key,
-        })
-    }
-}
+use crate::{app::App, example::Example};
 
 /// The commands; `executable` is this program as its user has called it.
 pub(crate) fn tour(app: &App, executable: &str) -> String {

@@ -13,6 +13,7 @@ mod letters;
 mod lock_commands;
 mod logins;
 mod neighbours;
+mod new;
 mod operating;
 mod operators;
 mod outbox;

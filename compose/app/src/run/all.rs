@@ -111,10 +111,13 @@ async fn serve<F: WorkerFlags>(
                 announce();
             }
         };
+        // On the heap: together they are more than the stack of a thread should hold.
+        let (services, sagas) = (Box::pin(services), Box::pin(sagas));
         let ((), services, sagas) = tokio::join!(announce, services, sagas);
         sagas.and(services)
     };
-    nats.keep(probes::beside(http, nats.readiness(Arc::clone(&ready)), role), stop).await
+    let role = probes::beside(http, nats.readiness(Arc::clone(&ready)), Box::pin(role));
+    Box::pin(nats.keep(role, stop)).await
 }
 
 /// A step that no service handles would wait for ever.
