@@ -201,8 +201,9 @@ async fn roles_under_its_permissions(project: &Project) {
         &[&["worker", "store", "--nats-url", &url("store")], &database[..]].concat(),
     );
     let order = r#"{"id":"o-3","article":"lamp","quantity":1,"card":"tok_visa"}"#;
-    let client = async_nats::connect(url("publisher")).await.unwrap();
-    let jetstream = jetstream::new(client);
+    let options =
+        async_nats::ConnectOptions::new().user_and_password("publisher".into(), "secret".into());
+    let jetstream = jetstream::new(options.connect(&guarded.address).await.unwrap());
     // Once the orchestrator has made the stream.
     eventually("a stream of events", async || {
         jetstream.publish("orders.placed", order.into()).await.ok()?.await.ok()
