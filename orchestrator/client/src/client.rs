@@ -67,13 +67,13 @@ impl Client {
     /// # use amends::Saga;
     /// # use amends_client::{Client, Error, Started};
     /// # use serde::Serialize;
+    /// # use sqlx::{Postgres, Transaction};
     /// # use std::time::Duration;
     /// async fn place<Order: Saga<Input: Serialize>>(
     ///     client: &Client,
-    ///     pool: &sqlx::PgPool,
+    ///     mut tx: Transaction<'_, Postgres>,
     ///     order: &Order::Input,
     /// ) -> Result<Started<Order>, Error> {
-    ///     let mut tx = pool.begin().await?;
     ///     // … the service's own rows, in the database that has the schema `amends`, and then:
     ///     let noted = Client::start_in::<Order>(&mut tx, order).await?;
     ///     tx.commit().await?;
