@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use amends_postgres::{Class, class_of, refusal};
 use tokio::time::Instant;
 
-use crate::Error;
+use crate::{Error, error::passes};
 
 /// Before the second look.
 const FIRST: Duration = Duration::from_millis(20);
@@ -36,7 +35,8 @@ impl Poll {
     ) -> Option<Duration> {
         let go_on = match seen {
             Ok(value) => !settled(value),
-            Err(error) => passes(error),
+            Err(Error::Postgres(error)) => passes(error),
+            Err(_) => false,
         };
         let left = self.limit.saturating_sub(self.began.elapsed());
         if !go_on || left.is_zero() {
@@ -45,16 +45,6 @@ impl Poll {
         let pause = self.pause.min(left);
         self.pause = (self.pause * 2).min(LONGEST);
         Some(pause)
-    }
-}
-
-/// Whether waiting may mend it.
-fn passes(error: &Error) -> bool {
-    match error {
-        Error::Postgres(error) => {
-            refusal(error).is_none() && matches!(class_of(error), Class::Outage | Class::Conflict)
-        }
-        _ => false,
     }
 }
 

@@ -124,6 +124,15 @@ async fn a_wait_ends_when_its_time_is_over_or_a_person_is_needed() {
 #[tokio::test]
 async fn a_start_without_an_orchestrator_stays_noted() {
     let mut shop = Shop::closed().await;
+    let (server, _) = shop.local.database_url().rsplit_once('/').unwrap();
+    for (database, advice) in
+        [("postgres", "up to date (`amends migrate`)?"), ("nowhere", "database of the address")]
+    {
+        let client = Client::connect(&format!("{server}/{database}")).unwrap();
+        let request = Request::<PlaceOrder>::of(Uuid::nil());
+        let error = client.started(&request, LONG).await.unwrap_err();
+        assert!(error.to_string().ends_with(advice), "{error}");
+    }
     let client = client(&shop);
     let unknown = client.start::<PlaceOrder>(&placed("o-1", "DE")).await.unwrap_err();
     assert!(matches!(unknown, Error::NoDefinition { definition: "order" }), "{unknown}");
