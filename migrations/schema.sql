@@ -206,6 +206,7 @@ grant select on amends.mutex to amends_orchestrator;
 
 -- Starts that were asked for in SQL, found by the timer that was set with them.
 create table amends.start_request (
+    -- What amends.start returned: the saga, where it begins
     saga_id uuid not null,
     definition text not null,
     key text,
@@ -215,6 +216,8 @@ create table amends.start_request (
     decided_at timestamp with time zone,
     accepted boolean,
     answer text,
+    -- Another saga that had the business key already: the same one where the input is the same, else why it is refused
+    holder uuid,
     PRIMARY KEY (saga_id),
     CHECK (((decided_at IS NULL) = (accepted IS NULL)))
 );
@@ -550,8 +553,9 @@ grant select on amends.locks to amends_operator;
 grant select on amends.locks to amends_orchestrator;
 grant select on amends.locks to amends_viewer;
 
--- Starts that were asked for in SQL; accepted is null until an orchestrator has decided
+-- Starts that were asked for in SQL, by what amends.start returned; accepted is null until an orchestrator has decided. saga_id is the saga that began, or the one that holds the key: the same where accepted, with another input where not
 create view amends.starts (
+    id uuid,
     saga_id uuid,
     definition text,
     key text,
@@ -838,7 +842,7 @@ create function amends.break_lock(name text, reason text) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.break_lock(name text, reason text) to amends_operator;
 
--- Start a saga when this transaction commits. Returns its id; amends.starts says what became of it
+-- Start a saga when this transaction commits. Returns the id in amends.starts, which says what became of it: the saga's own, unless its business key has a saga already
 create function amends.start(definition text, input json, key text DEFAULT NULL::text) returns uuid
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.start(definition text, input json, key text) to amends_operator;

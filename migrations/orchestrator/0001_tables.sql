@@ -213,10 +213,14 @@ create table amends.start_request (
     decided_at timestamptz,
     accepted boolean,
     answer text,
+    holder uuid,
     check ((decided_at is null) = (accepted is null))
 );
 comment on table amends.start_request is
     'Starts that were asked for in SQL, found by the timer that was set with them.';
+comment on column amends.start_request.saga_id is 'What amends.start returned: the saga, where it begins';
+comment on column amends.start_request.holder is
+    'Another saga that had the business key already: the same one where the input is the same, else why it is refused';
 
 -- What people do ---------------------------------------------------------------------------------
 

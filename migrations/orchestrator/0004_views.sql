@@ -402,10 +402,11 @@ join amends.saga s on s.id = l.saga_id;
 comment on view amends.locks is 'Who holds which lock, and who waits for it; they take turns in the order of saga_id';
 
 create view amends.starts as
-select r.saga_id, r.definition, r.key, r.actor, r.at, r.decided_at, r.accepted, r.answer
+select r.saga_id as id, coalesce(r.holder, case when r.accepted then r.saga_id end) as saga_id,
+       r.definition, r.key, r.actor, r.at, r.decided_at, r.accepted, r.answer
 from amends.start_request r;
 comment on view amends.starts is
-    'Starts that were asked for in SQL; accepted is null until an orchestrator has decided';
+    'Starts that were asked for in SQL, by what amends.start returned; accepted is null until an orchestrator has decided. saga_id is the saga that began, or the one that holds the key: the same where accepted, with another input where not';
 
 -- What people did ---------------------------------------------------------------------------------
 

@@ -256,7 +256,7 @@ begin
 end
 $$;
 comment on function amends.start is
-    'Start a saga when this transaction commits. Returns its id; amends.starts says what became of it';
+    'Start a saga when this transaction commits. Returns the id in amends.starts, which says what became of it: the saga''s own, unless its business key has a saga already';
 
 -- Acts that take effect as they are noted ---------------------------------------------------------
 

@@ -151,7 +151,7 @@ fn commits() -> Vec<Case> {
         case("everything", "waiting", &[&[A, B], &["one", "two"], &["m", "m"], &["k", "l"]], Same),
         case("everything", "found", &[&[A, B], &["one", "one"]], Same),
         case("everything", "queued", &[&[NEW, NEW], &["l", "m"]], Same),
-        case("everything", "requested", &[&[ASKED_FOR], &["t"], &["-"]], Same),
+        case("everything", "requested", &[&[ASKED_FOR], &["t"], &["-"], &["-"]], Same),
     ];
     for statement in ["changes", "everything"] {
         cases.extend([

@@ -5,8 +5,13 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::support::repository;
 
 /// Where product code waits for servers.
-const CODE: [&str; 4] =
-    ["migrations/src", "orchestrator/src", "workers/src", "compose/app/src/run"];
+const CODE: [&str; 5] = [
+    "migrations/src",
+    "orchestrator/src",
+    "orchestrator/client/src",
+    "workers/src",
+    "compose/app/src/run",
+];
 
 /// How a bound is given to what waits.
 const BOUNDED: [&str; 7] = [

@@ -49,7 +49,7 @@ const TOP: [&str; 27] = [
 
 /// Which packages of the workspace each may depend on: arrows only downwards, and orchestrator and
 /// workers do not know each other.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("amends", &[]),
     ("amends-postgres", &[]),
     ("amends-mutants", &[]),
@@ -57,6 +57,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("order", &["amends"]),
     ("trip", &["amends"]),
     ("amends-orchestrator", &["amends", "amends-postgres"]),
+    ("amends-client", &["amends", "amends-postgres"]),
     ("amends-workers", &["amends", "amends-postgres"]),
     ("order-services", &["amends", "amends-workers", "order"]),
     ("trip-services", &["amends", "amends-workers", "trip"]),
@@ -97,6 +98,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "amends",
             "amends-app",
             "amends-cli",
+            "amends-client",
             "amends-demo",
             "amends-orchestrator",
             "amends-postgres",

@@ -39,9 +39,9 @@ impl Decided {
             let accepted = refusal.is_none();
             tracing::info!(%saga, act = id, accepted, why = refusal, "an act was decided");
         }
-        for DecidedStart { saga, answer } in &self.starts {
-            let (accepted, why) = (answer.is_ok(), answer.as_ref().err());
-            tracing::info!(%saga, accepted, why, "a start was asked for");
+        for DecidedStart { saga, holder, refusal } in &self.starts {
+            let (accepted, holder) = (refusal.is_none(), holder.map(tracing::field::display));
+            tracing::info!(%saga, accepted, holder, why = refusal, "a start was asked for");
         }
     }
 }

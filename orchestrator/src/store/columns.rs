@@ -119,6 +119,7 @@ pub(super) struct Requested {
     pub(super) saga: Vec<Uuid>,
     pub(super) accepted: Vec<bool>,
     pub(super) answer: Vec<Option<String>>,
+    pub(super) holder: Vec<Option<Uuid>>,
 }
 
 #[derive(Debug, Default)]
@@ -293,10 +294,11 @@ impl Waiting {
 }
 
 impl Requested {
-    fn push(&mut self, DecidedStart { saga, answer }: DecidedStart) {
+    fn push(&mut self, DecidedStart { saga, holder, refusal }: DecidedStart) {
         self.saga.push(saga.0);
-        self.accepted.push(answer.is_ok());
-        self.answer.push(answer.unwrap_or_else(Some));
+        self.accepted.push(refusal.is_none());
+        self.answer.push(refusal);
+        self.holder.push(holder.map(|id| id.0));
     }
 }
 

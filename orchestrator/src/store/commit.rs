@@ -98,7 +98,8 @@ macro_rules! bind {
         bind!([$($more)*] $on, $columns, $($bound)*,
             &$columns.requested.saga,
             &$columns.requested.accepted,
-            &$columns.requested.answer as &[Option<String>]
+            &$columns.requested.answer as &[Option<String>],
+            &$columns.requested.holder as &[Option<Uuid>]
         )
     };
     ([facts $($more:ident)*] $on:ident, $columns:ident, $($bound:tt)*) => {

@@ -110,10 +110,12 @@ pub struct DecidedAct {
 /// What became of a start that was asked for in SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecidedStart {
-    /// The saga's id.
+    /// The id that it was noted under: the saga's, where it begins.
     pub saga: SagaId,
-    /// A remark when it is accepted, the reason when it is refused.
-    pub answer: Result<Option<String>, String>,
+    /// Another saga that had the key already; with the same input it is the one that was asked for.
+    pub holder: Option<SagaId>,
+    /// Why it was refused, if it was.
+    pub refusal: Option<String>,
 }
 
 impl Rows {

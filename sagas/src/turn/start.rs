@@ -75,19 +75,36 @@ impl<O: Observe> Batch<O> {
         start: Result<Start, String>,
     ) -> Vec<Message> {
         let id = due.saga;
-        let (answer, publish) = match start.map(|start| self.start(id, &start)) {
-            Ok(Disposition::Publish(publish)) if self.instances.contains_key(&id) => {
-                self.fired.insert(id, *due);
-                (Ok(None), publish)
+        let mut decided = DecidedStart { saga: id, holder: None, refusal: None };
+        let mut publish = Vec::new();
+        match start {
+            Err(reason) => decided.refusal = Some(reason),
+            Ok(start) => {
+                match self.start(id, &start) {
+                    Disposition::Publish(messages) => publish = messages,
+                    Disposition::Bury(reason) => decided.refusal = Some(reason),
+                    Disposition::Recheck | Disposition::Park | Disposition::Leave => {
+                        return publish;
+                    }
+                }
+                decided.holder = self.holder(&start).filter(|holder| *holder != id);
             }
-            Ok(Disposition::Bury(reason)) | Err(reason) => (Err(reason), Vec::new()),
-            Ok(_) => (Ok(Some("a saga of this key and input is there already".into())), Vec::new()),
-        };
-        if !self.instances.contains_key(&id) {
+        }
+        let began = self.instances.contains_key(&id);
+        if began {
+            self.fired.insert(id, *due);
+        } else {
             self.rearm.push(Rearm::Delete(*due));
         }
-        self.rows.starts.push(DecidedStart { saga: id, answer });
+        self.rows.starts.push(decided);
         publish
+    }
+
+    /// The saga that holds the key of a start.
+    fn holder(&self, start: &Start) -> Option<SagaId> {
+        let name = start.definition.outline().name.clone();
+        let key = start.key.clone()?;
+        self.keys.get(&(name, key)).map(|holder| holder.id)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the turn of a batch promises to whoever drives it, rule by rule.
 
 mod limits;
+mod requested;
 mod status;
 mod timer;
 mod waiting;

@@ -4,6 +4,7 @@ mod awkward;
 mod bad_input;
 mod bench;
 mod bus;
+mod client;
 mod command_line;
 mod crashes;
 mod decided_first;

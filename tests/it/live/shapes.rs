@@ -354,7 +354,7 @@ async fn starts() {
         (&good, Some(""), "the input's key is `o-1`, not ``"),
     ];
     let start = "select amends.start('order', $1::text::json, $2)";
-    let answer = "select answer from amends.starts where saga_id = $1 and accepted is false";
+    let answer = "select answer from amends.starts where id = $1 and accepted is false";
     for (input, key, words) in cases {
         let id: Uuid =
             sqlx::query_scalar(start).bind(input).bind(key).fetch_one(&shop.pool).await.unwrap();

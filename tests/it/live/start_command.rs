@@ -21,7 +21,9 @@ async fn started_by_hand() {
     let start = ["start", "order", "--input", &input];
     let said = shop.done(&[&start[..], &["--wait", "100"]].concat()).await;
     assert!(said.contains("is completed: {\"order_id\":\"o-1\""), "{said}");
-    // The same once more is the same saga, as with a message.
+    // The same once more is the same saga, as with a message, whether the key is named or the input's.
+    let twin = json(&shop, &[&start[..], &["--json"]].concat()).await;
+    assert!(said.contains(twin["id"].as_str().unwrap()), "{said} {twin}");
     let again = json(&shop, &[&start[..], &["--key", "o-1", "--wait", "--json"]].concat()).await;
     assert_eq!(again["status"], "completed");
     assert!(said.contains(again["id"].as_str().unwrap()), "{said}");

@@ -441,13 +441,15 @@ async fn a_saga_starts_with_the_transaction_that_asks_for_it() {
         sqlx::query(start).bind(input).execute(&stage.shop.pool).await.unwrap();
     }
     stage.shop.at_least("select count(*) from amends.starts where accepted is not null", 4).await;
-    let answer: Vec<(uuid::Uuid, bool)> =
-        sqlx::query_as("select saga_id, accepted from amends.starts order by at")
+    let answers: Vec<(uuid::Uuid, Option<uuid::Uuid>, bool)> =
+        sqlx::query_as("select id, saga_id, accepted from amends.starts order by at")
             .fetch_all(&stage.shop.pool)
             .await
             .unwrap();
-    assert_eq!(answer[..2], [(id, true), (bad, false)]);
-    assert!(answer[2].1 && !answer[3].1, "{answer:?}");
+    assert_eq!(answers[..2], [(id, Some(id), true), (bad, None, false)]);
+    // Both are told which saga has the key.
+    let later: Vec<_> = answers[2..].iter().map(|(_, saga, accepted)| (*saga, *accepted)).collect();
+    assert_eq!(later, [(Some(id), true), (Some(id), false)]);
     no_timer(&stage).await;
     assert_eq!(stage.shop.number("select count(*) from amends.sagas").await, 1);
 }

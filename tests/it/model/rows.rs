@@ -190,7 +190,10 @@ impl Rows {
         part("queued", vec![sagas(of, |q| q.0), column(of, |q| Some(q.1.clone()))]);
         let of = &self.requested;
         let accepted = column(of, |r| Some(r.1.to_string()));
-        part("requested", vec![sagas(of, |r| r.0), accepted, column(of, |_| None)]);
+        part(
+            "requested",
+            vec![sagas(of, |r| r.0), accepted, column(of, |_| None), column(of, |_| None)],
+        );
     }
 }
 

@@ -94,45 +94,40 @@ fn input(text: &str) -> Result<Json, Failed> {
     Json::parse(&bytes).during(WHAT)
 }
 
-/// Waits until an orchestrator has taken the start; the saga's id.
+/// Waits until an orchestrator has decided the start; the id of the saga that began, or that has the key and
+/// this input.
 async fn accepted(database: &Database, noted: Uuid, start: &Start) -> Result<Uuid, Failed> {
     let began = Instant::now();
-    let (accepted, answer) = loop {
+    loop {
         let now = sqlx::query_file!("src/sql/started.sql", noted)
             .fetch_one(database)
             .await
             .during("the answer cannot be read")?;
-        if let Some(accepted) = now.accepted {
-            break (accepted, now.answer);
+        match (now.accepted, now.saga_id) {
+            (Some(true), Some(saga)) => return Ok(saga),
+            (Some(_), _) => {
+                return Err(Failed::new(format!("refused: {}", now.answer.unwrap_or_default())));
+            }
+            (None, _) => {}
         }
         if began.elapsed() > PATIENCE {
             return Err(Failed::new(format!(
-                "noted, but no orchestrator has started it yet: is one running that knows `{}`? (select * from amends.starts where saga_id = '{noted}')",
+                "noted, but no orchestrator has started it yet: is one running that knows `{}`? (select * from amends.starts where id = '{noted}')",
                 start.definition
             )));
         }
         tokio::time::sleep(INTERVAL).await;
-    };
-    match (accepted, answer) {
-        (true, None) => Ok(noted),
-        // Accepted with an answer: the same start was made before, and is not made again.
-        (true, Some(answer)) => {
-            let row = sqlx::query_file!("src/sql/start_twin.sql", start.definition, start.key)
-                .fetch_optional(database)
-                .await
-                .during("the saga cannot be read")?;
-            row.map(|row| row.id)
-                .ok_or_else(|| Failed::new(format!("{answer}: name it with --key")))
-        }
-        (false, answer) => Err(Failed::new(format!("refused: {}", answer.unwrap_or_default()))),
     }
 }
 
 async fn read(database: &Database, id: Uuid) -> Result<Started, Failed> {
     let row = sqlx::query_file!("src/sql/outcome.sql", id)
-        .fetch_one(database)
+        .fetch_optional(database)
         .await
-        .during("the saga cannot be read")?;
+        .during("the saga cannot be read")?
+        .ok_or_else(|| {
+            Failed::new(format!("{} has this key and input, and is dropped", SagaId(id)))
+        })?;
     let json = |text: String| Json::trusted(&text);
     Ok(Started {
         id,

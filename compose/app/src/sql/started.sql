@@ -1,1 +1,1 @@
-select accepted, answer from amends.starts where saga_id = $1
+select accepted, answer, saga_id from amends.starts where id = $1

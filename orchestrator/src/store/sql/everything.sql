@@ -76,12 +76,13 @@ with started as (
     select distinct q.saga_id, q.name from unnest($35::uuid[], $36::text[]) as q (saga_id, name)
 ), requested as (
     update amends.start_request r
-    set decided_at = clock_timestamp(), accepted = d.accepted, answer = d.answer
-    from unnest($37::uuid[], $38::boolean[], $39::text[]) as d (saga_id, accepted, answer)
+    set decided_at = clock_timestamp(), accepted = d.accepted, answer = d.answer, holder = d.holder
+    from unnest($37::uuid[], $38::boolean[], $39::text[], $40::uuid[])
+        as d (saga_id, accepted, answer, holder)
     where r.saga_id = any(array[d.saga_id])
 )
 insert into amends.fact (saga_id, seq, attempt, at, kind, step, op, detail, sent, next)
 select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail::json, f.sent, f.next::json
-from unnest($40::uuid[], $41::integer[], $42::integer[], $43::timestamptz[], $44::text[], $45::text[],
-            $46::text[], $47::text[], $48::text[], $49::text[])
+from unnest($41::uuid[], $42::integer[], $43::integer[], $44::timestamptz[], $45::text[], $46::text[],
+            $47::text[], $48::text[], $49::text[], $50::text[])
     as f (saga_id, seq, attempt, at, kind, step, op, detail, sent, next)

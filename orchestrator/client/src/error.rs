@@ -1,0 +1,139 @@
+//! What may go wrong, and what to do then.
+
+use std::time::Duration;
+
+use amends::{JsonError, SagaId};
+use amends_postgres::{Class, Refusal, class_of, refusal};
+use sqlx::types::Uuid;
+
+/// Why a saga was not started, or cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input cannot be a payload.
+    #[error("the input of `{definition}` cannot be sent: {source}; nothing was started")]
+    Input {
+        /// The saga's name.
+        definition: &'static str,
+        /// What is wrong with it.
+        source: JsonError,
+    },
+    /// No version of the definition starts sagas in this database.
+    #[error(
+        "there is no definition `{definition}` that starts sagas: run an orchestrator that has it registered once, or reinstate a version (select * from amends.definitions)"
+    )]
+    NoDefinition {
+        /// The saga's name.
+        definition: &'static str,
+    },
+    /// A right is missing.
+    #[error(
+        "{source}: grant the login what the documentation of `amends_client` lists under \"Rights\""
+    )]
+    Denied {
+        /// What Postgres says.
+        source: sqlx::Error,
+    },
+    /// The key was used before, with another input.
+    #[error("{reason}: that saga stands; start with the input that it has, or under another key")]
+    OtherInput {
+        /// The saga that has the key.
+        saga: SagaId,
+        /// The orchestrator's sentence.
+        reason: String,
+    },
+    /// An orchestrator refused the start.
+    #[error("`{definition}` was not started: {reason}; repeated as it is, it is refused again")]
+    Refused {
+        /// The saga's name.
+        definition: &'static str,
+        /// The orchestrator's sentence.
+        reason: String,
+    },
+    /// No orchestrator has decided the start yet. It stays noted, and is decided within an hour.
+    #[error(
+        "the start {request} of `{definition}` is noted, but no orchestrator has decided it within {limit:?}: run one that knows `{definition}`; then it begins, and `Client::started` says so"
+    )]
+    Undecided {
+        /// The start: [`Request::of`](crate::Request::of) makes a handle of it.
+        request: Uuid,
+        /// The saga's name.
+        definition: &'static str,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// No start is noted under this id.
+    #[error(
+        "no start {request} of `{definition}` is noted: its transaction has not committed, was rolled back, or was long ago; look for the saga by its key"
+    )]
+    NoRequest {
+        /// The start.
+        request: Uuid,
+        /// The saga's name.
+        definition: &'static str,
+    },
+    /// The database has no such saga.
+    #[error(
+        "there is no saga {saga} of `{definition}`: it was dropped when its time of retention was over, or the id is another's"
+    )]
+    NoSaga {
+        /// The saga.
+        saga: SagaId,
+        /// The definition that it was looked for under.
+        definition: &'static str,
+    },
+    /// What is stored does not fit the saga's type.
+    #[error(
+        "saga {saga} of `{definition}` ({status}) does not fit this program's type: {source}; its version may differ from the program's (select * from amends.sagas)"
+    )]
+    Unreadable {
+        /// The saga.
+        saga: SagaId,
+        /// Its definition's name.
+        definition: &'static str,
+        /// Its status.
+        status: String,
+        /// What does not fit.
+        source: JsonError,
+    },
+    /// The database did not answer, or not as it should.
+    #[error("Postgres: {0}{advice}", advice = advice(.0))]
+    Postgres(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is(&error, "42501") { Self::Denied { source: error } } else { Self::Postgres(error) }
+    }
+}
+
+/// What to do about a failure of the database.
+fn advice(error: &sqlx::Error) -> &'static str {
+    match class_of(error) {
+        _ if is_login_refused(error) => "; check user, password and database of the address",
+        // It says itself what to do.
+        _ if refusal(error).is_some() => "",
+        Class::Outage | Class::Conflict => "; ask again when the database is back",
+        Class::Taken | Class::Poison | Class::Defect => {
+            "; is the schema `amends` there and up to date (`amends migrate`)?"
+        }
+    }
+}
+
+/// Whether waiting may mend it.
+pub(crate) fn passes(error: &sqlx::Error) -> bool {
+    matches!(class_of(error), Class::Outage | Class::Conflict)
+        && matches!(refusal(error), None | Some(Refusal::Target(_)))
+        && !is_login_refused(error)
+}
+
+/// No such user or database, or a wrong password.
+fn is_login_refused(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("28") || code.starts_with("3D"))
+}
+
+/// Whether Postgres refused with this code.
+pub(crate) fn is(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|c| c == code)
+}
