@@ -14,6 +14,9 @@ use crate::{
 /// Code of so many lines is prose, and need not stand in a file.
 const PROSE_LINES: usize = 3;
 
+/// More of them nobody keeps in mind.
+const INVARIANTS_MAX: usize = 12;
+
 /// In code, the name of a schema and not of a metric.
 const SCHEMA: &str = "amends_barrier";
 
@@ -261,6 +264,43 @@ fn commands_and_flags_in_documents_exist() {
     }
     assert!(seen > 60, "{seen} calls");
     assert_none(&wrong, "commands and flags in documents that the program does not have");
+}
+
+/// The names of all tests.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for file in files().iter().filter(|file| file.is("rs")) {
+        let marked = file.text.split("#[test]").chain(file.text.split("#[tokio::test")).skip(1);
+        let named = marked.filter_map(|rest| rest.split("fn ").nth(1));
+        names.extend(named.filter_map(|rest| rest.split('(').next()).map(str::to_owned));
+    }
+    names
+}
+
+#[test]
+fn each_invariant_names_its_tests() {
+    let text = read("ARCHITECTURE.md");
+    let section = text.split("\n## Invariants\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut items: Vec<String> = Vec::new();
+    for line in section.lines() {
+        if line.starts_with(|c: char| c.is_ascii_digit()) {
+            items.push(String::new());
+        }
+        if let Some(item) = items.last_mut() {
+            item.push_str(line);
+        }
+    }
+    assert!((2..=INVARIANTS_MAX).contains(&items.len()), "{} invariants", items.len());
+    let (tests, mut wrong) = (tests(), Vec::new());
+    for item in &items {
+        let names = item.split('`').skip(1).step_by(2);
+        let names: Vec<_> = names.filter(|name| name.matches('_').count() > 1).collect();
+        if names.is_empty() {
+            wrong.push(item.clone());
+        }
+        wrong.extend(names.into_iter().filter(|n| !tests.contains(*n)).map(str::to_owned));
+    }
+    assert_none(&wrong, "invariants without a test, and tests that there are not");
 }
 
 #[test]
