@@ -1,15 +1,15 @@
 //! The command line: the commands of every program, and those to try it with.
 
-use amends_app::{Commands, GROUPS, Settings, with_groups};
+use amends_app::{App, Commands, ENVIRONMENT, GROUPS, Settings, with_groups, with_services};
 use amends_bench::{BenchArgs, BenchOrchestratorArgs, BenchWorkersArgs};
 use amends_demo::DemoArgs;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::examples::{SERVICES, Stock};
+use crate::examples::Stock;
 
 /// Runs distributed transactions across services as sagas, over NATS JetStream and Postgres.
 #[derive(Debug, Parser)]
-#[command(name = "amends", version, after_help = AFTER)]
+#[command(name = "amends", version, after_help = ENVIRONMENT)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) settings: Settings,
@@ -32,25 +32,6 @@ pub(crate) enum Command {
     Every(Commands<Stock>),
 }
 
-const AFTER: &str = "Environment:
-  DATABASE_URL, NATS_URL, NATS_CREDS, NATS_USER, NATS_PASSWORD_FILE, NATS_TOKEN_FILE,
-  NATS_LOGIN_TIMEOUT, AMENDS_LOG_FORMAT
-                           the options above
-  AMENDS_HTTP              orchestrator, worker, dev: where to serve /livez, /readyz and /metrics
-  AMENDS_LANES             orchestrator: batches that are committed side by side; default 2
-  AMENDS_STREAM_BYTES_MAX  orchestrator: largest size of each stream that is created; default 2 GiB
-  AMENDS_STREAM_REPLICAS   orchestrator: replicas of each stream that is created; default 1
-  AMENDS_RETAIN            orchestrator, dev: how long sagas are kept, e.g. 30d; default for ever
-  <SERVICE>_DATABASE_URL   worker: the database of one service, e.g. INVENTORY_DATABASE_URL; default
-                           DATABASE_URL
-  AMENDS_DATA              dev: where the data is kept
-  AMENDS_POSTGRES_BIN      demo, dev, bench: the folder of the postgres and initdb programs to use
-  AMENDS_NATS_SERVER       demo, dev, bench: the nats-server program to use
-  AMENDS_CACHE             demo, dev, bench: where servers are installed that the machine does not have
-  RUST_LOG                 which log lines to print, e.g. info,amends_orchestrator=debug
-
-Exit status: 0 done, 1 failed, 2 wrong command line.";
-
 /// Commands to try it with.
 const TRY: (&str, &[&str]) = ("Try it", &["demo", "dev", "bench"]);
 
@@ -60,25 +41,23 @@ fn groups() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
 }
 
 /// The command line, or the end of the process with help or what is wrong with it.
-pub(crate) fn parse() -> Cli {
-    let matches = command().get_matches();
+pub(crate) fn parse(app: &App) -> Cli {
+    let matches = command(app).get_matches();
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-fn command() -> clap::Command {
-    let command = Cli::command().mut_subcommand("worker", |worker| {
-        worker.mut_arg("services", |services| services.help(SERVICES))
-    });
-    with_groups(command, groups())
+fn command(app: &App) -> clap::Command {
+    with_groups(with_services(Cli::command(), app), groups())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples::app;
 
     #[test]
     fn the_command_line_is_sound() {
-        command().debug_assert();
+        command(&app()).debug_assert();
     }
 
     #[test]
@@ -94,7 +73,7 @@ mod tests {
 
     #[test]
     fn help_names_each_variable() {
-        let mut command = command();
+        let mut command = command(&app());
         let help = command.render_help().to_string();
         for (heading, _) in groups() {
             assert!(help.contains(&format!("\n{heading}:\n")), "{help}");

@@ -6,20 +6,21 @@ mod examples;
 
 use std::process::ExitCode;
 
-use amends_app::{Failed, log_lines};
+use amends_app::{App, Failed, log_lines};
 
 use cli::{Cli, Command};
 
 /// The whole program, until its process ends.
 #[must_use]
 pub fn main() -> ExitCode {
-    amends_app::main(cli::parse, run)
+    let app = examples::app();
+    amends_app::main(|| cli::parse(&app), async |cli| run(cli, &app).await)
 }
 
-async fn run(cli: Cli) -> Result<(), Failed> {
+async fn run(cli: Cli, app: &App) -> Result<(), Failed> {
     let Cli { settings, command } = cli;
     match command {
-        Command::Demo(args) => amends_demo::run(args, &examples::program()).await,
+        Command::Demo(args) => amends_demo::run(args, app).await,
         Command::Bench(args) => amends_bench::run(&settings, args).await,
         Command::BenchOrchestrator(args) => {
             log_lines(settings.log_format);
@@ -29,6 +30,6 @@ async fn run(cli: Cli) -> Result<(), Failed> {
             log_lines(settings.log_format);
             amends_bench::workers(&settings, args).await
         }
-        Command::Every(command) => command.run(&settings, &examples::program()).await,
+        Command::Every(command) => command.run(&settings, app).await,
     }
 }

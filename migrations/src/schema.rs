@@ -42,7 +42,7 @@ const NO_TRANSACTION_TIMEOUT: &str = "select set_config('transaction_timeout', '
 /// several can share a database.
 #[derive(Debug)]
 pub struct Schema {
-    name: &'static str,
+    name: String,
     migrations: Migrator,
 }
 
@@ -51,7 +51,7 @@ pub struct Schema {
 pub enum MigrationError {
     /// A migration that it was made by is not the one that this program has under that number.
     #[error("{}", other(.0))]
-    Other(&'static str),
+    Other(String),
     /// Postgres refuses.
     #[error(transparent)]
     Failed(#[from] MigrateError),
@@ -89,14 +89,14 @@ pub fn other(schema: &str) -> String {
 impl Schema {
     /// A schema of this name, which these migrations make.
     #[must_use]
-    pub fn new(name: &'static str, migrations: &Migrator) -> Self {
+    pub fn new(name: &str, migrations: &Migrator) -> Self {
         let mut migrator = Migrator::with_migrations(migrations.migrations.to_vec());
         migrator.dangerous_set_table_name(list(name));
         // During a rolling deploy the older program starts as well.
         migrator.set_ignore_missing(true);
         // Its lock is one that any login may take.
         migrator.set_locking(false);
-        Self { name, migrations: migrator }
+        Self { name: name.to_owned(), migrations: migrator }
     }
 
     /// The number of the last migration.
@@ -110,7 +110,7 @@ impl Schema {
     /// # Errors
     /// The database's.
     pub async fn applied(&self, connection: &mut PgConnection) -> Result<Applied, MigrationError> {
-        match connection.list_applied_migrations(&list(self.name)).await {
+        match connection.list_applied_migrations(&list(&self.name)).await {
             Ok(found) => Ok(self.compared(&found)),
             Err(MigrateError::Execute(refusal)) if is(&refusal, &MISSING) => Ok(Applied::Nothing),
             Err(error) => Err(error.into()),
@@ -143,7 +143,7 @@ impl Schema {
         let mut connection = session(database, &SETTINGS).await?;
         let done = match self.applied(&mut connection).await? {
             Applied::All | Applied::Newer(_) => Ok(()),
-            Applied::Other => Err(MigrationError::Other(self.name)),
+            Applied::Other => Err(MigrationError::Other(self.name.clone())),
             Applied::Nothing => match self.make_list(&mut connection).await {
                 Ok(()) => self.apply(database, &mut connection).await,
                 failed => failed,
@@ -161,8 +161,8 @@ impl Schema {
             Err(MigrateError::Execute(refusal)) if is(&refusal, &THERE) => Ok(()),
             made => made,
         };
-        there(connection.create_schema_if_not_exists(self.name).await)?;
-        Ok(there(connection.ensure_migrations_table(&list(self.name)).await)?)
+        there(connection.create_schema_if_not_exists(&self.name).await)?;
+        Ok(there(connection.ensure_migrations_table(&list(&self.name)).await)?)
     }
 
     /// Applies what is missing, each migration in a transaction of its own.
@@ -173,12 +173,12 @@ impl Schema {
     ) -> Result<(), MigrationError> {
         let mut guard = session(database, &GUARD).await?;
         // The list's table: who may not write to it may not take this lock.
-        let lock = format!("begin; lock table {} in share update exclusive mode", list(self.name));
+        let lock = format!("begin; lock table {} in share update exclusive mode", list(&self.name));
         guard.execute(AssertSqlSafe(lock)).await?;
         let done = self.migrations.run_direct(None, connection, false).await;
         guard.close().await.ok();
         done.map_err(|error| match error {
-            MigrateError::VersionMismatch(_) => MigrationError::Other(self.name),
+            MigrateError::VersionMismatch(_) => MigrationError::Other(self.name.clone()),
             error => error.into(),
         })
     }

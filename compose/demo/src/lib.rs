@@ -26,7 +26,7 @@ mod trips;
 use std::path::Path;
 
 use amends_app::{
-    During as _, Failed, NatsSettings, Program, Workspace, connect, local::Local, log_ends, nats,
+    App, During as _, Failed, NatsSettings, Workspace, connect, local::Local, log_ends, nats,
     prepare, print, stop_on_signal,
 };
 use async_nats::jetstream;
@@ -43,11 +43,11 @@ use progress::Progress;
 /// Connections to look at what goes on.
 const CONNECTIONS: u32 = 4;
 
-/// Runs the demo; `program` is what is killed and started again.
+/// Runs the demo; `app` is what is killed and started again.
 ///
 /// # Errors
 /// Servers that cannot be started, sagas that do not end, and ledgers that do not balance.
-pub async fn run(args: DemoArgs, program: &Program) -> Result<(), Failed> {
+pub async fn run(args: DemoArgs, app: &App) -> Result<(), Failed> {
     let example = args.example;
     let messages = match &args.input {
         Some(file) => input::read(example, file)?,
@@ -61,7 +61,7 @@ pub async fn run(args: DemoArgs, program: &Program) -> Result<(), Failed> {
     let data = workspace.path();
     let local = Local::start(data).await.during("the private servers cannot be started")?;
     let script = Script { example, sagas, messages: &messages };
-    let ended = perform(program, &local, data, script, &mut progress, &stop).await;
+    let ended = perform(app, &local, data, script, &mut progress, &stop).await;
     progress.done();
     let stopped = local.stop().await.during("the private servers cannot be stopped");
     let outcome = ended?;
@@ -75,7 +75,7 @@ pub async fn run(args: DemoArgs, program: &Program) -> Result<(), Failed> {
 }
 
 async fn perform(
-    program: &Program,
+    app: &App,
     local: &Local,
     data: &Path,
     script: Script<'_>,
@@ -87,10 +87,10 @@ async fn perform(
     let nats = nats::Access::of(&NatsSettings::at(local.nats_url()))?;
     let client = nats.connect(stop).await?;
     let jetstream = jetstream::new(client.ok_or_else(Failed::interrupted)?);
-    prepare(program, &database).await?;
+    prepare(app, &database).await?;
     let logs = data.join("logs");
     std::fs::create_dir_all(&logs).during("the folder for logs")?;
-    let mut processes = Processes::new(program, local, &logs)?;
+    let mut processes = Processes::new(app, local, &logs)?;
     processes.start(&["orchestrator"])?;
     for name in script.example.services() {
         processes.start(&["worker", name])?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use amends_app::{
-    During as _, Failed, NatsSettings, Program, ask_to_end, database_variable, local::Local,
+    App, During as _, Failed, NatsSettings, ask_to_end, database_variable, local::Local,
 };
 use tokio::process::{Child, Command};
 
@@ -23,13 +23,13 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
-    pub(crate) fn new(program: &Program, local: &Local, logs: &Path) -> Result<Self, Failed> {
+    pub(crate) fn new(app: &App, local: &Local, logs: &Path) -> Result<Self, Failed> {
         Ok(Self {
             executable: std::env::current_exe().during("this program's own file")?,
             logs: logs.to_owned(),
             database_url: local.database_url().to_owned(),
             nats: NatsSettings::at(local.nats_url()),
-            unset: program.service_names().map(database_variable).collect(),
+            unset: app.service_names().map(database_variable).collect(),
             running: Vec::new(),
         })
     }

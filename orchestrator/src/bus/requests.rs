@@ -3,7 +3,7 @@
 //! Not with the client's `Stream` and `Batch`: a `Stream` asks for more by itself, whether there is room or
 //! not, and a `Batch` that asks without waiting has no limit for a server that says nothing.
 
-use std::{ops::RangeInclusive, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use async_nats::{
     Client, Message, PublishError, StatusCode, SubscribeError, Subscriber,
@@ -18,11 +18,9 @@ pub(super) const BATCH: usize = 500;
 /// The same in bytes: many of the largest messages, and read in a fraction of a second.
 pub(super) const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long the server keeps a request, in milliseconds: what it sends to a process that is frozen, or gone,
-/// it sends within this time. Not always the same: of several replicas that read a consumer, the one whose
-/// request is the oldest gets what is due again, and in step it would be the same one each time, which may be
-/// the one that leaves it to another.
-const EXPIRES_MS: RangeInclusive<u64> = 500..=1000;
+/// How long the server keeps a request, at most: what it sends to a process that is frozen, or gone, it sends
+/// within this time.
+const EXPIRES: Duration = Duration::from_secs(1);
 
 /// Silence after which a request is forgotten: the server restarted, or the connection is dead.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -99,7 +97,7 @@ impl Requests {
     pub(super) async fn ask(&mut self, wait: Wait) -> Result<(), RequestError> {
         let (batch, max_bytes) = if self.oversize { (1, 0) } else { (BATCH, BATCH_BYTES) };
         let (no_wait, expires) = match wait {
-            Wait::Yes => (false, Some(Duration::from_millis(fastrand::u64(EXPIRES_MS)))),
+            Wait::Yes => (false, Some(expires())),
             Wait::No => (true, None),
         };
         let config = BatchConfig { batch, max_bytes, no_wait, expires, ..Default::default() };
@@ -169,6 +167,13 @@ impl Requests {
         }
         rest
     }
+}
+
+/// Not always the same: of several replicas that read a consumer, the one whose request is the oldest gets
+/// what is due again. In step that would be the same one each time, which may be the one that leaves it to
+/// another.
+fn expires() -> Duration {
+    EXPIRES.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 /// The server's own words are not to be acked.

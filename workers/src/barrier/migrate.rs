@@ -21,7 +21,7 @@ pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
 /// The database's, or a migration that was changed after it had been applied.
 pub async fn migrate_schema(
     database: &Database,
-    schema: &'static str,
+    schema: &str,
     migrations: &Migrator,
 ) -> Result<(), MigrationError> {
     Schema::new(schema, migrations).migrate(database).await

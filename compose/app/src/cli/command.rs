@@ -5,14 +5,14 @@ use clap::{ArgMatches, FromArgMatches, Subcommand};
 use super::{
     act::{CancelArgs, ReplyArgs, ResolveArgs, SkipArgs, StartArgs, WholeSagaArgs},
     deploy::{CheckArgs, GraphArgs, PlanArgs},
-    roles::{DevArgs, MigrateArgs, OrchestratorArgs, WorkerArgs},
+    roles::{AllArgs, DevArgs, MigrateArgs, OrchestratorArgs, WorkerArgs},
     upkeep::{BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
     view::{ListArgs, ShowArgs, TopArgs},
 };
 use crate::{
+    app::{App, WorkerFlags},
     failed::Failed,
     operate::{verb::Verb, versions::VersionVerb},
-    program::{Program, WorkerFlags},
     run::log_lines,
     settings::Settings,
 };
@@ -23,13 +23,15 @@ pub struct Commands<F: WorkerFlags>(Command<F>);
 
 #[derive(Debug, Subcommand)]
 enum Command<F: WorkerFlags> {
-    /// Keep private servers, orchestrator and example services running, with data in a folder
+    /// Keep private servers, orchestrator and services running, with data in a folder
     Dev(DevArgs),
     /// Run an orchestrator; any number of replicas may run
     Orchestrator(OrchestratorArgs),
-    /// Run one or several of the example services in one process
+    /// Run one or several of the services in one process
     Worker(WorkerArgs<F>),
-    /// Create or update the schema `amends`, or a participant's `amends_barrier`
+    /// Run an orchestrator and all services in one process, for a small installation
+    All(AllArgs<F>),
+    /// Create or update the schema `amends`, and those of services
     Migrate(MigrateArgs),
     /// Check that the definitions are sound and every step has a handler; print their plans
     Check(CheckArgs),
@@ -78,29 +80,37 @@ impl<F: WorkerFlags> Commands<F> {
     ///
     /// # Errors
     /// Whatever the command fails by.
-    pub async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
+    pub async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
         if self.0.logs() {
             log_lines(settings.log_format);
         }
-        self.0.run(settings, program).await
+        self.0.run(settings, app).await
     }
 }
 
 impl<F: WorkerFlags> Command<F> {
     /// Whether it tells what it does in log lines.
     fn logs(&self) -> bool {
-        matches!(self, Self::Dev(_) | Self::Orchestrator(_) | Self::Worker(_) | Self::Migrate(_))
+        matches!(
+            self,
+            Self::Dev(_)
+                | Self::Orchestrator(_)
+                | Self::Worker(_)
+                | Self::All(_)
+                | Self::Migrate(_)
+        )
     }
 
-    async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
+    async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
         match self {
-            Self::Dev(args) => args.run(program).await,
-            Self::Orchestrator(args) => args.run(settings, program).await,
-            Self::Worker(args) => args.run(settings, program).await,
-            Self::Migrate(args) => args.run(settings).await,
-            Self::Check(args) => args.run(program),
-            Self::Graph(args) => args.run(program),
-            Self::Plan(args) => args.run(settings, program).await,
+            Self::Dev(args) => args.run(app).await,
+            Self::Orchestrator(args) => args.run(settings, app).await,
+            Self::Worker(args) => args.run(settings, app).await,
+            Self::All(args) => args.run(settings, app).await,
+            Self::Migrate(args) => args.run(settings, app).await,
+            Self::Check(args) => args.run(app),
+            Self::Graph(args) => args.run(app),
+            Self::Plan(args) => args.run(settings, app).await,
             Self::List(args) => args.run(settings).await,
             Self::Show(args) => args.run(settings).await,
             Self::Top(args) => args.run(settings).await,

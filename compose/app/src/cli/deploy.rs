@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::{
+    app::App,
     deploy::{
         check,
         graph::{self, Choice, Picture},
         plan,
     },
     failed::Failed,
-    program::Program,
     settings::Settings,
 };
 
@@ -53,24 +53,24 @@ pub(super) struct PlanArgs {
 }
 
 impl CheckArgs {
-    pub(super) fn run(&self, program: &Program) -> Result<(), Failed> {
-        check::run(program, self.json)
+    pub(super) fn run(&self, app: &App) -> Result<(), Failed> {
+        check::run(app, self.json)
     }
 }
 
 impl GraphArgs {
-    pub(super) fn run(self, program: &Program) -> Result<(), Failed> {
+    pub(super) fn run(self, app: &App) -> Result<(), Failed> {
         let picture = match self.format {
             GraphFormat::Mermaid => Picture::Mermaid,
             GraphFormat::Svg => Picture::Svg,
         };
         let choice = Choice { definition: self.definition, version: self.version };
-        graph::run(program, &choice, picture, self.output.as_deref())
+        graph::run(app, &choice, picture, self.output.as_deref())
     }
 }
 
 impl PlanArgs {
-    pub(super) async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
-        plan::run(settings, program, self.json).await
+    pub(super) async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
+        plan::run(settings, app, self.json).await
     }
 }

@@ -1,18 +1,63 @@
-//! `--help`: commands in groups, by who needs them.
+//! `--help`: commands in groups, by who needs them, and what the environment may say.
 
 use clap::Command;
+
+use crate::app::App;
 
 /// A heading, and the commands below it.
 type Group<'a> = (&'a str, &'a [&'a str]);
 
 /// The groups of the commands that every program has, beside those to try it with.
 pub const GROUPS: [Group<'static>; 5] = [
-    ("Run it", &["orchestrator", "worker", "migrate"]),
+    ("Run it", &["orchestrator", "worker", "all", "migrate"]),
     ("Before a deploy", &["check", "graph", "plan"]),
     ("Look", &["list", "show", "top"]),
     ("Act", &["start", "retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
     ("Maintain", &["letters", "locks", "break-lock", "definitions", "retire", "reinstate"]),
 ];
+
+/// Commands to try a program with.
+const TRY: Group<'static> = ("Try it", &["dev"]);
+
+/// What `--help` ends with.
+pub const ENVIRONMENT: &str = "Environment:
+  DATABASE_URL, NATS_URL, NATS_CREDS, NATS_USER, NATS_PASSWORD_FILE, NATS_TOKEN_FILE,
+  NATS_LOGIN_TIMEOUT, AMENDS_LOG_FORMAT
+                           the options above
+  AMENDS_HTTP              orchestrator, worker, all, dev: where to serve /livez, /readyz and /metrics
+  AMENDS_LANES             orchestrator, all: batches that are committed side by side; default 2
+  AMENDS_STREAM_BYTES_MAX  orchestrator, all: largest size of each stream that is created; default 2 GiB
+  AMENDS_STREAM_REPLICAS   orchestrator, all: replicas of each stream that is created; default 1
+  AMENDS_RETAIN            orchestrator, all, dev: how long sagas are kept, e.g. 30d; default for ever
+  <SERVICE>_DATABASE_URL   worker, all, migrate: the database of one service, e.g. INVENTORY_DATABASE_URL;
+                           default DATABASE_URL
+  AMENDS_DATA              dev: where the data is kept
+  AMENDS_POSTGRES_BIN      private servers: the folder of the postgres and initdb programs to use
+  AMENDS_NATS_SERVER       private servers: the nats-server program to use
+  AMENDS_CACHE             private servers: where they are installed if the machine does not have them
+  RUST_LOG                 which log lines to print, e.g. info,amends_orchestrator=debug
+
+Exit status: 0 done, 1 failed, 2 wrong command line.";
+
+/// The command line of a program that has these commands alone.
+pub(super) fn of<'a>(
+    app: &App,
+    command: Command,
+    groups: impl IntoIterator<Item = Group<'a>>,
+) -> Command {
+    let command = command.name(app.name()).after_help(ENVIRONMENT);
+    with_groups(with_services(command, app), std::iter::once(TRY).chain(groups))
+}
+
+/// The same command line, its help of roles with the names of the program's services.
+#[must_use]
+pub fn with_services(command: Command, app: &App) -> Command {
+    let services = app.service_names().collect::<Vec<_>>().join(", ");
+    let services = if services.is_empty() { "this program has none".to_owned() } else { services };
+    command.mut_subcommand("worker", |worker| {
+        worker.mut_arg("services", |arg| arg.help(format!("The services to serve: {services}")))
+    })
+}
 
 /// The same command line, its `--help` with commands in these groups.
 #[must_use]

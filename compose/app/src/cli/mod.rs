@@ -4,10 +4,12 @@ mod act;
 mod command;
 mod deploy;
 mod help;
+mod parse;
 mod roles;
 mod upkeep;
 mod view;
 
 pub use command::Commands;
-pub use help::{GROUPS, with_groups};
+pub use help::{ENVIRONMENT, GROUPS, with_groups, with_services};
+pub(crate) use parse::{Parsed, parse};
 pub use roles::OrchestratorArgs;

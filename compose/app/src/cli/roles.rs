@@ -7,11 +7,12 @@ use clap::Args;
 
 use crate::{
     age::{AgeError, parse_age},
+    app::{App, WorkerFlags},
     failed::Failed,
-    program::{Program, WorkerFlags},
     run::{
+        all::{self, AllOptions},
         dev::{self, DevOptions},
-        migrate,
+        migrate::{self, Target},
         orchestrator::{OrchestratorOptions, orchestrator},
         worker::{self, WorkerOptions},
     },
@@ -29,12 +30,16 @@ pub(super) struct DevArgs {
     /// Drop sagas that have ended so long after they began, e.g. 30d [default: keep them for ever]
     #[arg(long, value_name = "AGE", env = "AMENDS_RETAIN", value_parser = retention)]
     pub(super) retain: Option<Duration>,
+    /// Leave this service out: it runs elsewhere, with the printed addresses. May be given several times
+    #[arg(long, value_name = "SERVICE")]
+    pub(super) without: Vec<String>,
 }
 
 impl DevArgs {
-    pub(super) async fn run(self, program: &Program) -> Result<(), Failed> {
-        let options = DevOptions { data: self.data, http: self.http, retain: self.retain };
-        dev::run(program, options).await
+    pub(super) async fn run(self, app: &App) -> Result<(), Failed> {
+        let Self { data, http, retain, without } = self;
+        let options = DevOptions { data, http, retain, without };
+        dev::run(app, options).await
     }
 }
 
@@ -59,8 +64,8 @@ pub struct OrchestratorArgs {
 }
 
 impl OrchestratorArgs {
-    pub(super) async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
-        orchestrator(settings, self, program.definitions()?).await
+    pub(super) async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
+        orchestrator(settings, self, app.definitions()?).await
     }
 }
 
@@ -89,22 +94,45 @@ pub(super) struct WorkerArgs<F: WorkerFlags> {
 }
 
 impl<F: WorkerFlags> WorkerArgs<F> {
-    pub(super) async fn run(self, settings: &Settings, program: &Program) -> Result<(), Failed> {
+    pub(super) async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
         let Self { services, flags, http } = self;
-        worker::run(settings, program, WorkerOptions { services, flags, http }).await
+        worker::run(settings, app, WorkerOptions { services, flags, http }).await
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AllArgs<F: WorkerFlags> {
+    #[command(flatten)]
+    pub(super) orchestrator: OrchestratorArgs,
+    #[command(flatten)]
+    pub(super) flags: F,
+}
+
+impl<F: WorkerFlags> AllArgs<F> {
+    pub(super) async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
+        let OrchestratorOptions { http, config } = self.orchestrator.into();
+        all::run(settings, app, AllOptions { flags: self.flags, http, config }).await
     }
 }
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
-    /// Install the barrier in this service's database instead
-    #[arg(long, value_name = "URL")]
+    /// Install the barrier in the database of a service that is not part of this program instead
+    #[arg(long, value_name = "URL", conflicts_with = "services")]
     pub(super) participant: Option<String>,
+    /// The databases of this program's services as well: what `worker` does when it starts
+    #[arg(long)]
+    pub(super) services: bool,
 }
 
 impl MigrateArgs {
-    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
-        migrate::run(settings, self.participant.as_deref()).await
+    pub(super) async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
+        let target = match self.participant {
+            Some(url) => Target::Participant(url),
+            None if self.services => Target::All,
+            None => Target::Orchestrator,
+        };
+        migrate::run(settings, app, target).await
     }
 }
 

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::inventory::{ProgramVersion, inventory};
 use crate::{
+    app::App,
     failed::Failed,
     print::{print, print_json},
-    program::Program,
 };
 
 #[derive(Debug, Serialize)]
@@ -26,10 +26,9 @@ struct Checked {
 }
 
 /// Checks the program, and prints its plans.
-pub(crate) fn run(program: &Program, json: bool) -> Result<(), Failed> {
-    let definitions = program.definitions()?;
-    let handlers = program.handlers()?;
-    let findings = amends::check(&definitions, &handlers);
+pub(crate) fn run(app: &App, json: bool) -> Result<(), Failed> {
+    let definitions = app.definitions()?;
+    let findings = findings(app)?;
     let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
     let checked =
         |version: ProgramVersion| Checked { digest: version.digest, plan: version.outline };
@@ -48,6 +47,11 @@ pub(crate) fn run(program: &Program, json: bool) -> Result<(), Failed> {
         1 => Err(Failed::new("not sound: 1 error")),
         n => Err(Failed::new(format!("not sound: {n} errors"))),
     }
+}
+
+/// What is wrong with the definitions of a program, or with its services beside them. Needs tokio's runtime.
+pub(crate) fn findings(app: &App) -> Result<Vec<Finding>, Failed> {
+    Ok(amends::check(&app.definitions()?, &app.handlers()?))
 }
 
 fn render(report: &Report) -> String {

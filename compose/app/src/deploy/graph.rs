@@ -6,9 +6,9 @@ use amends::Outline;
 
 use super::inventory::inventory;
 use crate::{
+    app::App,
     failed::{During as _, Failed},
     print::print,
-    program::Program,
 };
 
 /// How a plan is drawn.
@@ -27,12 +27,12 @@ pub(crate) struct Choice {
 
 /// Draws a definition's plan, into a file or to standard output.
 pub(crate) fn run(
-    program: &Program,
+    app: &App,
     choice: &Choice,
     picture: Picture,
     output: Option<&Path>,
 ) -> Result<(), Failed> {
-    let versions = inventory(&program.definitions()?);
+    let versions = inventory(&app.definitions()?);
     let all = versions.into_iter().map(|version| version.outline).collect();
     let outline = choose(all, choice)?;
     let picture = match picture {

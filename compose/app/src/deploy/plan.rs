@@ -9,9 +9,9 @@ use super::{
     inventory::inventory,
 };
 use crate::{
+    app::App,
     failed::{During as _, Failed},
     print::{print, print_json},
-    program::Program,
     run::connect,
     settings::Settings,
 };
@@ -23,8 +23,8 @@ struct Plan {
 }
 
 /// Compares the program with the database.
-pub(crate) async fn run(settings: &Settings, program: &Program, json: bool) -> Result<(), Failed> {
-    let ours = inventory(&program.definitions()?);
+pub(crate) async fn run(settings: &Settings, app: &App, json: bool) -> Result<(), Failed> {
+    let ours = inventory(&app.definitions()?);
     let database = connect::database(settings.database()?, 1, &[])?;
     let rows = sqlx::query_file!("src/sql/versions.sql")
         .fetch_all(&database)

@@ -2,13 +2,14 @@
 //!
 //! | to read | start at |
 //! |---|---|
-//! | the roles | `orchestrator`, `worker`, `dev` |
+//! | the roles | `orchestrator`, `worker`, both in one process: `all`, with private servers: `dev` |
 //! | schemas brought up to date | `migrate` |
 //! | connecting to Postgres, to NATS | [`connect`], [`nats`] |
 //! | who logs in to NATS, and whether they are let in | `credentials`, `login` |
 //! | what a monitor asks | `probes`, `http`, `telemetry` |
 //! | how a role ends | `shutdown` |
 
+pub(crate) mod all;
 pub mod connect;
 mod credentials;
 pub(crate) mod dev;

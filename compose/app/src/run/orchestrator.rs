@@ -41,35 +41,32 @@ pub async fn orchestrator(
     options: impl Into<OrchestratorOptions>,
     definitions: Vec<Definition>,
 ) -> Result<(), Failed> {
+    let OrchestratorOptions { http, config } = options.into();
     let nats = Access::of(&settings.nats)?;
     let stop = shutdown::stop_on_signal()?;
-    nats.keep(run(settings, &nats, options.into(), definitions, &stop), &stop).await
+    let health = Arc::new(Health::default());
+    let ready = nats.readiness(readiness(&health));
+    let role = serve(settings, &nats, config, definitions, health, &stop);
+    nats.keep(probes::beside(http, ready, role), &stop).await
 }
 
-async fn run(
+/// Runs an orchestrator until `stop`, or until it fails.
+pub(super) async fn serve(
     settings: &Settings,
     nats: &Access,
-    OrchestratorOptions { http, config }: OrchestratorOptions,
+    config: Config,
     definitions: Vec<Definition>,
+    health: Arc<Health>,
     stop: &CancellationToken,
 ) -> Result<(), Failed> {
-    let database = settings.database()?;
-    let health = Arc::new(Health::default());
-    let ended = CancellationToken::new();
-    let ready = nats.readiness(readiness(&health));
-    let probes = probes::serve(http, ready, ended.clone()).await?;
     let connections = connections(config.lanes)?;
-    let connected = connect::postgres(database, connections, &SESSION, None, stop);
+    let connected = connect::postgres(settings.database()?, connections, &SESSION, None, stop);
     let Some(database) = connected.await? else { return Ok(()) };
     let Some(client) = nats.connect(stop).await? else { return Ok(()) };
     let (database_, client_) = (database.clone(), client.clone());
     let run =
         amends_orchestrator::run(config, database_, client_, definitions, health, stop.clone());
     let result = shutdown::ended(tokio::spawn(run), stop).await;
-    ended.cancel();
-    if let Some(probes) = probes {
-        let _ = probes.await;
-    }
     shutdown::close(database, &client).await;
     match result {
         Some(result) => {

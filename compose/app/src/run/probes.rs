@@ -35,7 +35,7 @@ struct Probes {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub(crate) async fn serve(
+async fn serve(
     addr: Option<SocketAddr>,
     ready: Readiness,
     stop: CancellationToken,
@@ -51,6 +51,25 @@ pub(crate) async fn serve(
         .route("/metrics", get(metrics))
         .with_state(probes);
     Ok(Some(tokio::spawn(http::serve(listener, routes, stop))))
+}
+
+/// Runs a role, and serves its probes until it has ended.
+///
+/// # Errors
+/// The role's, or an address that cannot be listened on.
+pub(crate) async fn beside(
+    addr: Option<SocketAddr>,
+    ready: Readiness,
+    role: impl Future<Output = Result<(), Failed>>,
+) -> Result<(), Failed> {
+    let ended = CancellationToken::new();
+    let probes = serve(addr, ready, ended.clone()).await?;
+    let result = role.await;
+    ended.cancel();
+    if let Some(probes) = probes {
+        let _ = probes.await;
+    }
+    result
 }
 
 async fn readyz(State(probes): State<Probes>) -> (StatusCode, String) {

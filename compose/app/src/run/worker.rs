@@ -19,8 +19,8 @@ use super::{
     shutdown,
 };
 use crate::{
+    app::{App, AppService, WorkerFlags},
     failed::{During as _, Failed},
-    program::{Program, ProgramService, WorkerFlags},
     settings::Settings,
 };
 
@@ -42,33 +42,66 @@ pub(crate) struct WorkerOptions<F> {
     pub(crate) http: Option<SocketAddr>,
 }
 
+/// A service, and where its database is.
+pub(super) struct Place<'a> {
+    service: &'a AppService,
+    database_url: String,
+    connections: u32,
+}
+
+impl Place<'_> {
+    pub(super) fn with_connections(self, connections: u32) -> Self {
+        Self { connections, ..self }
+    }
+}
+
+/// Where the settings say that the databases of these services are.
+pub(super) fn places<'a>(
+    settings: &Settings,
+    services: Vec<&'a AppService>,
+) -> Result<Vec<Place<'a>>, Failed> {
+    let place = |service: &'a AppService| {
+        let database_url = settings.database_of(service.name())?;
+        Ok(Place { service, database_url, connections: SERVICE_CONNECTIONS })
+    };
+    services.into_iter().map(place).collect()
+}
+
+/// The same for services that share a database.
+pub(super) fn places_at<'a>(url: &str, services: Vec<&'a AppService>) -> Vec<Place<'a>> {
+    let place =
+        |service| Place { service, database_url: url.to_owned(), connections: SERVICE_CONNECTIONS };
+    services.into_iter().map(place).collect()
+}
+
 /// Serves some of the program's services until a signal, or until one fails.
 pub(crate) async fn run<F: WorkerFlags>(
     settings: &Settings,
-    program: &Program,
+    app: &App,
     options: WorkerOptions<F>,
 ) -> Result<(), Failed> {
     let nats = Access::of(&settings.nats)?;
-    let chosen = program.named(&options.services)?;
-    options.flags.warn(&chosen.iter().map(|service| service.name()).collect::<Vec<_>>());
+    let places = places(settings, app.named(&options.services)?)?;
     let stop = shutdown::stop_on_signal()?;
-    nats.keep(serve(settings, &nats, chosen, options, &stop), &stop).await
+    let watched = Arc::<Watched>::default();
+    let ready = nats.readiness(readiness(&watched));
+    let role = serve(&nats, places, &options.flags, &watched, &stop);
+    nats.keep(probes::beside(options.http, ready, role), &stop).await
 }
 
-async fn serve<F: WorkerFlags>(
-    settings: &Settings,
+/// Serves services until `stop`, or until one fails.
+pub(super) async fn serve<F: WorkerFlags>(
     nats: &Access,
-    chosen: Vec<&ProgramService>,
-    options: WorkerOptions<F>,
+    places: Vec<Place<'_>>,
+    flags: &F,
+    watched: &Watched,
     stop: &CancellationToken,
 ) -> Result<(), Failed> {
-    let (watched, ended) = (Arc::<Watched>::default(), CancellationToken::new());
-    let ready = nats.readiness(readiness(&watched));
-    let probes = probes::serve(options.http, ready, ended.clone()).await?;
+    flags.warn(&places.iter().map(|place| place.service.name()).collect::<Vec<_>>());
     let Some(client) = nats.connect(stop).await? else { return Ok(()) };
     let mut services = Vec::new();
-    for service in chosen {
-        let ready = prepared(settings, service, &options.flags, &watched.waits, stop).await?;
+    for place in places {
+        let ready = prepared(place, flags, &watched.waits, stop).await?;
         let Some(ready) = ready else { return Ok(()) };
         services.push(ready);
     }
@@ -80,12 +113,15 @@ async fn serve<F: WorkerFlags>(
         databases.push(database);
         serving.spawn(service.serve(client.clone(), stop.clone()));
     }
-    let all = tokio::spawn(async move { while serving.join_next().await.is_some() {} });
+    // A program without services has nothing to serve, and nothing that ends.
+    let idle = serving.is_empty().then(|| stop.clone());
+    let all = tokio::spawn(async move {
+        while serving.join_next().await.is_some() {}
+        if let Some(stop) = idle {
+            stop.cancelled().await;
+        }
+    });
     let result = shutdown::ended(all, stop).await;
-    ended.cancel();
-    if let Some(probes) = probes {
-        let _ = probes.await;
-    }
     for database in databases {
         shutdown::close(database, &client).await;
     }
@@ -95,16 +131,15 @@ async fn serve<F: WorkerFlags>(
 /// A service with its database, up to date and seeded; `None` when stopped meanwhile. What the database cannot
 /// do now is waited for.
 async fn prepared<F: WorkerFlags>(
-    settings: &Settings,
-    service: &ProgramService,
+    place: Place<'_>,
     flags: &F,
     waits: &watch::Sender<Option<String>>,
     stop: &CancellationToken,
 ) -> Result<Option<(Service, Database)>, Failed> {
-    let url = settings.database_of(service.name())?;
+    let Place { service, database_url, connections } = place;
     let mut retries = RetryLoop::new(RETRY_FIRST, RETRY_CAP, service.name());
     loop {
-        let connected = connect::postgres(&url, SERVICE_CONNECTIONS, &SESSION, None, stop);
+        let connected = connect::postgres(&database_url, connections, &SESSION, None, stop);
         let Some(database) = connected.await? else { return Ok(None) };
         let failed = match prepare(service, flags, &database).await {
             Ok(()) => {
@@ -126,7 +161,7 @@ async fn prepared<F: WorkerFlags>(
 }
 
 async fn prepare<F: WorkerFlags>(
-    service: &ProgramService,
+    service: &AppService,
     flags: &F,
     database: &Database,
 ) -> Result<(), Failed> {
@@ -137,14 +172,14 @@ async fn prepare<F: WorkerFlags>(
 
 /// What a readiness probe looks at.
 #[derive(Default)]
-struct Watched {
+pub(super) struct Watched {
     /// What a service waits for before it is served.
     waits: watch::Sender<Option<String>>,
     /// The services that are served, once they are.
     served: OnceLock<Vec<(String, watch::Receiver<Health>)>>,
 }
 
-fn readiness(watched: &Arc<Watched>) -> Readiness {
+pub(super) fn readiness(watched: &Arc<Watched>) -> Readiness {
     let watched = Arc::clone(watched);
     Arc::new(move || {
         let Some(healths) = watched.served.get() else {

@@ -2,13 +2,20 @@
 
 use std::convert::Infallible;
 
-use amends_workers::Database;
-use amends_workers::{Act, Attempt, Halt, Service, ServiceError};
+use amends_workers::{Act, Attempt, Database, Halt, Service, ServiceError};
 use order::{Notice, Notified, NotifyCustomer};
+use sqlx::migrate::Migrator;
+
+/// What makes its schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/notification");
 
 struct Notification;
 
-pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+/// The service over its database, where [`MIGRATIONS`] were applied.
+///
+/// # Errors
+/// Steps that do not fit together.
+pub fn service(database: Database) -> Result<Service, ServiceError> {
     Service::new("notification", database, Notification).forward::<NotifyCustomer>().build()
 }
 

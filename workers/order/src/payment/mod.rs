@@ -3,11 +3,14 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
-use amends_workers::Database;
-use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
+use amends_workers::{Act, Attempt, Compensate, Database, Halt, Service, ServiceError, reject};
 use order::{
     Authorization, AuthorizePayment, Authorized, Capture, CapturePayment, Captured, CardDeclined,
 };
+use sqlx::migrate::Migrator;
+
+/// What makes its schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/payment");
 
 /// The card that is always declined.
 const DECLINED: &str = "tok_declined";
@@ -16,7 +19,11 @@ const FLAKY: &str = "tok_flaky";
 
 struct Payment;
 
-pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+/// The service over its database, where [`MIGRATIONS`] were applied.
+///
+/// # Errors
+/// Steps that do not fit together.
+pub fn service(database: Database) -> Result<Service, ServiceError> {
     Service::new("payment", database, Payment)
         .step::<AuthorizePayment>()
         .forward::<CapturePayment>()

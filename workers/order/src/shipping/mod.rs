@@ -3,16 +3,23 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
-use amends_workers::Database;
-use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
+use amends_workers::{Act, Attempt, Compensate, Database, Halt, Service, ServiceError, reject};
 use order::{BookParcel, Booked, NoRoute, Parcel};
+use sqlx::migrate::Migrator;
+
+/// What makes its schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/shipping");
 
 /// The country nobody delivers to: Antarctica.
 const NOWHERE: &str = "AQ";
 
 struct Shipping;
 
-pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+/// The service over its database, where [`MIGRATIONS`] were applied.
+///
+/// # Errors
+/// Steps that do not fit together.
+pub fn service(database: Database) -> Result<Service, ServiceError> {
     Service::new("shipping", database, Shipping).step::<BookParcel>().build()
 }
 

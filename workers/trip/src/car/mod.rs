@@ -3,13 +3,20 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
-use amends_workers::Database;
-use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
+use amends_workers::{Act, Attempt, Compensate, Database, Halt, Service, ServiceError, reject};
+use sqlx::migrate::Migrator;
 use trip::{Hire, NoCar, ReserveCar, Reserved};
+
+/// What makes its schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/car");
 
 struct Car;
 
-pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+/// The service over its database, where [`MIGRATIONS`] were applied.
+///
+/// # Errors
+/// Steps that do not fit together.
+pub fn service(database: Database) -> Result<Service, ServiceError> {
     Service::new("car", database, Car).step::<ReserveCar>().build()
 }
 

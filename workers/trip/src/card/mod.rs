@@ -1,15 +1,22 @@
 //! Card: charges.
 
-use amends_workers::Database;
-use amends_workers::{Act, Attempt, Halt, Service, ServiceError, reject};
+use amends_workers::{Act, Attempt, Database, Halt, Service, ServiceError, reject};
+use sqlx::migrate::Migrator;
 use trip::{CardDeclined, Charge, ChargeCard, Charged};
+
+/// What makes its schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/card");
 
 /// The card that is always declined.
 pub const DECLINED: &str = "tok_declined";
 
 struct Card;
 
-pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+/// The service over its database, where [`MIGRATIONS`] were applied.
+///
+/// # Errors
+/// Steps that do not fit together.
+pub fn service(database: Database) -> Result<Service, ServiceError> {
     Service::new("card", database, Card).forward::<ChargeCard>().build()
 }
 

@@ -3,13 +3,20 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
-use amends_workers::Database;
-use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
+use amends_workers::{Act, Attempt, Compensate, Database, Halt, Service, ServiceError, reject};
+use sqlx::migrate::Migrator;
 use trip::{BookHotel, Booking, NoRoom, Room, Stay};
+
+/// What makes its schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/hotel");
 
 struct Hotel;
 
-pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+/// The service over its database, where [`MIGRATIONS`] were applied.
+///
+/// # Errors
+/// Steps that do not fit together.
+pub fn service(database: Database) -> Result<Service, ServiceError> {
     Service::new("hotel", database, Hotel).step::<BookHotel>().build()
 }
 

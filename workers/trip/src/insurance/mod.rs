@@ -3,9 +3,12 @@
 use std::convert::Infallible;
 
 use amends::wire::Undo;
-use amends_workers::Database;
-use amends_workers::{Act, Attempt, Compensate, Halt, Service, ServiceError, reject};
+use amends_workers::{Act, Attempt, Compensate, Database, Halt, Service, ServiceError, reject};
+use sqlx::migrate::Migrator;
 use trip::{Cover, Driver, InsureDriver, Policy, TakeInsurance, TooYoung};
+
+/// What makes its schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/insurance");
 
 /// A driver must be so old.
 pub const DRIVER_AGE_MIN: u32 = 21;
@@ -18,7 +21,11 @@ const DAY: i64 = 1200;
 
 struct Insurance;
 
-pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+/// The service over its database, where [`MIGRATIONS`] were applied.
+///
+/// # Errors
+/// Steps that do not fit together.
+pub fn service(database: Database) -> Result<Service, ServiceError> {
     Service::new("insurance", database, Insurance)
         .step::<TakeInsurance>()
         .step::<InsureDriver>()

@@ -2,13 +2,20 @@
 
 use std::convert::Infallible;
 
-use amends_workers::Database;
-use amends_workers::{Act, Attempt, Halt, Service, ServiceError};
+use amends_workers::{Act, Attempt, Database, Halt, Service, ServiceError};
+use sqlx::migrate::Migrator;
 use trip::{MailTickets, Mailed, Tickets};
+
+/// What makes its schema.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/mail");
 
 struct Mail;
 
-pub(crate) fn service(database: Database) -> Result<Service, ServiceError> {
+/// The service over its database, where [`MIGRATIONS`] were applied.
+///
+/// # Errors
+/// Steps that do not fit together.
+pub fn service(database: Database) -> Result<Service, ServiceError> {
     Service::new("mail", database, Mail).forward::<MailTickets>().build()
 }
 

@@ -1,0 +1,279 @@
+//! A program of sagas and services: what its author registers, and its `main`.
+
+use std::{fmt, future::Future, pin::Pin, process::ExitCode};
+
+use amends::{Definition, DefinitionError, Handler, Saga};
+use amends_postgres::Database;
+use amends_workers::Service;
+use serde::Serialize;
+use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
+
+use crate::{
+    cli,
+    failed::{BoxError, During as _, Failed},
+    process,
+    tour::Example,
+};
+
+/// The sagas and the services of a program. With [`main`](Self::main) it is a whole program, which has every
+/// role and every operator's command: `dev`, `orchestrator`, `worker`, `migrate`, `check`, `list`, `show`
+/// and so on; `--help` names them.
+///
+/// ```no_run
+/// # use std::process::ExitCode;
+/// # use amends_app::App;
+/// # mod place_order {
+/// #     use std::convert::Infallible;
+/// #     use amends::{BeforePivot, Finished, Given, Plan, Saga, Step, Trigger};
+/// #     pub struct Charge;
+/// #     impl Step for Charge {
+/// #         const NAME: &'static str = "payment.charge";
+/// #         type Input = u64;
+/// #         type Output = ();
+/// #         type Rejection = Infallible;
+/// #     }
+/// #     pub struct PlaceOrder;
+/// #     impl Saga for PlaceOrder {
+/// #         const NAME: &'static str = "order";
+/// #         const VERSION: u32 = 1;
+/// #         type Input = u64;
+/// #         type Output = ();
+/// #         fn trigger() -> Trigger<u64> { Trigger::on("orders.placed").key(u64::to_string) }
+/// #         fn plan(p: Plan<BeforePivot>, order: Given<u64>) -> Finished<()> {
+/// #             let (p, charged) = p.pivot(Charge::with(order));
+/// #             p.finish(charged)
+/// #         }
+/// #     }
+/// # }
+/// # mod payment {
+/// #     use std::convert::Infallible;
+/// #     use amends_workers::{Act, Attempt, Database, Halt, Service, ServiceError};
+/// #     use super::place_order::Charge;
+/// #     pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate::Migrator::DEFAULT;
+/// #     struct Payment;
+/// #     impl Act<Charge> for Payment {
+/// #         async fn act(&self, _: &mut Attempt<'_>, _: u64) -> Result<(), Halt<Infallible>> { Ok(()) }
+/// #     }
+/// #     pub fn service(database: Database) -> Result<Service, ServiceError> {
+/// #         Service::new("payment", database, Payment).forward::<Charge>().build()
+/// #     }
+/// # }
+/// # use place_order::PlaceOrder;
+/// fn main() -> ExitCode {
+///     App::new("shop")
+///         .saga::<PlaceOrder>()
+///         .service("payment", payment::service, &payment::MIGRATIONS)
+///         .main()
+/// }
+/// ```
+pub struct App {
+    name: &'static str,
+    sagas: Vec<fn() -> Result<Definition, DefinitionError>>,
+    services: Vec<AppService>,
+    examples: Vec<Example>,
+    first_data: Vec<FirstData>,
+    hints: &'static str,
+}
+
+/// Flags that a program adds to `worker`, about data which its services need before they serve.
+pub trait WorkerFlags: clap::Args + fmt::Debug + Sync {
+    /// Warns of flags that none of these services reads.
+    fn warn(&self, services: &[&str]);
+
+    /// Puts first data into the database of a service, whose schema is up to date.
+    ///
+    /// # Errors
+    /// Data that cannot be read or written.
+    fn seed(
+        &self,
+        service: &str,
+        database: &Database,
+    ) -> impl Future<Output = Result<(), Failed>> + Send;
+}
+
+/// No flags beside the usual.
+#[derive(Debug, Default, clap::Args)]
+pub struct NoFlags {}
+
+impl WorkerFlags for NoFlags {
+    fn warn(&self, _: &[&str]) {}
+
+    async fn seed(&self, _: &str, _: &Database) -> Result<(), Failed> {
+        Ok(())
+    }
+}
+
+type FirstData =
+    Box<dyn Fn(Database) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>> + Send + Sync>;
+type Build = Box<dyn Fn(Database) -> Result<Service, BoxError> + Send + Sync>;
+
+/// A service by its name: how it is built, and what makes its schema.
+pub(crate) struct AppService {
+    name: &'static str,
+    build: Build,
+    migrations: &'static Migrator,
+}
+
+impl App {
+    /// A program of this name: the name of its executable, and of the folder where `dev` keeps its data.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            sagas: Vec::new(),
+            services: Vec::new(),
+            examples: Vec::new(),
+            first_data: Vec::new(),
+            hints: "",
+        }
+    }
+
+    /// Registers a version of a saga's definition. A saga ends under the version that it began with: register
+    /// the old one beside the new one until its sagas have ended.
+    #[must_use]
+    pub fn saga<S: Saga>(mut self) -> Self {
+        self.sagas.push(Definition::of::<S>);
+        self
+    }
+
+    /// Registers a service. `build` makes it over its database, where the schema of the same name (with `_`
+    /// for `-`) and, in it, what `migrations` say were made before. Several services may share a database.
+    #[must_use]
+    pub fn service<B, E>(
+        mut self,
+        name: &'static str,
+        build: B,
+        migrations: &'static Migrator,
+    ) -> Self
+    where
+        B: Fn(Database) -> Result<Service, E> + Send + Sync + 'static,
+        E: Into<BoxError>,
+    {
+        let build: Build = Box::new(move |database| build(database).map_err(Into::into));
+        self.services.push(AppService { name, build, migrations });
+        self
+    }
+
+    /// Names an input with which a saga goes well: `dev` prints the commands that start it and look at it.
+    #[must_use]
+    pub fn example<S: Saga<Input: Serialize>>(mut self, input: &S::Input) -> Self {
+        self.examples.extend(Example::of::<S>(input));
+        self
+    }
+
+    /// Puts first data into the database of `dev`, each time that it starts: what is there already is to be
+    /// left as it is.
+    #[must_use]
+    pub fn first_data<F>(mut self, fill: impl Fn(Database) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.first_data.push(Box::new(move |database| {
+            let filled = fill(database);
+            Box::pin(async { filled.await.during("the first data") })
+        }));
+        self
+    }
+
+    /// What `dev` says below its examples.
+    #[must_use]
+    pub const fn hints(mut self, hints: &'static str) -> Self {
+        self.hints = hints;
+        self
+    }
+
+    /// The whole program, until its process ends: parses the command line, runs one command, and says how it
+    /// ended. 0: done; 1: it failed, with one line on stderr that says why; 2: the command line is wrong.
+    ///
+    /// It belongs first into `main`, before any thread is started.
+    #[must_use]
+    pub fn main(self) -> ExitCode {
+        process::main(
+            || cli::parse(&self),
+            async |(settings, commands): cli::Parsed| commands.run(&settings, &self).await,
+        )
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+
+    pub(crate) const fn further_hints(&self) -> &'static str {
+        self.hints
+    }
+
+    pub(crate) fn services(&self) -> &[AppService] {
+        &self.services
+    }
+
+    /// The definitions of its sagas.
+    pub(crate) fn definitions(&self) -> Result<Vec<Definition>, Failed> {
+        let definitions: Result<Vec<_>, _> = self.sagas.iter().map(|define| define()).collect();
+        definitions.during("definition")
+    }
+
+    /// The names of its services.
+    pub fn service_names(&self) -> impl Iterator<Item = &'static str> {
+        self.services.iter().map(|service| service.name)
+    }
+
+    /// The services of these names, each once; fails for a name that no service has.
+    pub(crate) fn named(&self, names: &[String]) -> Result<Vec<&AppService>, Failed> {
+        let mut found: Vec<&AppService> = Vec::new();
+        for name in names {
+            let Some(service) = self.services.iter().find(|service| service.name == name) else {
+                let all = self.service_names().collect::<Vec<_>>().join(", ");
+                return Err(Failed::new(format!(
+                    "there is no service `{name}`: the services are {all}"
+                )));
+            };
+            if found.iter().all(|other| other.name != service.name) {
+                found.push(service);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What all services handle. Needs tokio's runtime, but no database.
+    pub(crate) fn handlers(&self) -> Result<Vec<Handler>, Failed> {
+        let unconnected = Database::new(PgConnectOptions::new_without_pgpass().into(), &[], 1);
+        let mut handlers = Vec::new();
+        for service in &self.services {
+            handlers.extend(service.build(unconnected.clone())?.handlers());
+        }
+        Ok(handlers)
+    }
+
+    pub(crate) async fn fill(&self, database: &Database) -> Result<(), Failed> {
+        for fill in &self.first_data {
+            fill(database.clone()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl AppService {
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The service over its database.
+    pub(crate) fn build(&self, database: Database) -> Result<Service, Failed> {
+        (self.build)(database).during(&format!("service {}", self.name))
+    }
+
+    /// Brings its database up to date: the barrier, and its own schema.
+    pub(crate) async fn migrate(&self, database: &Database) -> Result<(), Failed> {
+        let schema = self.name.replace('-', "_");
+        let barrier = amends_workers::migrate(database).await;
+        let migrated = match barrier {
+            Ok(()) => amends_workers::migrate_schema(database, &schema, self.migrations).await,
+            failed => failed,
+        };
+        migrated.during(&format!("service {}", self.name))
+    }
+}

@@ -1,0 +1,139 @@
+//! `all`: an orchestrator and services of the program in one process.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use amends::Severity;
+use amends_orchestrator::{Config, Health};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    nats::Access,
+    orchestrator, probes,
+    probes::Readiness,
+    shutdown,
+    worker::{self, Place, Watched},
+};
+use crate::{
+    app::{App, AppService, NoFlags, WorkerFlags},
+    deploy::check,
+    failed::Failed,
+    local::Local,
+    settings::{LogFormat, NatsSettings, Settings},
+};
+
+/// Connections of all services together, where each has a share.
+const CONNECTIONS: u32 = 48;
+
+/// Fewer are too few for one service, and more do not make it faster.
+const CONNECTIONS_MIN: u32 = 4;
+
+/// Between two looks whether all is ready, at the start.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How everything is to run.
+#[derive(Debug)]
+pub(crate) struct AllOptions<F> {
+    /// The program's own flags.
+    pub(crate) flags: F,
+    /// Where probes are served, if anywhere.
+    pub(crate) http: Option<SocketAddr>,
+    /// What the orchestrator is told beside its servers.
+    pub(crate) config: Config,
+}
+
+/// Runs all sagas and services of the program until a signal, or until one fails.
+pub(crate) async fn run<F: WorkerFlags>(
+    settings: &Settings,
+    app: &App,
+    options: AllOptions<F>,
+) -> Result<(), Failed> {
+    let stop = shutdown::stop_on_signal()?;
+    let everyone = app.services().iter().collect::<Vec<_>>();
+    let places = worker::places(settings, everyone)?;
+    let announce = || tracing::info!("the orchestrator and all services are ready");
+    serve(settings, app, places, options, &stop, announce).await
+}
+
+/// The same with these services only, on private servers.
+pub(crate) async fn on(
+    local: &Local,
+    app: &App,
+    services: Vec<&AppService>,
+    options: AllOptions<NoFlags>,
+    stop: &CancellationToken,
+    announce: impl FnOnce(),
+) -> Result<(), Failed> {
+    let settings = Settings {
+        database_url: Some(local.database_url().to_owned()),
+        nats: NatsSettings::at(local.nats_url()),
+        log_format: LogFormat::Text,
+    };
+    let places = worker::places_at(local.database_url(), services);
+    serve(&settings, app, places, options, stop, announce).await
+}
+
+/// Serves these services of the program beside an orchestrator of its sagas. Announces it when all are
+/// ready.
+async fn serve<F: WorkerFlags>(
+    settings: &Settings,
+    app: &App,
+    places: Vec<Place<'_>>,
+    options: AllOptions<F>,
+    stop: &CancellationToken,
+    announce: impl FnOnce(),
+) -> Result<(), Failed> {
+    check_contract(app)?;
+    let AllOptions { flags, http, config } = options;
+    let definitions = app.definitions()?;
+    let nats = Access::of(&settings.nats)?;
+    let (health, watched) = (Arc::new(Health::default()), Arc::<Watched>::default());
+    let ready = both(orchestrator::readiness(&health), worker::readiness(&watched));
+    let services = u32::try_from(places.len().max(1)).unwrap_or(CONNECTIONS);
+    let share = (CONNECTIONS / services).clamp(CONNECTIONS_MIN, worker::SERVICE_CONNECTIONS);
+    let places = places.into_iter().map(|place| place.with_connections(share)).collect();
+    // Each has its own end: services end first, and their last answers are decided.
+    let (no_more_work, no_more_sagas) = (stop.child_token(), CancellationToken::new());
+    let services = async {
+        let ended = worker::serve(&nats, places, &flags, &watched, &no_more_work).await;
+        no_more_sagas.cancel();
+        ended
+    };
+    let sagas = async {
+        let ended =
+            orchestrator::serve(settings, &nats, config, definitions, health, &no_more_sagas);
+        let ended = ended.await;
+        no_more_work.cancel();
+        ended
+    };
+    let role = async {
+        let announce = async {
+            if no_more_sagas.run_until_cancelled(until(&ready)).await.is_some() {
+                announce();
+            }
+        };
+        let ((), services, sagas) = tokio::join!(announce, services, sagas);
+        sagas.and(services)
+    };
+    nats.keep(probes::beside(http, nats.readiness(Arc::clone(&ready)), role), stop).await
+}
+
+/// A step that no service handles would wait for ever.
+fn check_contract(app: &App) -> Result<(), Failed> {
+    let findings = check::findings(app)?;
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors: Vec<_> = errors.map(ToString::to_string).collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Failed::new(format!("the program is not sound: {}", errors.join("; "))))
+}
+
+async fn until(ready: &Readiness) {
+    while ready().is_err() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn both(one: Readiness, other: Readiness) -> Readiness {
+    Arc::new(move || one().and_then(|()| other()))
+}
