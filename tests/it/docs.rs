@@ -1,4 +1,4 @@
-//! What the documents say about the repository is so: links, code, commands and metrics.
+//! What the documents say about the repository is so: links, code, commands, SQL and metrics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -264,6 +264,33 @@ fn commands_and_flags_in_documents_exist() {
     }
     assert!(seen > 60, "{seen} calls");
     assert_none(&wrong, "commands and flags in documents that the program does not have");
+}
+
+#[test]
+fn names_of_sql_in_documents_exist() {
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_' && c != '.');
+        words.map(str::to_owned).collect()
+    };
+    // Subjects have more dots, and are no names of SQL.
+    let of_ours = |word: &str| {
+        let name = word.strip_prefix("amends.").or_else(|| word.strip_prefix("amends_barrier."));
+        name.is_some_and(|name| !name.is_empty() && !name.contains('.'))
+    };
+    let schema = words(&read("migrations/schema.sql"));
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for page in pages() {
+        let code = page.blocks(&["sql", "sh"]).flatten().cloned().chain(page.code_spans());
+        let text = code.collect::<Vec<_>>().join("\n");
+        for word in words(&text).into_iter().filter(|word| of_ours(word)) {
+            seen += 1;
+            if !schema.contains(&word) {
+                wrong.push(format!("{}: {word}", page.path));
+            }
+        }
+    }
+    assert!(seen > 30, "{seen} names");
+    assert_none(&wrong, "names in documents that migrations/schema.sql does not have");
 }
 
 /// The names of all tests.
