@@ -37,7 +37,8 @@ const EVENTS_QUEUE: usize = 1000;
 /// Runs an orchestrator until `stop`, then drains: what was decided is published, what was not
 /// taken is left to the next start. Any number of replicas may run against the same servers.
 ///
-/// The database needs two connections for each lane, and nine: with fewer its lanes wait for each other.
+/// `database` needs two connections for each lane and nine more, or its lanes wait for each other, and the
+/// session settings of [`SESSION`](crate::SESSION).
 ///
 /// # Errors
 /// [`RunError`]: at the start, or later when a lane fails.

@@ -12,6 +12,7 @@ mod audit;
 mod barrier;
 mod candidates;
 mod compile_fail;
+mod docs;
 mod doubled;
 mod golden;
 mod held_up;

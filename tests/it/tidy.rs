@@ -136,13 +136,13 @@ const UNSAFE: [&str; 5] = [
 ];
 
 /// A text file: its path from the top of the repository, and what is in it.
-struct File {
-    path: String,
-    text: String,
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl File {
-    fn is(&self, extension: &str) -> bool {
+    pub(crate) fn is(&self, extension: &str) -> bool {
         Path::new(&self.path).extension().is_some_and(|e| e == extension)
     }
 
@@ -159,7 +159,7 @@ impl File {
 }
 
 /// All text files but what is not committed.
-fn files() -> Vec<File> {
+pub(crate) fn files() -> Vec<File> {
     let (top, mut found) = (repository(), Vec::new());
     let mut folders = vec![top.clone()];
     while let Some(folder) = folders.pop() {
@@ -181,12 +181,12 @@ fn files() -> Vec<File> {
     found
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).unwrap()
 }
 
 #[track_caller]
-fn assert_none(offences: &[String], rule: &str) {
+pub(crate) fn assert_none(offences: &[String], rule: &str) {
     assert!(offences.is_empty(), "{rule}:\n  {}", offences.join("\n  "));
 }
 

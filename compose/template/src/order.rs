@@ -16,20 +16,12 @@ pub struct Order {
     pub card: String,
 }
 
-/// A refusal is final: nothing has changed, and the saga turns back.
+/// A rejection is final: nothing has changed, and the saga turns back.
 pub struct SoldOut;
 
 impl Rejection for SoldOut {
     fn code(&self) -> &str {
         "sold_out"
-    }
-}
-
-pub struct CardDeclined;
-
-impl Rejection for CardDeclined {
-    fn code(&self) -> &str {
-        "card_declined"
     }
 }
 
@@ -44,6 +36,14 @@ impl Step for ReserveStock {
 }
 
 impl Compensatable for ReserveStock {}
+
+pub struct CardDeclined;
+
+impl Rejection for CardDeclined {
+    fn code(&self) -> &str {
+        "card_declined"
+    }
+}
 
 /// Holds money on a card. Can be undone.
 pub struct HoldMoney;
