@@ -213,7 +213,7 @@ impl App {
         for name in names {
             let Some(service) = self.services.iter().find(|service| service.name == name) else {
                 let all = self.service_names().collect::<Vec<_>>().join(", ");
-                return Err(Failed::new(format!(
+                return Err(Failed::misused(format!(
                     "there is no service `{name}`: the services are {all}"
                 )));
             };

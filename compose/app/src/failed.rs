@@ -5,12 +5,18 @@ use std::{error::Error, fmt};
 use amends_postgres::{Class, MigrationError, class_of};
 use sqlx::migrate::MigrateError;
 
+/// What a process ends with that has failed, and one that was called wrongly: as the parser of its command line
+/// does.
+const FAILED: u8 = 1;
+const MISUSED: u8 = 2;
+
 /// Any error that may cross threads.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
-/// Why the program ends with 1. Its text is one sentence, with those of the errors behind it.
+/// Why the program does not end with 0. Its text is one sentence, with those of the errors behind it.
 #[derive(Debug)]
 pub struct Failed {
+    code: u8,
     what: String,
     source: Option<BoxError>,
     details: String,
@@ -19,12 +25,17 @@ pub struct Failed {
 impl Failed {
     /// A failure that no error is behind.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None, details: String::new() }
+        Self { code: FAILED, what: what.into(), source: None, details: String::new() }
+    }
+
+    /// The command line, or the environment, does not say what it has to.
+    pub fn misused(what: impl Into<String>) -> Self {
+        Self { code: MISUSED, ..Self::new(what) }
     }
 
     /// A failure by an error, with what was being done.
     pub fn caused_by(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { what: what.into(), source: Some(source.into()), details: String::new() }
+        Self { source: Some(source.into()), ..Self::new(what) }
     }
 
     /// The same with more to read below the sentence, such as the ends of logs.
@@ -42,6 +53,11 @@ impl Failed {
 }
 
 impl Failed {
+    /// What the process ends with.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        self.code
+    }
+
     /// Whether what failed is a statement that Postgres, or what is between, kept from its end: it may be
     /// repeated as it is, and waiting may help.
     pub(crate) fn is_passing(&self) -> bool {

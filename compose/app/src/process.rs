@@ -39,7 +39,7 @@ pub fn main<C>(
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             telemetry::complain(&failed.to_string());
-            ExitCode::FAILURE
+            ExitCode::from(failed.exit_code())
         }
     }
 }

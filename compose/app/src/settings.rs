@@ -63,7 +63,7 @@ impl Settings {
     /// When nobody said which it is.
     pub fn database(&self) -> Result<&str, Failed> {
         self.database_url.as_deref().ok_or_else(|| {
-            Failed::new(
+            Failed::misused(
                 "say which database with --database-url or DATABASE_URL, e.g. postgres://user@host/db",
             )
         })
@@ -98,7 +98,7 @@ impl NatsSettings {
     /// When nobody said where they are.
     pub fn url(&self) -> Result<&str, Failed> {
         self.nats_url.as_deref().ok_or_else(|| {
-            Failed::new("say where NATS is with --nats-url or NATS_URL, e.g. nats://host:4222")
+            Failed::misused("say where NATS is with --nats-url or NATS_URL, e.g. nats://host:4222")
         })
     }
 

@@ -40,9 +40,11 @@ async fn list_and_show() {
 #[tokio::test]
 async fn mistakes_get_one_clear_line() {
     let shop = Shop::closed().await;
-    let cases: [(&[&str], i32, &str); 5] = [
+    let cases: [(&[&str], i32, &str); 7] = [
         (&["show", "nothing"], 1, "there is no saga with the id or key `nothing`"),
-        (&["worker", "kitchen"], 1, "the services are inventory, payment, shipping, notification"),
+        (&["worker", "kitchen"], 2, "the services are inventory, payment, shipping, notification"),
+        (&["start", "order", "--input", "{"], 2, "JSON is needed, or @FILE with JSON in it"),
+        (&["resolve", "o", "s", "--ok", "@nowhere", "--reason", "r"], 2, "nowhere cannot be read"),
         (&["list", "--status", "fine"], 2, "fine"),
         (&["orchestrator", "--lanes", "0"], 2, "--lanes"),
         (&["migrate", "--database-url", "mysql://x/y"], 1, "database URL"),

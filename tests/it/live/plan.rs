@@ -136,10 +136,10 @@ fn a_plan_is_drawn() {
     assert!(std::fs::read_to_string(file).unwrap().ends_with("</svg>\n"));
     assert!(alone(&["graph", "order"]).1.contains("flowchart TD"));
     let (code, _, error) = alone(&["graph"]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert_eq!(error, "amends: say which definition: this program has order@1, rental@1, trip@1\n");
     let (code, _, error) = alone(&["graph", "voyage"]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert_eq!(
         error,
         "amends: this program has no such definition: it has order@1, rental@1, trip@1\n"

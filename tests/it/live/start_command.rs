@@ -40,12 +40,8 @@ async fn started_by_hand() {
     let file = format!("@{}", file.display());
     let lost = refused(&shop, &["start", "order", "--input", &file, "--wait"]).await;
     assert!(lost.contains("the saga is compensated") && lost.contains("no_route"), "{lost}");
-    for (input, words) in
-        [("{}", "missing field"), ("no json", "not JSON"), ("@/nowhere", "/nowhere: No such file")]
-    {
-        let wrong = refused(&shop, &["start", "order", "--input", input]).await;
-        assert!(wrong.contains(words), "{wrong}");
-    }
+    let wrong = refused(&shop, &["start", "order", "--input", "{}"]).await;
+    assert!(wrong.contains("missing field"), "{wrong}");
     let wrong = refused(&shop, &["start", "voyage", "--input", "{}"]).await;
     assert!(wrong.contains("there is no definition voyage"), "{wrong}");
     shop.audit().await;

@@ -8,6 +8,7 @@ use amends::{
 };
 use clap::Args;
 
+use super::json::json;
 use crate::{
     failed::{During as _, Failed},
     operate::{
@@ -99,9 +100,9 @@ pub(super) struct SkipArgs {
 /// How a step ended.
 #[derive(Debug, Args)]
 pub(super) struct EndingArgs {
-    /// It was done, with this output (JSON)
-    #[arg(long, value_name = "OUTPUT", required_unless_present_any = ["rejected", "dry_run"], conflicts_with = "rejected")]
-    pub(super) ok: Option<String>,
+    /// It was done, with this output: JSON, @FILE with JSON in it, or - for standard input
+    #[arg(long, value_name = "OUTPUT", value_parser = json, required_unless_present_any = ["rejected", "dry_run"], conflicts_with = "rejected")]
+    pub(super) ok: Option<Json>,
     /// It was refused, with this code: nothing changed and nothing will
     #[arg(long, value_name = "CODE")]
     pub(super) rejected: Option<String>,
@@ -137,14 +138,15 @@ pub(super) struct ReplyArgs {
     pub(super) saga: String,
     /// The step's name
     pub(super) step: String,
-    /// It was done, with this output (JSON)
+    /// It was done, with this output: JSON, @FILE with JSON in it, or - for standard input
     #[arg(
         long,
         value_name = "OUTPUT",
+        value_parser = json,
         required_unless_present = "rejected",
         conflicts_with = "rejected"
     )]
-    pub(super) ok: Option<String>,
+    pub(super) ok: Option<Json>,
     /// It was refused, with this code: nothing changed and nothing will
     #[arg(long, value_name = "CODE")]
     pub(super) rejected: Option<String>,
@@ -163,9 +165,9 @@ pub(super) struct ReplyArgs {
 pub(super) struct StartArgs {
     /// The definition's name
     pub(super) definition: String,
-    /// What its trigger would carry: JSON, or @FILE with JSON in it, @- for standard input
-    #[arg(long, value_name = "JSON")]
-    pub(super) input: String,
+    /// What its trigger would carry: JSON, @FILE with JSON in it, or - for standard input
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    pub(super) input: Json,
     /// The saga's business key, where the input does not hold it
     #[arg(long)]
     pub(super) key: Option<String>,
@@ -262,23 +264,20 @@ impl BulkArgs {
 
 /// The body of a reply that says how a step ended.
 fn outcome(
-    ok: Option<String>,
+    ok: Option<Json>,
     rejected: Option<String>,
     message: Option<String>,
 ) -> Result<Json, Failed> {
     let reply = match (ok, rejected) {
-        (Some(output), _) => {
-            let output = Json::parse(output.as_bytes()).during("--ok takes the step's output")?;
-            Reply::Ok(output)
-        }
+        (Some(output), _) => Reply::Ok(output),
         (None, Some(code)) if code.is_empty() || code.len() > CODE_BYTES_MAX => {
-            return Err(Failed::new(format!(
+            return Err(Failed::misused(format!(
                 "--rejected takes a code of 1 to {CODE_BYTES_MAX} bytes"
             )));
         }
         (None, Some(code)) => Reply::Rejected { code, message: message.unwrap_or_default() },
         (None, None) => {
-            return Err(Failed::new("say how it ended: --ok OUTPUT or --rejected CODE"));
+            return Err(Failed::misused("say how it ended: --ok OUTPUT or --rejected CODE"));
         }
     };
     reply.to_json().during("the outcome")

@@ -103,7 +103,7 @@ impl<F: WorkerFlags> Command<F> {
 
     async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
         match self {
-            Self::Dev(args) => args.run(app).await,
+            Self::Dev(args) => args.run(settings, app).await,
             Self::Orchestrator(args) => args.run(settings, app).await,
             Self::Worker(args) => args.run(settings, app).await,
             Self::All(args) => args.run(settings, app).await,

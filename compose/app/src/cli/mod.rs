@@ -4,6 +4,7 @@ mod act;
 mod command;
 mod deploy;
 mod help;
+mod json;
 mod parse;
 mod roles;
 mod upkeep;

@@ -36,10 +36,10 @@ pub(super) struct DevArgs {
 }
 
 impl DevArgs {
-    pub(super) async fn run(self, app: &App) -> Result<(), Failed> {
+    pub(super) async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
         let Self { data, http, retain, without } = self;
         let options = DevOptions { data, http, retain, without };
-        dev::run(app, options).await
+        dev::run(settings, app, options).await
     }
 }
 

@@ -54,10 +54,12 @@ fn choose(all: Vec<Outline>, choice: &Choice) -> Result<Outline, Failed> {
     };
     let mut fitting: Vec<_> = all.into_iter().filter(fits).collect();
     let Some(newest) = fitting.pop() else {
-        return Err(Failed::new(format!("this program has no such definition: it has {titles}")));
+        return Err(Failed::misused(format!(
+            "this program has no such definition: it has {titles}"
+        )));
     };
     if fitting.iter().any(|other| other.name != newest.name) {
-        return Err(Failed::new(format!("say which definition: this program has {titles}")));
+        return Err(Failed::misused(format!("say which definition: this program has {titles}")));
     }
     Ok(newest)
 }

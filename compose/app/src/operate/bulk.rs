@@ -86,7 +86,7 @@ pub(crate) async fn dry_run(
 
 fn check_step(asked: &Act) -> Result<(), Failed> {
     if asked.verb.needs_step() && asked.step.is_none() {
-        return Err(Failed::new(format!("{} --all needs a step: --step STEP", asked.verb)));
+        return Err(Failed::misused(format!("{} --all needs a step: --step STEP", asked.verb)));
     }
     Ok(())
 }

@@ -1,9 +1,6 @@
 //! `start`: a saga without a message, and waiting for its end.
 
-use std::{
-    io::Read as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use amends::{
     Json, SagaId,
@@ -25,8 +22,7 @@ use crate::{
 /// What to start, and how long to wait for it.
 pub(crate) struct Start {
     pub(crate) definition: String,
-    /// The text itself, or `@` and a file.
-    pub(crate) input: String,
+    pub(crate) input: Json,
     pub(crate) key: Option<String>,
     pub(crate) wait: Wait,
 }
@@ -57,13 +53,13 @@ struct Started {
 
 /// Starts a saga, and says what became of it.
 pub(crate) async fn run(settings: &Settings, start: &Start, json: bool) -> Result<(), Failed> {
-    let input = input(&start.input)?;
     let database = connect::database(settings.database()?, 1, &[])?;
-    let noted = sqlx::query_file!("src/sql/start.sql", start.definition, input.as_str(), start.key)
-        .fetch_one(&database)
-        .await
-        .during("cannot start")?
-        .id;
+    let noted =
+        sqlx::query_file!("src/sql/start.sql", start.definition, start.input.as_str(), start.key)
+            .fetch_one(&database)
+            .await
+            .during("cannot start")?
+            .id;
     let id = accepted(&database, noted, start).await?;
     let saga = settled(&database, id, &start.wait).await?;
     if json {
@@ -77,21 +73,6 @@ pub(crate) async fn run(settings: &Settings, start: &Start, json: bool) -> Resul
     let why = saga.error.as_ref().and_then(|error| error.read::<Failure>().ok());
     let why = why.map(|f| format!(": {}: {}: {}", f.step, f.code, f.message)).unwrap_or_default();
     Err(Failed::new(format!("the saga is {}{}", saga.status, printable(&why))))
-}
-
-/// The text itself, or what is in the file behind `@`; `@-` is standard input.
-fn input(text: &str) -> Result<Json, Failed> {
-    const WHAT: &str = "--input takes JSON, or @FILE with JSON in it";
-    let bytes = match text.strip_prefix('@') {
-        None => text.as_bytes().to_vec(),
-        Some("-") => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).during("standard input")?;
-            bytes
-        }
-        Some(file) => std::fs::read(file).during(file)?,
-    };
-    Json::parse(&bytes).during(WHAT)
 }
 
 /// Waits until an orchestrator has decided the start; the id of the saga that began, or that has the key and

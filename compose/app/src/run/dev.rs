@@ -19,6 +19,7 @@ use crate::{
     failed::{During as _, Failed},
     local::Local,
     print::print,
+    settings::Settings,
     tour::tour,
 };
 
@@ -39,7 +40,10 @@ pub(crate) struct DevOptions {
 }
 
 /// Runs until SIGINT or SIGTERM.
-pub(crate) async fn run(app: &App, options: DevOptions) -> Result<(), Failed> {
+pub(crate) async fn run(settings: &Settings, app: &App, options: DevOptions) -> Result<(), Failed> {
+    if settings.database_url.is_some() || settings.nats.nats_url.is_some() {
+        tracing::warn!("DATABASE_URL and NATS_URL are ignored: this starts servers of its own");
+    }
     let absent = app.named(&options.without)?;
     let is_absent = |one: &AppService| absent.iter().any(|other| other.name() == one.name());
     let present = app.services().iter().filter(|service| !is_absent(service)).collect();
@@ -80,7 +84,8 @@ fn default_data(app: &App) -> Result<PathBuf, Failed> {
     }
     let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let home = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")));
-    let home = home.ok_or_else(|| Failed::new("say where the data is to be kept with --data"))?;
+    let home =
+        home.ok_or_else(|| Failed::misused("say where the data is to be kept with --data"))?;
     Ok(home.join(app.name()).join("dev"))
 }
 

@@ -187,7 +187,7 @@ fn delay(n: usize) -> Duration {
 fn credentials(settings: &NatsSettings, servers: &[ServerAddr]) -> Result<Credentials, Failed> {
     let (user, password) = (settings.nats_user.clone(), settings.nats_password_file.clone());
     if user.is_some() != password.is_some() {
-        return Err(Failed::new("NATS_USER and NATS_PASSWORD_FILE belong together: say both"));
+        return Err(Failed::misused("NATS_USER and NATS_PASSWORD_FILE belong together: say both"));
     }
     let file = settings.nats_creds.clone().map(Credentials::File);
     let user = user.zip(password).map(|(user, password)| Credentials::User { user, password });
@@ -196,7 +196,7 @@ fn credentials(settings: &NatsSettings, servers: &[ServerAddr]) -> Result<Creden
     match (ways.next(), ways.next()) {
         (None, _) => Ok(servers.iter().find_map(named).unwrap_or(Credentials::Nobody)),
         (Some(way), None) => Ok(way),
-        (Some(_), Some(_)) => Err(Failed::new(
+        (Some(_), Some(_)) => Err(Failed::misused(
             "say one of NATS_CREDS, NATS_USER and NATS_TOKEN_FILE: a process logs in by one of them",
         )),
     }
