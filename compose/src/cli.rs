@@ -48,7 +48,7 @@ pub(crate) fn parse(app: &App) -> Cli {
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-fn command(app: &App) -> clap::Command {
+pub(crate) fn command(app: &App) -> clap::Command {
     with_groups(with_services(Cli::command(), app), groups())
 }
 

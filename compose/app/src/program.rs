@@ -13,7 +13,9 @@ impl App {
     pub fn main(self) -> ExitCode {
         process::main(
             || cli::parse(&self),
-            async |(settings, commands): cli::Parsed| commands.run(&settings, &self).await,
+            async |(settings, commands, whole): cli::Parsed| {
+                commands.run(&settings, &self, whole).await
+            },
         )
     }
 }

@@ -100,3 +100,23 @@ async fn the_views_tell_the_same_story() {
     shop.start_worker("inventory");
     assert_eq!(shop.fate("o-2").await, "completed");
 }
+
+#[test]
+fn shells_and_man_know_the_commands() {
+    let folder = crate::support::folder();
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(crate::support::amends()).args(args).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert!(script.contains("break-lock") && script.contains("dry-run"), "{shell}");
+        assert!(!script.contains("bench-orchestrator"), "{shell}: not for users");
+    }
+    run(&["man", folder.path().to_str().unwrap()]);
+    for page in ["amends.1", "amends-show.1"] {
+        assert!(folder.path().join(page).is_file(), "{page}");
+    }
+}

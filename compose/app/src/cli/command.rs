@@ -6,6 +6,7 @@ use super::{
     act::{CancelArgs, ReplyArgs, ResolveArgs, SkipArgs, StartArgs, WholeSagaArgs},
     deploy::{CheckArgs, GraphArgs, PlanArgs},
     roles::{AllArgs, DevArgs, MigrateArgs, OrchestratorArgs, WorkerArgs},
+    shell::{CompletionsArgs, ManArgs},
     upkeep::{BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
     view::{ListArgs, ShowArgs, TopArgs},
 };
@@ -73,18 +74,27 @@ enum Command<F: WorkerFlags> {
     Retire(VersionArgs),
     /// Let a retired version start sagas again
     Reinstate(VersionArgs),
+    /// Print what a shell needs to complete commands and flags
+    Completions(CompletionsArgs),
+    /// Write pages for `man`
+    Man(ManArgs),
 }
 
 impl<F: WorkerFlags> Commands<F> {
-    /// Runs the command that was parsed.
+    /// Runs the command that was parsed, of this whole command line.
     ///
     /// # Errors
     /// Whatever the command fails by.
-    pub async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
+    pub async fn run(
+        self,
+        settings: &Settings,
+        app: &App,
+        command: clap::Command,
+    ) -> Result<(), Failed> {
         if self.0.logs() {
             log_lines(settings.log_format);
         }
-        self.0.run(settings, app).await
+        self.0.run(settings, app, command).await
     }
 }
 
@@ -101,7 +111,12 @@ impl<F: WorkerFlags> Command<F> {
         )
     }
 
-    async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
+    async fn run(
+        self,
+        settings: &Settings,
+        app: &App,
+        command: clap::Command,
+    ) -> Result<(), Failed> {
         match self {
             Self::Dev(args) => args.run(settings, app).await,
             Self::Orchestrator(args) => args.run(settings, app).await,
@@ -127,6 +142,8 @@ impl<F: WorkerFlags> Command<F> {
             Self::BreakLock(args) => args.run(settings).await,
             Self::Definitions(args) => args.run(settings).await,
             Self::Retire(args) => args.run(settings, VersionVerb::Retire).await,
+            Self::Completions(args) => args.run(&command),
+            Self::Man(args) => args.run(command),
             Self::Reinstate(args) => args.run(settings, VersionVerb::Reinstate).await,
         }
     }

@@ -8,12 +8,13 @@ use crate::app::App;
 type Group<'a> = (&'a str, &'a [&'a str]);
 
 /// The groups of the commands that every program has, beside those to try it with.
-pub const GROUPS: [Group<'static>; 5] = [
+pub const GROUPS: [Group<'static>; 6] = [
     ("Run it", &["orchestrator", "worker", "all", "migrate"]),
     ("Before a deploy", &["check", "graph", "plan"]),
     ("Look", &["list", "show", "top"]),
     ("Act", &["start", "retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
     ("Maintain", &["letters", "locks", "break-lock", "definitions", "retire", "reinstate"]),
+    ("Install", &["completions", "man"]),
 ];
 
 /// Commands to try a program with.

@@ -7,6 +7,7 @@ mod help;
 mod json;
 mod parse;
 mod roles;
+mod shell;
 mod upkeep;
 mod view;
 

@@ -21,14 +21,15 @@ struct Cli {
     command: Commands<NoFlags>,
 }
 
-/// What was asked for.
-pub(crate) type Parsed = (Settings, Commands<NoFlags>);
+/// What was asked for, and the whole command line.
+pub(crate) type Parsed = (Settings, Commands<NoFlags>, clap::Command);
 
 /// The command line, or the end of the process with help or what is wrong with it.
 pub(crate) fn parse(app: &App) -> Parsed {
-    let matches = command(app).get_matches();
+    let whole = command(app);
+    let matches = whole.clone().get_matches();
     let Cli { settings, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    (settings, command)
+    (settings, command, whole)
 }
 
 fn command(app: &App) -> clap::Command {
