@@ -260,6 +260,7 @@ impl AppService {
             Ok(()) => amends_workers::migrate_schema(database, &schema, self.migrations).await,
             failed => failed,
         };
-        migrated.during(&format!("service {}", self.name))
+        let what = "the service's database could not be brought up to date";
+        migrated.during(&format!("service {}: {what}", self.name))
     }
 }
