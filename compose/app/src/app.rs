@@ -68,6 +68,7 @@ pub struct App {
     name: &'static str,
     sagas: Vec<fn() -> Result<Definition, DefinitionError>>,
     services: Vec<AppService>,
+    elsewhere: Vec<Handler>,
     examples: Vec<Example>,
     first_data: Vec<FirstData>,
     hints: &'static str,
@@ -120,6 +121,7 @@ impl App {
             name,
             sagas: Vec::new(),
             services: Vec::new(),
+            elsewhere: Vec::new(),
             examples: Vec::new(),
             first_data: Vec::new(),
             hints: "",
@@ -149,6 +151,14 @@ impl App {
     {
         let build: Build = Box::new(move |database| build(database).map_err(Into::into));
         self.services.push(AppService { name, build, migrations });
+        self
+    }
+
+    /// Names what a service handles that is no part of this program, such as one in another language: then
+    /// nobody misses its handlers.
+    #[must_use]
+    pub fn elsewhere(mut self, handlers: impl IntoIterator<Item = Handler>) -> Self {
+        self.elsewhere.extend(handlers);
         self
     }
 
@@ -224,10 +234,10 @@ impl App {
         Ok(found)
     }
 
-    /// What all services handle. Needs tokio's runtime, but no database.
+    /// What all services handle, here and elsewhere. Needs tokio's runtime, but no database.
     pub(crate) fn handlers(&self) -> Result<Vec<Handler>, Failed> {
         let unconnected = Database::new(PgConnectOptions::new_without_pgpass().into(), &[], 1);
-        let mut handlers = Vec::new();
+        let mut handlers = self.elsewhere.clone();
         for service in &self.services {
             handlers.extend(service.build(unconnected.clone())?.handlers());
         }

@@ -78,6 +78,7 @@ impl Live {
     /// # Errors
     /// Servers that cannot be had, a program that is not sound, or a minute without being ready.
     pub async fn start(app: App, executable: impl AsRef<Path>) -> Result<Self, Failed> {
+        all::check_contract(&app)?;
         let data = tempfile::Builder::new().prefix("amends-live-").tempdir();
         let data = data.during("a folder for the servers")?;
         let local = Local::start_with(executable.as_ref(), data.path()).await;

@@ -50,8 +50,15 @@ pub(crate) fn run(app: &App, json: bool) -> Result<(), Failed> {
 }
 
 /// What is wrong with the definitions of a program, or with its services beside them. Needs tokio's runtime.
-pub(crate) fn findings(app: &App) -> Result<Vec<Finding>, Failed> {
+fn findings(app: &App) -> Result<Vec<Finding>, Failed> {
     Ok(amends::check(&app.definitions()?, &app.handlers()?))
+}
+
+/// What must not be, in sentences.
+pub(crate) fn errors(app: &App) -> Result<Vec<String>, Failed> {
+    let findings = findings(app)?.into_iter();
+    let errors = findings.filter(|finding| finding.severity == Severity::Error);
+    Ok(errors.map(|error| error.to_string()).collect())
 }
 
 fn render(report: &Report) -> String {

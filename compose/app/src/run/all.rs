@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use amends::Severity;
 use amends_orchestrator::{Config, Health};
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +46,7 @@ pub(crate) async fn run<F: WorkerFlags>(
     app: &App,
     options: AllOptions<F>,
 ) -> Result<(), Failed> {
+    check_contract(app)?;
     let stop = shutdown::stop_on_signal()?;
     let everyone = app.services().iter().collect::<Vec<_>>();
     let places = worker::places(settings, everyone)?;
@@ -82,7 +82,6 @@ async fn serve<F: WorkerFlags>(
     stop: &CancellationToken,
     announce: impl FnOnce(),
 ) -> Result<(), Failed> {
-    check_contract(app)?;
     let AllOptions { flags, http, config } = options;
     let definitions = app.definitions()?;
     let nats = Access::of(&settings.nats)?;
@@ -120,11 +119,9 @@ async fn serve<F: WorkerFlags>(
     Box::pin(nats.keep(role, stop)).await
 }
 
-/// A step that no service handles would wait for ever.
-fn check_contract(app: &App) -> Result<(), Failed> {
-    let findings = check::findings(app)?;
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let errors: Vec<_> = errors.map(ToString::to_string).collect();
+/// Fails for a program that is not sound: a step that no service handles would wait for ever.
+pub(crate) fn check_contract(app: &App) -> Result<(), Failed> {
+    let errors = check::errors(app)?;
     if errors.is_empty() {
         return Ok(());
     }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     app::{App, AppService, NoFlags},
+    deploy::check,
     failed::{During as _, Failed},
     local::Local,
     print::print,
@@ -43,6 +44,9 @@ pub(crate) struct DevOptions {
 pub(crate) async fn run(settings: &Settings, app: &App, options: DevOptions) -> Result<(), Failed> {
     if settings.database_url.is_some() || settings.nats.nats_url.is_some() {
         tracing::warn!("DATABASE_URL and NATS_URL are ignored: this starts servers of its own");
+    }
+    for error in check::errors(app)? {
+        tracing::warn!("the program is not sound: {error}");
     }
     let absent = app.named(&options.without)?;
     let is_absent = |one: &AppService| absent.iter().any(|other| other.name() == one.name());
