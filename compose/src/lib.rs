@@ -15,7 +15,7 @@ use cli::{Cli, Command};
 #[must_use]
 pub fn main() -> ExitCode {
     let app = examples::app();
-    amends_app::main(|| cli::parse(&app), async |cli| run(cli, &app).await)
+    amends_app::main(app.name(), || cli::parse(&app), async |cli| run(cli, &app).await)
 }
 
 async fn run(cli: Cli, app: &App) -> Result<(), Failed> {

@@ -190,7 +190,9 @@ impl App {
         self
     }
 
-    pub(crate) const fn name(&self) -> &'static str {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
         self.name
     }
 

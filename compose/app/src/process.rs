@@ -19,10 +19,11 @@ use crate::{
 /// Lines of each log that a failure shows.
 const LOG_LINES: usize = 5;
 
-/// The whole program: parses the command line, runs one command, and says how it ended. 0: done; 1: it
+/// The whole program of this name: parses the command line, runs one command, and says how it ended. 0: done; 1: it
 /// failed, with one line on stderr that says why; 2: the command line is wrong.
 #[must_use]
 pub fn main<C>(
+    name: &str,
     parse: impl FnOnce() -> C,
     run: impl AsyncFnOnce(C) -> Result<(), Failed>,
 ) -> ExitCode {
@@ -38,7 +39,7 @@ pub fn main<C>(
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            telemetry::complain(&failed.to_string());
+            telemetry::complain(name, &failed.to_string());
             ExitCode::from(failed.exit_code())
         }
     }

@@ -12,6 +12,7 @@ impl App {
     #[must_use]
     pub fn main(self) -> ExitCode {
         process::main(
+            self.name(),
             || cli::parse(&self),
             async |(settings, commands, whole): cli::Parsed| {
                 commands.run(&settings, &self, whole).await

@@ -30,14 +30,14 @@ pub fn log_lines(format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if let Err(error) = installed {
-        complain(&format!("log lines go elsewhere already: {error}"));
+        complain("amends", &format!("log lines go elsewhere already: {error}"));
     }
 }
 
-/// Prints the one line on stderr that says why a command failed.
-pub(crate) fn complain(message: &str) {
+/// Prints the one line on stderr that says why a command of this program failed.
+pub(crate) fn complain(program: &str, message: &str) {
     // With stderr closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "amends: {message}");
+    let _ = writeln!(std::io::stderr(), "{program}: {message}");
 }
 
 /// Collects metrics from now on, to be read by `/metrics`.
