@@ -14,7 +14,6 @@ const MISUSED: u8 = 2;
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
 /// Why the program does not end with 0. Its text is one sentence, with those of the errors behind it.
-#[derive(Debug)]
 pub struct Failed {
     code: u8,
     what: String,
@@ -86,6 +85,13 @@ impl fmt::Display for Failed {
             (next, first) = (cause(error), false);
         }
         write!(f, "{text}{}", self.details)
+    }
+}
+
+/// As it is told: what a test says that ends with it.
+impl fmt::Debug for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
-    /// Where the data is kept [default: ~/.local/share/amends/dev, as root /var/lib/amends/dev]
+    /// Where the data is kept [default: ~/.local/share/NAME/dev, as root /var/lib/NAME/dev, by the program's name]
     #[arg(long, value_name = "DIR", env = "AMENDS_DATA")]
     pub(super) data: Option<PathBuf>,
     /// Serve /livez, /readyz and /metrics here

@@ -71,8 +71,14 @@ pub(crate) async fn run(settings: &Settings, start: &Start, json: bool) -> Resul
         return Ok(());
     }
     let why = saga.error.as_ref().and_then(|error| error.read::<Failure>().ok());
-    let why = why.map(|f| format!(": {}: {}: {}", f.step, f.code, f.message)).unwrap_or_default();
+    let why = why.map(|f| told(&f)).unwrap_or_default();
     Err(Failed::new(format!("the saga is {}{}", saga.status, printable(&why))))
+}
+
+/// The parts of a failure that are there.
+fn told(failure: &Failure) -> String {
+    let parts = [&failure.step, &failure.code, &failure.message];
+    parts.iter().filter(|part| !part.is_empty()).map(|part| format!(": {part}")).collect()
 }
 
 /// Waits until an orchestrator has decided the start; the id of the saga that began, or that has the key and

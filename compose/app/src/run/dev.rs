@@ -49,23 +49,22 @@ pub(crate) async fn run(settings: &Settings, app: &App, options: DevOptions) -> 
         tracing::warn!("the program is not sound: {error}");
     }
     let absent = app.named(&options.without)?;
-    let is_absent = |one: &AppService| absent.iter().any(|other| other.name() == one.name());
-    let present = app.services().iter().filter(|service| !is_absent(service)).collect();
     let stop = stop_on_signal()?;
     let data = match &options.data {
         Some(data) => data.clone(),
         None => default_data(app)?,
     };
     let local = Local::start(&data).await.during("the private servers cannot be started")?;
-    let ended = serve(app, present, &local, options, &stop).await;
+    let ended = serve(app, absent, &local, &data, options, &stop).await;
     let stopped = local.stop().await.during("the private servers cannot be stopped");
     ended.and(stopped)
 }
 
 async fn serve(
     app: &App,
-    services: Vec<&AppService>,
+    absent: Vec<&AppService>,
     local: &Local,
+    data: &Path,
     options: DevOptions,
     stop: &CancellationToken,
 ) -> Result<(), Failed> {
@@ -73,11 +72,13 @@ async fn serve(
     let Some(database) = database else { return Ok(()) };
     migrate::prepare(app, &database).await?;
     database.close();
+    let is_absent = |one: &AppService| absent.iter().any(|other| other.name() == one.name());
+    let services = app.services().iter().filter(|service| !is_absent(service)).collect();
     let config = Config { retain: options.retain, ..Config::default() };
     let options = AllOptions { flags: NoFlags {}, http: options.http, config };
     let welcome = || {
         // Whoever closed standard output does not read it.
-        let _ = print(&welcome(app, local));
+        let _ = print(&welcome(app, &absent, local, data));
     };
     all::on(local, app, services, options, stop, welcome).await
 }
@@ -93,10 +94,14 @@ fn default_data(app: &App) -> Result<PathBuf, Failed> {
     Ok(home.join(app.name()).join("dev"))
 }
 
-fn welcome(app: &App, local: &Local) -> String {
+fn welcome(app: &App, absent: &[&AppService], local: &Local, data: &Path) -> String {
     let (database, nats) = (local.database_url(), local.nats_url());
     let executable = std::env::args().next().unwrap_or_else(|| app.name().to_owned());
-    let tour = tour(app, &executable);
+    let mut tour = tour(app, &executable);
+    for service in absent {
+        tour += &format!("\n  {executable} worker {}\n", service.name());
+    }
+    let data = data.display();
     format!(
         r"
   export DATABASE_URL={database}
@@ -105,7 +110,7 @@ fn welcome(app: &App, local: &Local) -> String {
 Paste the two lines above into a second shell; then:
 
 {tour}
-Ctrl-C stops everything; the data stays.
+Ctrl-C stops everything; the data stays in {data}.
 "
     )
 }
