@@ -324,16 +324,13 @@ async fn outcomes_of_acts() {
     for (ending, words) in [
         (["--rejected", &long], "--rejected takes a code of 1 to 64 bytes"),
         (["--rejected", ""], "--rejected takes a code of 1 to 64 bytes"),
-        (["--ok", ""], "--ok takes the step's output: the payload is not JSON: it is empty"),
-        (
-            ["--ok", "{}x"],
-            "--ok takes the step's output: the payload is not JSON: trailing characters",
-        ),
+        (["--ok", ""], "the payload is not JSON: it is empty"),
+        (["--ok", "{}x"], "the payload is not JSON: trailing characters"),
     ] {
         let args = ["resolve", "o-1", "inventory.reserve", ending[0], ending[1], "--reason", "why"];
         let output = shop.run(&args).await;
         let error = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(1) && error.contains(words), "{ending:?}: {error}");
+        assert!(output.status.code() == Some(2) && error.contains(words), "{ending:?}: {error}");
     }
     let resolve = ["resolve", "o-1", "inventory.reserve", "--ok", r#"{"reservation":"r-1"}"#];
     shop.done(&[&resolve[..], &["--reason", "counted"]].concat()).await;
@@ -381,7 +378,7 @@ async fn starts() {
         std::fs::write(&file, input).unwrap();
         let output = shop.run(&["start", "order", "--input", &path]).await;
         let error = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(1) && error.contains(words), "{input:?}: {error}");
+        assert!(output.status.code() == Some(2) && error.contains(words), "{input:?}: {error}");
     }
     assert_eq!(shop.number("select count(*) from amends.sagas").await, 0);
 }
