@@ -113,11 +113,11 @@ fn checkout(path: &Path) -> Result<PathBuf, Failed> {
 fn filled(text: &str, name: &str, source: Option<&Path>) -> String {
     // In code a name has no hyphens.
     let code = format!("{}::", name.replace('-', "_"));
-    let testing = [dependency(LIBRARIES[0], source, Some("testing"))];
-    text.replace("# AMENDS TESTING", &testing.concat())
-        .replace("# AMENDS", &dependencies(source))
-        .replace(NAME, name)
+    // The source last: its path may hold the template's name.
+    text.replace(NAME, name)
         .replace(&format!("{name}::"), &code)
+        .replace("# AMENDS TESTING", &dependency(LIBRARIES[0], source, Some("testing")))
+        .replace("# AMENDS", &dependencies(source))
 }
 
 fn dependencies(source: Option<&Path>) -> String {
@@ -155,6 +155,16 @@ mod tests {
         {
             assert!(name(unsound).is_err(), "{unsound}");
         }
+    }
+
+    #[test]
+    fn a_project_has_its_name_and_its_source_stays() {
+        let text = "shop shop::app()\n# AMENDS\n# AMENDS TESTING";
+        let source = Path::new("/work/shop/amends");
+        let filled = filled(text, "my-bar", Some(source));
+        assert!(filled.starts_with("my-bar my_bar::app()\n"), "{filled}");
+        let paths = [r#"amends = { path = "/work/shop/amends/sagas" }"#, r#"["testing"]"#];
+        assert!(paths.iter().all(|path| filled.contains(path)), "{filled}");
     }
 
     #[test]
