@@ -23,6 +23,20 @@ pub fn class_of(error: &Error) -> Class {
     }
 }
 
+/// Whether Postgres refused with one of these SQLSTATEs.
+#[must_use]
+pub fn has_code(error: &Error, codes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    code.is_some_and(|code| codes.contains(&&*code))
+}
+
+/// Whether there is no such user or database, or the password is wrong.
+#[must_use]
+pub fn refuses_login(error: &Error) -> bool {
+    // invalid authorization specification, invalid password, invalid catalog name
+    has_code(error, &["28000", "28P01", "3D000"])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,9 @@ use sqlx::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Address, Unfit, server,
+    Address, Unfit,
+    class::refuses_login,
+    server,
     suspicion::{Suspicion, silence},
 };
 
@@ -257,6 +259,13 @@ pub enum Refusal {
 
 fn refused(refusal: Refusal) -> Error {
     Error::Configuration(Box::new(refusal))
+}
+
+/// Whether a connection is refused for a reason that waiting does not mend.
+#[must_use]
+pub fn is_permanent(error: &Error) -> bool {
+    refuses_login(error)
+        || refusal(error).is_some_and(|refusal| !matches!(refusal, Refusal::Target(_)))
 }
 
 /// The refusal that an error is, if it is one.

@@ -25,8 +25,8 @@ mod sqlstate;
 mod suspicion;
 
 pub use address::{Address, AddressError};
-pub use class::class_of;
-pub use connector::{Refusal, refusal};
+pub use class::{class_of, has_code, refuses_login};
+pub use connector::{Refusal, is_permanent, refusal};
 pub use database::Database;
 pub use schema::{Applied, MigrationError, ORCHESTRATOR, PARTICIPANT, Schema, other};
 pub use server::Unfit;

@@ -8,7 +8,7 @@ use sqlx::{
     migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator},
 };
 
-use crate::{Database, connector::set};
+use crate::{Database, class::has_code, connector::set};
 
 /// What the orchestrator keeps.
 pub static ORCHESTRATOR: LazyLock<Schema> =
@@ -112,7 +112,9 @@ impl Schema {
     pub async fn applied(&self, connection: &mut PgConnection) -> Result<Applied, MigrationError> {
         match connection.list_applied_migrations(&list(&self.name)).await {
             Ok(found) => Ok(self.compared(&found)),
-            Err(MigrateError::Execute(refusal)) if is(&refusal, &MISSING) => Ok(Applied::Nothing),
+            Err(MigrateError::Execute(refusal)) if has_code(&refusal, &MISSING) => {
+                Ok(Applied::Nothing)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -158,7 +160,7 @@ impl Schema {
     /// time; then it is there.
     async fn make_list(&self, connection: &mut PgConnection) -> Result<(), MigrationError> {
         let there = |made| match made {
-            Err(MigrateError::Execute(refusal)) if is(&refusal, &THERE) => Ok(()),
+            Err(MigrateError::Execute(refusal)) if has_code(&refusal, &THERE) => Ok(()),
             made => made,
         };
         there(connection.create_schema_if_not_exists(&self.name).await)?;
@@ -202,8 +204,3 @@ const MISSING: [&str; 2] = ["42P01", "3F000"];
 
 /// unique violation, duplicate schema, table, object
 const THERE: [&str; 4] = ["23505", "42P06", "42P07", "42710"];
-
-fn is(error: &Error, codes: &[&str]) -> bool {
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
-    code.is_some_and(|code| codes.contains(&&*code))
-}

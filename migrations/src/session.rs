@@ -12,7 +12,9 @@ use sqlx::{Error, PgConnection};
 use tokio::time::Instant;
 
 use crate::{
-    Class, class_of,
+    Class,
+    class::has_code,
+    class_of,
     connector::Connector,
     suspicion::{Suspicion, silence},
 };
@@ -134,5 +136,5 @@ impl Watch {
 
 /// Whether a session is at a server that takes no writes (any more).
 fn is_not_writable(error: &Error) -> bool {
-    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "25006")
+    has_code(error, &["25006"])
 }

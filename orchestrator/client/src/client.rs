@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use amends::{Json, Saga, SagaId};
-use amends_postgres::{Address, AddressError, Database};
+use amends_postgres::{Address, AddressError, Database, has_code};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 
-use crate::{End, Error, Request, Started, Status, error::is, poll::Poll};
+use crate::{End, Error, Request, Started, Status, poll::Poll};
 
 /// How many sessions a client has of its own: each look is a statement of milliseconds.
 const SESSIONS: u32 = 4;
@@ -187,5 +187,9 @@ fn payload<S: Saga<Input: Serialize>>(input: &S::Input) -> Result<Json, Error> {
 /// Why a start was not noted.
 fn not_noted<S: Saga>(error: sqlx::Error) -> Error {
     // What `amends.start` says of a name that nobody registered.
-    if is(&error, "P0002") { Error::NoDefinition { definition: S::NAME } } else { error.into() }
+    if has_code(&error, &["P0002"]) {
+        Error::NoDefinition { definition: S::NAME }
+    } else {
+        error.into()
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use amends::{JsonError, SagaId};
-use amends_postgres::{Class, Refusal, class_of, refusal};
+use amends_postgres::{Class, class_of, has_code, is_permanent, refusal, refuses_login};
 use sqlx::types::Uuid;
 
 /// Why a saga was not started, or cannot be looked at.
@@ -103,14 +103,18 @@ pub enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if is(&error, "42501") { Self::Denied { source: error } } else { Self::Postgres(error) }
+        if has_code(&error, &["42501"]) {
+            Self::Denied { source: error }
+        } else {
+            Self::Postgres(error)
+        }
     }
 }
 
 /// What to do about a failure of the database.
 fn advice(error: &sqlx::Error) -> &'static str {
     match class_of(error) {
-        _ if is_login_refused(error) => "; check user, password and database of the address",
+        _ if refuses_login(error) => "; check user, password and database of the address",
         // It says itself what to do.
         _ if refusal(error).is_some() => "",
         Class::Outage | Class::Conflict => "; ask again when the database is back",
@@ -122,18 +126,5 @@ fn advice(error: &sqlx::Error) -> &'static str {
 
 /// Whether waiting may mend it.
 pub(crate) fn passes(error: &sqlx::Error) -> bool {
-    matches!(class_of(error), Class::Outage | Class::Conflict)
-        && matches!(refusal(error), None | Some(Refusal::Target(_)))
-        && !is_login_refused(error)
-}
-
-/// No such user or database, or a wrong password.
-fn is_login_refused(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("28") || code.starts_with("3D"))
-}
-
-/// Whether Postgres refused with this code.
-pub(crate) fn is(error: &sqlx::Error, code: &str) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|c| c == code)
+    matches!(class_of(error), Class::Outage | Class::Conflict) && !is_permanent(error)
 }

@@ -64,8 +64,7 @@ impl Store {
 /// Whether a partition could not be made or dropped because a statement that takes long reads it.
 pub(crate) fn in_use(error: &sqlx::Error) -> bool {
     // lock not available, deadlock detected
-    let code = error.as_database_error().and_then(|e| e.code());
-    matches!(code.as_deref(), Some("55P03" | "40P01"))
+    amends_postgres::has_code(error, &["55P03", "40P01"])
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amends_postgres::{Address, Database, Refusal, refusal};
+use amends_postgres::{Address, Database, is_permanent, refusal};
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use tokio_util::sync::CancellationToken;
 
@@ -10,9 +10,6 @@ use crate::failed::{During as _, Failed, describe};
 
 /// How long a person's statement may take: longer than a program's, as it may read a lot.
 const PERSONAL: Duration = Duration::from_secs(60);
-
-/// What waiting longer does not mend: invalid password, invalid authorization, invalid catalog name.
-const REFUSALS: [&str; 3] = ["28P01", "28000", "3D000"];
 
 fn delays(patience: Option<Duration>) -> ExponentialBackoff {
     ExponentialBackoffBuilder::new()
@@ -61,13 +58,6 @@ pub async fn postgres(
         }
         () = stop.cancelled() => Ok(None),
     }
-}
-
-/// Whether waiting does not mend it.
-fn is_permanent(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    let refused = code.is_some_and(|code| REFUSALS.contains(&code.as_ref()));
-    refused || refusal(error).is_some_and(|refusal| !matches!(refusal, Refusal::Target(_)))
 }
 
 fn permanent_or_not(error: sqlx::Error) -> backoff::Error<sqlx::Error> {
