@@ -32,6 +32,6 @@ async fn run(cli: Cli, app: &App) -> Result<(), Failed> {
             log_lines(settings.log_format);
             amends_bench::workers(&settings, args).await
         }
-        Command::Every(command) => command.run(&settings, app, cli::command(app)).await,
+        Command::Every(command) => command.run(&settings, app, || cli::command(app)).await,
     }
 }

@@ -14,8 +14,8 @@ impl App {
         process::main(
             self.name(),
             || cli::parse(&self),
-            async |(settings, commands, whole): cli::Parsed| {
-                commands.run(&settings, &self, whole).await
+            async |(settings, commands): cli::Parsed| {
+                commands.run(&settings, &self, || cli::command(&self)).await
             },
         )
     }

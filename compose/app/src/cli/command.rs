@@ -81,7 +81,7 @@ enum Command<F: WorkerFlags> {
 }
 
 impl<F: WorkerFlags> Commands<F> {
-    /// Runs the command that was parsed, of this whole command line.
+    /// Runs the command that was parsed; `command` makes the whole command line, where it is asked for.
     ///
     /// # Errors
     /// Whatever the command fails by.
@@ -89,7 +89,7 @@ impl<F: WorkerFlags> Commands<F> {
         self,
         settings: &Settings,
         app: &App,
-        command: clap::Command,
+        command: impl FnOnce() -> clap::Command,
     ) -> Result<(), Failed> {
         if self.0.logs() {
             log_lines(settings.log_format);
@@ -115,7 +115,7 @@ impl<F: WorkerFlags> Command<F> {
         self,
         settings: &Settings,
         app: &App,
-        command: clap::Command,
+        command: impl FnOnce() -> clap::Command,
     ) -> Result<(), Failed> {
         match self {
             Self::Dev(args) => args.run(settings, app).await,
@@ -142,9 +142,9 @@ impl<F: WorkerFlags> Command<F> {
             Self::BreakLock(args) => args.run(settings).await,
             Self::Definitions(args) => args.run(settings).await,
             Self::Retire(args) => args.run(settings, VersionVerb::Retire).await,
-            Self::Completions(args) => args.run(&command),
-            Self::Man(args) => args.run(command),
             Self::Reinstate(args) => args.run(settings, VersionVerb::Reinstate).await,
+            Self::Completions(args) => args.run(&command()),
+            Self::Man(args) => args.run(command()),
         }
     }
 }

@@ -17,9 +17,6 @@ pub const GROUPS: [Group<'static>; 6] = [
     ("Install", &["completions", "man"]),
 ];
 
-/// Commands to try a program with.
-const TRY: Group<'static> = ("Try it", &["dev"]);
-
 /// What `--help` ends with.
 pub const ENVIRONMENT: &str = "Environment:
   DATABASE_URL, NATS_URL, NATS_CREDS, NATS_USER, NATS_PASSWORD_FILE, NATS_TOKEN_FILE,
@@ -39,16 +36,6 @@ pub const ENVIRONMENT: &str = "Environment:
   RUST_LOG                 which log lines to print, e.g. info,amends_orchestrator=debug
 
 Exit status: 0 done, 1 failed, 2 wrong command line.";
-
-/// The command line of a program that has these commands alone.
-pub(super) fn of<'a>(
-    app: &App,
-    command: Command,
-    groups: impl IntoIterator<Item = Group<'a>>,
-) -> Command {
-    let command = command.name(app.name()).after_help(ENVIRONMENT);
-    with_groups(with_services(command, app), std::iter::once(TRY).chain(groups))
-}
 
 /// The same command line, its help of roles with the names of the program's services.
 #[must_use]

@@ -13,5 +13,5 @@ mod view;
 
 pub use command::Commands;
 pub use help::{ENVIRONMENT, GROUPS, with_groups, with_services};
-pub(crate) use parse::{Parsed, parse};
+pub(crate) use parse::{Parsed, command, parse};
 pub use roles::OrchestratorArgs;

@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::{
     command::Commands,
-    help::{GROUPS, of},
+    help::{ENVIRONMENT, GROUPS, with_groups, with_services},
 };
 use crate::{
     app::{App, NoFlags},
@@ -21,19 +21,23 @@ struct Cli {
     command: Commands<NoFlags>,
 }
 
-/// What was asked for, and the whole command line.
-pub(crate) type Parsed = (Settings, Commands<NoFlags>, clap::Command);
+/// Commands to try a program with.
+const TRY: (&str, &[&str]) = ("Try it", &["dev"]);
+
+/// What was asked for.
+pub(crate) type Parsed = (Settings, Commands<NoFlags>);
 
 /// The command line, or the end of the process with help or what is wrong with it.
 pub(crate) fn parse(app: &App) -> Parsed {
-    let whole = command(app);
-    let matches = whole.clone().get_matches();
+    let matches = command(app).get_matches();
     let Cli { settings, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    (settings, command, whole)
+    (settings, command)
 }
 
-fn command(app: &App) -> clap::Command {
-    of(app, Cli::command(), GROUPS)
+/// The whole command line.
+pub(crate) fn command(app: &App) -> clap::Command {
+    let command = Cli::command().name(app.name()).after_help(ENVIRONMENT);
+    with_groups(with_services(command, app), std::iter::once(TRY).chain(GROUPS))
 }
 
 #[cfg(test)]

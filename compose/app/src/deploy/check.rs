@@ -28,7 +28,7 @@ struct Checked {
 /// Checks the program, and prints its plans.
 pub(crate) fn run(app: &App, json: bool) -> Result<(), Failed> {
     let definitions = app.definitions()?;
-    let findings = findings(app)?;
+    let findings = amends::check(&definitions, &app.handlers()?);
     let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
     let checked =
         |version: ProgramVersion| Checked { digest: version.digest, plan: version.outline };
@@ -49,16 +49,11 @@ pub(crate) fn run(app: &App, json: bool) -> Result<(), Failed> {
     }
 }
 
-/// What is wrong with the definitions of a program, or with its services beside them. Needs tokio's runtime.
-fn findings(app: &App) -> Result<Vec<Finding>, Failed> {
-    Ok(amends::check(&app.definitions()?, &app.handlers()?))
-}
-
-/// What must not be, in sentences.
+/// What must not be, in sentences. Needs tokio's runtime.
 pub(crate) fn errors(app: &App) -> Result<Vec<String>, Failed> {
-    let findings = findings(app)?.into_iter();
-    let errors = findings.filter(|finding| finding.severity == Severity::Error);
-    Ok(errors.map(|error| error.to_string()).collect())
+    let findings = amends::check(&app.definitions()?, &app.handlers()?);
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    Ok(errors.map(ToString::to_string).collect())
 }
 
 fn render(report: &Report) -> String {

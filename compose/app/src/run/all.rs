@@ -68,7 +68,8 @@ pub(crate) async fn on(
         nats: NatsSettings::at(local.nats_url()),
         log_format: LogFormat::Text,
     };
-    let places = worker::places_at(local.database_url(), services);
+    let place = |service| Place::new(service, local.database_url().to_owned());
+    let places = services.into_iter().map(place).collect();
     serve(&settings, app, places, options, stop, announce).await
 }
 

@@ -49,7 +49,11 @@ pub(super) struct Place<'a> {
     connections: u32,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    pub(super) fn new(service: &'a AppService, database_url: String) -> Self {
+        Self { service, database_url, connections: SERVICE_CONNECTIONS }
+    }
+
     pub(super) fn with_connections(self, connections: u32) -> Self {
         Self { connections, ..self }
     }
@@ -60,17 +64,8 @@ pub(super) fn places<'a>(
     settings: &Settings,
     services: Vec<&'a AppService>,
 ) -> Result<Vec<Place<'a>>, Failed> {
-    let place = |service: &'a AppService| {
-        let database_url = settings.database_of(service.name())?;
-        Ok(Place { service, database_url, connections: SERVICE_CONNECTIONS })
-    };
-    services.into_iter().map(place).collect()
-}
-
-/// The same for services that share a database.
-pub(super) fn places_at<'a>(url: &str, services: Vec<&'a AppService>) -> Vec<Place<'a>> {
     let place =
-        |service| Place { service, database_url: url.to_owned(), connections: SERVICE_CONNECTIONS };
+        |service: &'a AppService| Ok(Place::new(service, settings.database_of(service.name())?));
     services.into_iter().map(place).collect()
 }
 
