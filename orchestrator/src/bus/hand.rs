@@ -81,14 +81,16 @@ impl Hand {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether there is room for so many batches.
+    pub(super) fn has_room(&self, batches: usize) -> bool {
         let messages = self.messages();
-        messages.held.len() + BATCH <= MESSAGES_MAX && messages.bytes + BATCH_BYTES <= BYTES_MAX
+        messages.held.len() + batches * BATCH <= MESSAGES_MAX
+            && messages.bytes + batches * BATCH_BYTES <= BYTES_MAX
     }
 
-    /// Waits until there is room for a pull. One task at a time.
+    /// Waits until there is room for a batch. One task at a time.
     pub(super) async fn room(&self) {
-        while !self.has_room() {
+        while !self.has_room(1) {
             self.released.notified().await;
         }
     }

@@ -134,26 +134,28 @@ impl Listener {
         let mut requests = Requests::open(&self.client, &stream, &consumer).await?;
         let (mut leads, stop) = (self.pull.leads.clone(), self.pull.stop.clone());
         loop {
-            tokio::select! {
-                () = self.hand.room() => {}
-                () = until_over(&mut leads, &stop) => return Ok(()),
-            }
-            requests.ask(Wait::Yes).await?;
-            loop {
-                let next = tokio::select! {
-                    next = requests.next() => next?,
-                    () = until_over(&mut leads, &stop) => {
-                        for message in requests.close().await {
-                            self.take(message);
-                        }
-                        return Ok(());
+            if requests.is_due() {
+                if self.hand.has_room(requests.count() + 1) {
+                    requests.ask(Wait::Yes).await?;
+                } else if requests.count() == 0 {
+                    tokio::select! {
+                        () = self.hand.room() => continue,
+                        () = until_over(&mut leads, &stop) => return Ok(()),
                     }
-                };
-                self.listens();
-                match next {
-                    Some(message) => self.take(message),
-                    None => break,
                 }
+            }
+            let next = tokio::select! {
+                next = requests.next() => next?,
+                () = until_over(&mut leads, &stop) => {
+                    for message in requests.close().await {
+                        self.take(message);
+                    }
+                    return Ok(());
+                }
+            };
+            self.listens();
+            if let Some(message) = next {
+                self.take(message);
             }
         }
     }
@@ -182,7 +184,7 @@ impl Listener {
     /// Takes what is to be had, while there is room for it.
     async fn help(&mut self, stream: &str, consumer: &str) -> Result<(), PullError> {
         let mut requests = Requests::open(&self.client, stream, consumer).await?;
-        while self.hand.has_room() && !self.pull.stop.is_cancelled() {
+        while self.hand.has_room(1) && !self.pull.stop.is_cancelled() {
             requests.ask(Wait::No).await?;
             while let Some(message) = requests.next().await? {
                 self.take(message);

@@ -1,4 +1,5 @@
-//! Pull requests to one consumer, one after the other.
+//! Pull requests to one consumer: under load the next one is open before the last one has ended, as a
+//! server that waits to be asked again hands out large messages at a fifth of its speed.
 //!
 //! Not with the client's `Stream` and `Batch`: a `Stream` asks for more by itself, whether there is room or
 //! not, and a `Batch` that asks without waiting has no limit for a server that says nothing.
@@ -6,7 +7,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use async_nats::{
-    Client, Message, PublishError, StatusCode, SubscribeError, Subscriber,
+    Client, Message, PublishError, StatusCode, Subject, SubscribeError, Subscriber,
     jetstream::consumer::pull::BatchConfig,
 };
 use futures_util::StreamExt as _;
@@ -15,8 +16,13 @@ use tokio::time::{Instant, timeout};
 /// Messages asked for at once. Batches of 200 and more cost the same per message.
 pub(super) const BATCH: usize = 500;
 
-/// The same in bytes: many of the largest messages, and read in a fraction of a second.
-pub(super) const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// The same in bytes: read in a fraction of a second, and so many that a server that waits to be asked again
+/// is rare, also among the largest messages.
+pub(super) const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// Requests that are open at once. The second is asked for when half a batch has come, so that they do not
+/// end together: the server serves them in turns.
+const OPEN_MAX: usize = 2;
 
 /// How long the server keeps a request, at most: what it sends to a process that is frozen, or gone, it sends
 /// within this time.
@@ -63,12 +69,23 @@ pub(super) struct Requests {
     subscriber: Subscriber,
     /// Connections so far: a server forgets the requests of one that is lost.
     connects: u64,
-    asked: usize,
-    received: usize,
+    open: Vec<Request>,
+    asked: u64,
+    /// What came since a request was sent: messages, and their bytes.
+    received: (usize, usize),
     /// The next message is larger than a batch.
     oversize: bool,
-    /// More may be there than the batch had room for.
+    /// More may be there than the last batch had room for.
     more: bool,
+}
+
+/// One that has not ended.
+struct Request {
+    /// Where the server says that it has.
+    inbox: Subject,
+    since: Instant,
+    /// Whether it asks for one message, of any size: the server does not say that this one has ended.
+    is_single: bool,
 }
 
 impl Requests {
@@ -79,62 +96,83 @@ impl Requests {
     ) -> Result<Self, RequestError> {
         let inbox = client.new_inbox();
         let connects = connects(client);
-        let subscriber = bounded(client.subscribe(inbox.clone())).await??;
+        let subscriber = bounded(client.subscribe(format!("{inbox}.*"))).await??;
         Ok(Self {
             client: client.clone(),
             subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
             inbox,
             subscriber,
             connects,
+            open: Vec::new(),
             asked: 0,
-            received: 0,
+            received: (0, 0),
             oversize: false,
             more: false,
         })
     }
 
-    /// Asks for a batch. The one before must have ended.
+    /// Requests that have not ended: each may still bring a batch.
+    pub(super) const fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether it is time to ask for a batch.
+    pub(super) fn is_due(&mut self) -> bool {
+        // The server has ended these, and its word is lost, or it is one of the few ends that it says nothing of.
+        self.open.retain(|request| request.since.elapsed() < SILENCE);
+        let (messages, bytes) = self.received;
+        let half = messages >= BATCH / 2 || bytes >= BATCH_BYTES / 2;
+        self.open.is_empty() || (half && self.open.len() < OPEN_MAX)
+    }
+
+    /// Asks for a batch.
     pub(super) async fn ask(&mut self, wait: Wait) -> Result<(), RequestError> {
-        let (batch, max_bytes) = if self.oversize { (1, 0) } else { (BATCH, BATCH_BYTES) };
+        let is_single = self.oversize;
+        let (batch, max_bytes) = if is_single { (1, 0) } else { (BATCH, BATCH_BYTES) };
         let (no_wait, expires) = match wait {
             Wait::Yes => (false, Some(expires())),
             Wait::No => (true, None),
         };
         let config = BatchConfig { batch, max_bytes, no_wait, expires, ..Default::default() };
-        (self.asked, self.received, self.oversize, self.more) = (batch, 0, false, false);
-        let (subject, inbox) = (self.subject.clone(), self.inbox.clone());
-        let body = serde_json::to_vec(&config)?.into();
+        self.asked += 1;
+        (self.received, self.oversize, self.more) = ((0, 0), false, false);
+        let inbox = Subject::from(format!("{}.{}", self.inbox, self.asked));
+        let request = Request { inbox: inbox.clone(), since: Instant::now(), is_single };
+        self.open.push(request);
+        let (subject, body) = (self.subject.clone(), serde_json::to_vec(&config)?.into());
         Ok(bounded(self.client.publish_with_reply(subject, inbox, body)).await??)
     }
 
-    /// The next message; `None` when the batch has ended. May be dropped while it waits, without loss.
+    /// The next message; `None` when a request has ended. May be dropped while it waits, without loss.
     pub(super) async fn next(&mut self) -> Result<Option<Message>, RequestError> {
-        if self.received == self.asked {
-            self.more = self.asked > 0;
+        if self.open.is_empty() {
             return Ok(None);
         }
         let message = self.wait().await?;
         if is_delivery(&message) {
-            self.received += 1;
+            let (messages, bytes) = self.received;
+            self.received = (messages + 1, bytes + message.length);
+            self.more |= self.open.iter().any(|request| request.is_single);
+            self.open.retain(|request| !request.is_single);
             return Ok(Some(message));
         }
+        self.open.retain(|request| request.inbox != message.subject);
         let status = message.status.unwrap_or(StatusCode::OK);
         let description = message.description.unwrap_or_default();
         match status {
             StatusCode::NOT_FOUND | StatusCode::TIMEOUT => {}
             StatusCode::NO_RESPONDERS => return Err(RequestError::NoConsumer),
-            _ if description.contains("MaxBytes") && self.asked > 1 => {
-                self.oversize = self.received == 0;
+            _ if description.contains("MaxBytes") => {
+                self.oversize = self.open.is_empty() && self.received.0 == 0;
                 self.more = true;
             }
-            _ if description == "Batch Completed" => {}
+            _ if description == "Batch Completed" => self.more = true,
             _ => return Err(RequestError::Refused { status, description }),
         }
-        (self.asked, self.received) = (0, 0);
         Ok(None)
     }
 
-    /// Whether the batch ended because it was full.
+    /// Whether the last batch ended because it was full.
     pub(super) const fn was_full(&self) -> bool {
         self.more
     }
