@@ -23,6 +23,7 @@ mod migrating;
 mod model;
 mod modules;
 mod outbox;
+mod packages;
 mod plans;
 mod queries;
 mod scenarios;

@@ -8,7 +8,10 @@ use sqlx::{
 
 use serde_json::{Value, json};
 
-use crate::support::{self, repository};
+use crate::{
+    support::{self, repository},
+    tidy::{File, files},
+};
 
 /// The services' schemas, each in a folder of its own.
 const SERVICES: [&str; 2] = ["workers/order/migrations", "workers/trip/migrations"];
@@ -46,9 +49,8 @@ fn name(info: &sqlx::postgres::PgTypeInfo) -> String {
 async fn every_query_has_the_types_of_the_cache() {
     let (_postgres, mut connection) = migrated().await;
     let (mut seen, mut wrong) = (0, Vec::new());
-    for file in std::fs::read_dir(repository().join(".sqlx")).unwrap() {
-        let path = file.unwrap().path();
-        let cached: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for file in files().into_iter().filter(File::is_cached_query) {
+        let cached: Value = serde_json::from_str(&file.text).unwrap();
         let sql = AssertSqlSafe(cached["query"].as_str().unwrap().to_owned()).into_sql_str();
         seen += 1;
         let found = match connection.prepare(sql).await {
@@ -67,10 +69,10 @@ async fn every_query_has_the_types_of_the_cache() {
         let columns: Vec<_> = describe["columns"].as_array().unwrap().iter().map(column).collect();
         let expected = json!({"columns": columns, "parameters": describe["parameters"]["Left"]});
         if found != expected {
-            wrong.push(format!("{}\n  cache:    {expected}\n  database: {found}", path.display()));
+            wrong.push(format!("{}\n  cache:    {expected}\n  database: {found}", file.path));
         }
     }
-    assert!(wrong.is_empty(), "`cargo sqlx prepare --workspace`:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "`cargo sqlx prepare` in the packages of:\n{}", wrong.join("\n"));
     assert!(seen > 50, "{seen} queries");
 }
 
