@@ -67,6 +67,26 @@ pub trait Step: 'static {
 pub trait Compensatable: Step {}
 
 /// Why a service rejects an action: nothing changed and nothing will. Never retried.
+///
+/// ```
+/// pub enum NoStock { SoldOut { article: String }, Unknown }
+///
+/// impl amends::Rejection for NoStock {
+///     fn code(&self) -> &str {
+///         match self {
+///             Self::SoldOut { .. } => "sold_out",
+///             Self::Unknown => "unknown_article",
+///         }
+///     }
+///
+///     fn message(&self) -> String {
+///         match self {
+///             Self::SoldOut { article } => format!("no {article} is left"),
+///             Self::Unknown => "there is no such article".to_owned(),
+///         }
+///     }
+/// }
+/// ```
 pub trait Rejection: Send + 'static {
     /// A word for programs: at most 64 bytes, `[a-z0-9_]+` by habit.
     fn code(&self) -> &str;

@@ -120,6 +120,28 @@ impl Service {
 }
 
 /// Puts a [`Service`] together.
+///
+/// ```
+/// # use amends::{Compensatable, Step};
+/// # use amends_workers::{Act, Compensate, Database, Service, ServiceError};
+/// fn service<BookRoom, SendKey, Hotel>(
+///     database: Database,
+///     hotel: Hotel,
+/// ) -> Result<Service, ServiceError>
+/// where
+///     BookRoom: Compensatable,
+///     SendKey: Step,
+///     Hotel: Act<BookRoom> + Compensate<BookRoom> + Act<SendKey>,
+/// {
+///     Service::new("hotel", database, hotel)
+///         .step::<BookRoom>() // before the pivot
+///         .forward::<SendKey>() // the pivot, or behind it
+///         .concurrency(16)
+///         .rate_limit(50)
+///         .circuit_breaker(20)
+///         .build()
+/// }
+/// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder<H> {
     name: String,

@@ -75,6 +75,35 @@ pub struct App {
 }
 
 /// Flags that a program adds to `worker`, about data which its services need before they serve.
+///
+/// ```
+/// use amends_app::{Failed, WorkerFlags};
+/// use amends_workers::Database;
+///
+/// #[derive(Debug, clap::Args)]
+/// struct Stock {
+///     /// Fill the shelves of `store` first.
+///     #[arg(long)]
+///     seed_stock: bool,
+/// }
+///
+/// impl WorkerFlags for Stock {
+///     fn warn(&self, services: &[&str]) {
+///         if self.seed_stock && !services.contains(&"store") {
+///             tracing::warn!("--seed-stock is for the service `store`, which this worker does not run");
+///         }
+///     }
+///
+///     async fn seed(&self, service: &str, database: &Database) -> Result<(), Failed> {
+///         if self.seed_stock && service == "store" {
+///             let fill = "insert into store.stock values ('tea', 100) on conflict do nothing";
+///             let filled = sqlx::query(fill).execute(database).await;
+///             filled.map_err(|error| Failed::new(format!("the stock: {error}")))?;
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait WorkerFlags: clap::Args + fmt::Debug + Sync {
     /// Warns of flags that none of these services reads.
     fn warn(&self, services: &[&str]);

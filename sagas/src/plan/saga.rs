@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{BeforePivot, Finished, Plan};
 use crate::{Given, OnlyIf};
 
-/// A saga: name, version, trigger and plan. The crate's front page shows a whole one.
+/// A saga: name, version, trigger and plan. The crate's [front page](crate) shows a whole one.
 pub trait Saga: 'static {
     /// The definition's name, `[a-z0-9_-]+`.
     const NAME: &'static str;
