@@ -92,7 +92,8 @@ impl<Phase> Plan<Phase> {
         parts.add(&mut self.steps)
     }
 
-    /// The end: what the saga answers.
+    /// The end: what the saga answers. Where that cannot be computed the saga
+    /// [is stuck, or turns back if it has no pivot](Given#when-a-value-cannot-be-computed).
     pub fn finish<T: Serialize + 'static>(self, output: Given<T>) -> Finished<T> {
         let output_needs = self.steps.needs(&output);
         Finished {
