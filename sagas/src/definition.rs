@@ -202,9 +202,10 @@ fn check(outline: &Outline, code: &[StepCode]) -> Result<(), DefinitionErrorKind
 }
 
 fn check_step(outline: &Outline, at: usize, step: &StepOutline) -> Result<(), DefinitionErrorKind> {
+    if step.task.is_call() {
+        name::check_operation(&operation_name(step))?;
+    }
     name::check_step(&step.name)?;
-    name::check_name("service", &step.service)?;
-    name::check_name("operation", &step.operation)?;
     if step.task.is_call() && step.service == OWN_SERVICE {
         return Err(DefinitionErrorKind::Reserved(step.name.clone()));
     }
@@ -217,6 +218,14 @@ fn check_step(outline: &Outline, at: usize, step: &StepOutline) -> Result<(), De
         return Err(DefinitionErrorKind::Twice(step.name.clone()));
     }
     Ok(())
+}
+
+/// The operation of a service as its author wrote it: a name without a dot is all of it a service's.
+fn operation_name(step: &StepOutline) -> String {
+    match step.operation.as_str() {
+        "" => step.service.clone(),
+        operation => format!("{}.{operation}", step.service),
+    }
 }
 
 fn check_code(
@@ -325,3 +334,6 @@ pub enum DefinitionErrorKind {
     #[error("sagas are nested more than {NESTING_MAX} deep: does it contain itself?")]
     Nesting,
 }
+
+#[cfg(test)]
+mod tests;

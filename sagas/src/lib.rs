@@ -151,7 +151,9 @@ pub use handlers::Handler;
 pub use headers::{HeaderError, Headers};
 pub use ids::{AttemptId, EventId, IdError, Op, SagaId};
 pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
-pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};
+pub use name::{
+    NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_operation, check_step, check_subject,
+};
 pub use outline::{ELEMENTS_MAX, Outline, StepKind, StepOutline, Task};
 pub use plan::{
     AfterPivot, Await, BeforePivot, Decides, Delay, Finished, Group, Nested, Part, Plan, Position,
