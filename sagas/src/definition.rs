@@ -114,12 +114,17 @@ impl Definition {
     /// What in an event names the saga whose step `step` waits for it.
     ///
     /// # Errors
-    /// [`InputError`] when the event does not fit the step's type, or names nothing usable.
-    pub fn matches(&self, step: usize, event: &Json) -> Result<String, InputError> {
+    /// [`AwaitedError`] when the event does not fit the step's type, or names nothing usable.
+    pub fn matches(&self, step: usize, event: &Json) -> Result<String, AwaitedError> {
+        let wrong = |kind| {
+            let name = self.outline.steps.get(step).map_or("", |step| &step.name);
+            AwaitedError { definition: self.outline.name.clone(), step: name.to_owned(), kind }
+        };
         let matches = self.code.get(step).and_then(|code| code.matches.as_ref());
-        let matches = matches.ok_or(InputError::Match)?;
-        let key = caught(|| matches(event)).ok_or(InputError::Match)?.map_err(InputError::Shape)?;
-        usable(key).ok_or(InputError::Match)
+        let matches = matches.ok_or_else(|| wrong(AwaitedErrorKind::Match))?;
+        let key = caught(|| matches(event)).ok_or_else(|| wrong(AwaitedErrorKind::Match))?;
+        let key = key.map_err(|error| wrong(AwaitedErrorKind::Shape(error)))?;
+        usable(key).ok_or_else(|| wrong(AwaitedErrorKind::Match))
     }
 
     /// The definition of the saga that is the step `step`.
@@ -272,9 +277,29 @@ pub enum InputError {
     /// No usable name of a lock.
     #[error("the name of a lock must have 1 to {KEY_BYTES_MAX} bytes and no control characters")]
     Lock,
-    /// Nothing usable to match an event by.
+}
+
+/// Why a step that waits for events cannot use one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the event that the step `{step}` of `{definition}` waits for cannot be used: {kind}")]
+pub struct AwaitedError {
+    /// The name of the definition.
+    pub definition: String,
+    /// The step's name.
+    pub step: String,
+    /// What is wrong.
+    pub kind: AwaitedErrorKind,
+}
+
+/// What is wrong with an event that a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AwaitedErrorKind {
+    /// The body does not fit the event's type.
+    #[error("its body does not fit the type that the plan gives it: {0}")]
+    Shape(JsonError),
+    /// Nothing usable to match the event by.
     #[error(
-        "what an event is matched by must have 1 to {KEY_BYTES_MAX} bytes and no control characters"
+        "the name that `.matching(…)` finds in it must have 1 to {KEY_BYTES_MAX} bytes and no control characters"
     )]
     Match,
 }

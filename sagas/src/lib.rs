@@ -141,8 +141,8 @@ pub mod wire;
 pub use cloudevent::{EventError, event_data};
 pub use condition::OnlyIf;
 pub use definition::{
-    Admitted, Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX,
-    LOCKS_MAX, STEPS_MAX, usable_key,
+    Admitted, AwaitedError, AwaitedErrorKind, Definition, DefinitionError, DefinitionErrorKind,
+    InputError, KEY_BYTES_MAX, LOCKS_MAX, STEPS_MAX, usable_key,
 };
 pub use diff::{Difference, DifferenceKind, diff};
 pub use given::{Given, MapError, Values};
