@@ -33,6 +33,16 @@ pub struct Admitted {
 pub(crate) type Admit = Box<dyn Fn(&Json) -> Result<Admitted, InputError> + Send + Sync>;
 
 /// A saga definition, ready to run.
+///
+/// ```
+/// # use amends::{Definition, Saga};
+/// /// The plan as text, and whether it would start a saga with this body.
+/// fn try_out<S: Saga>(body: &str) -> Result<String, Box<dyn std::error::Error>> {
+///     let definition = Definition::of::<S>()?;
+///     let admitted = definition.admit(&amends::Json::parse(body.as_bytes())?)?;
+///     Ok(format!("{}starts a saga of the key {:?}", definition.outline(), admitted.key))
+/// }
+/// ```
 pub struct Definition {
     outline: Outline,
     digest: String,

@@ -185,6 +185,17 @@ impl App {
 
     /// Names what a service handles that is no part of this program, such as one in another language: then
     /// nobody misses its handlers.
+    ///
+    /// ```
+    /// use amends::Handler;
+    /// use amends_app::App;
+    ///
+    /// let app = App::new("shop").elsewhere([
+    ///     Handler::with_compensation("hotel.book"),
+    ///     Handler::action("mail.tickets"), // without compensation: the pivot, or behind it
+    /// ]);
+    /// # drop(app);
+    /// ```
     #[must_use]
     pub fn elsewhere(mut self, handlers: impl IntoIterator<Item = Handler>) -> Self {
         self.elsewhere.extend(handlers);
@@ -200,6 +211,17 @@ impl App {
 
     /// Puts first data into the database of `dev`, each time that it starts: what is there already is to be
     /// left as it is.
+    ///
+    /// ```
+    /// use amends_app::App;
+    ///
+    /// let app = App::new("shop").first_data(|database| async move {
+    ///     let fill = "insert into store.stock values ('tea', 100) on conflict do nothing";
+    ///     sqlx::query(fill).execute(&database).await?;
+    ///     Ok(())
+    /// });
+    /// # drop(app);
+    /// ```
     #[must_use]
     pub fn first_data<F>(mut self, fill: impl Fn(Database) -> F + Send + Sync + 'static) -> Self
     where
