@@ -10,6 +10,22 @@ use sqlx::postgres::PgConnectOptions;
 const HOSTS_MAX: usize = 16;
 
 /// A database's address: the hosts in the order in which they are tried.
+///
+/// ```
+/// use amends_postgres::Address;
+///
+/// let address: Address = "postgres://shop@db-1,db-2:5432/shop".parse()?;
+/// assert_eq!(address.to_string(), "db-1:5432,db-2:5432");
+/// # Ok::<(), amends_postgres::AddressError>(())
+/// ```
+///
+/// ```no_run
+/// # use amends_postgres::{Address, Database};
+/// # fn database(address: Address) -> Database {
+/// // On the host that takes writes; no session is made before the first is asked for.
+/// Database::new(address.for_writing(), &[("lock_timeout", "10s")], 8)
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Address {
     hosts: Vec<PgConnectOptions>,

@@ -21,6 +21,16 @@ pub const SESSION: [(&str, &str); 10] = [
 ];
 
 /// Settings of an orchestrator.
+///
+/// ```
+/// use std::time::Duration;
+/// use amends_orchestrator::Config;
+///
+/// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// // A NATS cluster of three; sagas that have ended are kept for 90 days.
+/// let config = Config { stream_replicas: 3, retain: Some(90 * DAY), ..Config::default() };
+/// assert_eq!(config.lanes, 2);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Lanes side by side; each has one commit under way. More lanes make smaller batches.

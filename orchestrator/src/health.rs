@@ -18,6 +18,18 @@ const FRESH: Duration = Duration::from_secs(3);
 const WAITING: Duration = Duration::from_secs(4);
 
 /// Health of an orchestrator, shared with whoever serves its probes. All parts start as not ready.
+///
+/// ```
+/// use std::sync::Arc;
+/// use amends_orchestrator::Health;
+///
+/// let health = Arc::new(Health::default()); // a clone goes to `run`
+/// let (status, body) = match health.ready() {
+///     Ok(()) => (200, "ready".to_owned()),
+///     Err(why) => (503, why),
+/// };
+/// assert_eq!((status, body.starts_with("starting: ")), (503, true));
+/// ```
 #[derive(Debug)]
 pub struct Health {
     started: AtomicBool,

@@ -38,7 +38,7 @@ const EVENTS_QUEUE: usize = 1000;
 /// taken is left to the next start. Any number of replicas may run against the same servers.
 ///
 /// `database` needs two connections for each lane and nine more, or its lanes wait for each other, and the
-/// session settings of [`SESSION`](crate::SESSION).
+/// session settings of [`SESSION`](crate::SESSION). The [front page](crate) has a whole program.
 ///
 /// # Errors
 /// [`RunError`]: at the start, or later when a lane fails.

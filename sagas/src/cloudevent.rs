@@ -23,6 +23,17 @@ const WHAT: &str = "the CloudEvent";
 /// | `ce-specversion` | is the event: binary mode |
 /// | a content type of JSON, or none | is the event; or, when it holds all four required attributes, a CloudEvent as above |
 ///
+/// ```
+/// use amends::{Headers, event_data};
+/// let plain = event_data(&Headers::default(), br#"{"order_id":"o-1"}"#)?;
+///
+/// let headers = [("Content-Type", "application/cloudevents+json")].into_iter().collect::<Headers>();
+/// let structured = br#"{"specversion":"1.0","id":"1","source":"/shop","type":"placed",
+///     "data":{"order_id":"o-1"}}"#;
+/// assert_eq!(event_data(&headers, structured)?, plain);
+/// # Ok::<(), amends::EventError>(())
+/// ```
+///
 /// # Errors
 /// [`EventError`]: with why no event can be read, and what to do.
 pub fn event_data(headers: &Headers<'_>, body: &[u8]) -> Result<Json, EventError> {

@@ -33,6 +33,16 @@ pub struct Admitted {
 pub(crate) type Admit = Box<dyn Fn(&Json) -> Result<Admitted, InputError> + Send + Sync>;
 
 /// A saga definition, ready to run.
+///
+/// ```
+/// # use amends::{Definition, Saga};
+/// /// The plan as text, and whether it would start a saga with this body.
+/// fn try_out<S: Saga>(body: &str) -> Result<String, Box<dyn std::error::Error>> {
+///     let definition = Definition::of::<S>()?;
+///     let admitted = definition.admit(&amends::Json::parse(body.as_bytes())?)?;
+///     Ok(format!("{}starts a saga of the key {:?}", definition.outline(), admitted.key))
+/// }
+/// ```
 pub struct Definition {
     outline: Outline,
     digest: String,
@@ -114,12 +124,17 @@ impl Definition {
     /// What in an event names the saga whose step `step` waits for it.
     ///
     /// # Errors
-    /// [`InputError`] when the event does not fit the step's type, or names nothing usable.
-    pub fn matches(&self, step: usize, event: &Json) -> Result<String, InputError> {
+    /// [`AwaitedError`] when the event does not fit the step's type, or names nothing usable.
+    pub fn matches(&self, step: usize, event: &Json) -> Result<String, AwaitedError> {
+        let wrong = |kind| {
+            let name = self.outline.steps.get(step).map_or("", |step| &step.name);
+            AwaitedError { definition: self.outline.name.clone(), step: name.to_owned(), kind }
+        };
         let matches = self.code.get(step).and_then(|code| code.matches.as_ref());
-        let matches = matches.ok_or(InputError::Match)?;
-        let key = caught(|| matches(event)).ok_or(InputError::Match)?.map_err(InputError::Shape)?;
-        usable(key).ok_or(InputError::Match)
+        let matches = matches.ok_or_else(|| wrong(AwaitedErrorKind::Match))?;
+        let key = caught(|| matches(event)).ok_or_else(|| wrong(AwaitedErrorKind::Match))?;
+        let key = key.map_err(|error| wrong(AwaitedErrorKind::Shape(error)))?;
+        usable(key).ok_or_else(|| wrong(AwaitedErrorKind::Match))
     }
 
     /// The definition of the saga that is the step `step`.
@@ -202,9 +217,10 @@ fn check(outline: &Outline, code: &[StepCode]) -> Result<(), DefinitionErrorKind
 }
 
 fn check_step(outline: &Outline, at: usize, step: &StepOutline) -> Result<(), DefinitionErrorKind> {
+    if step.task.is_call() {
+        name::check_operation(&operation_name(step))?;
+    }
     name::check_step(&step.name)?;
-    name::check_name("service", &step.service)?;
-    name::check_name("operation", &step.operation)?;
     if step.task.is_call() && step.service == OWN_SERVICE {
         return Err(DefinitionErrorKind::Reserved(step.name.clone()));
     }
@@ -217,6 +233,14 @@ fn check_step(outline: &Outline, at: usize, step: &StepOutline) -> Result<(), De
         return Err(DefinitionErrorKind::Twice(step.name.clone()));
     }
     Ok(())
+}
+
+/// The operation of a service as its author wrote it: a name without a dot is all of it a service's.
+fn operation_name(step: &StepOutline) -> String {
+    match step.operation.as_str() {
+        "" => step.service.clone(),
+        operation => format!("{}.{operation}", step.service),
+    }
 }
 
 fn check_code(
@@ -263,9 +287,29 @@ pub enum InputError {
     /// No usable name of a lock.
     #[error("the name of a lock must have 1 to {KEY_BYTES_MAX} bytes and no control characters")]
     Lock,
-    /// Nothing usable to match an event by.
+}
+
+/// Why a step that waits for events cannot use one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the event that the step `{step}` of `{definition}` waits for cannot be used: {kind}")]
+pub struct AwaitedError {
+    /// The name of the definition.
+    pub definition: String,
+    /// The step's name.
+    pub step: String,
+    /// What is wrong.
+    pub kind: AwaitedErrorKind,
+}
+
+/// What is wrong with an event that a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AwaitedErrorKind {
+    /// The body does not fit the event's type.
+    #[error("its body does not fit the type that the plan gives it: {0}")]
+    Shape(JsonError),
+    /// Nothing usable to match the event by.
     #[error(
-        "what an event is matched by must have 1 to {KEY_BYTES_MAX} bytes and no control characters"
+        "the name that `.matching(…)` finds in it must have 1 to {KEY_BYTES_MAX} bytes and no control characters"
     )]
     Match,
 }
@@ -325,3 +369,6 @@ pub enum DefinitionErrorKind {
     #[error("sagas are nested more than {NESTING_MAX} deep: does it contain itself?")]
     Nesting,
 }
+
+#[cfg(test)]
+mod tests;

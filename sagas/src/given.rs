@@ -76,6 +76,25 @@ type Expr<T> = dyn Fn(&Env<'_>) -> Result<T, MapError> + Send + Sync;
 ///     nights.map(|n| u16::from(n) * 2)
 /// }
 /// ```
+///
+/// # When a value cannot be computed
+///
+/// A mapping has no way to fail but a panic: whatever business may refuse belongs into a step. A value cannot be
+/// computed when a mapping panics, when a stored value does not fit its type (the saga began under code that
+/// wrote it differently), or when the result breaks a limit of [`Json`]. A panic ends neither the process nor other
+/// sagas, unless the program is built with `panic = "abort"`. The saga records the fact `unmappable`, its error has
+/// the code `unmappable` and says why, and nothing is tried again by time, as the same facts give the same failure:
+///
+/// | value that cannot be computed | consequence |
+/// |---|---|
+/// | input or condition of a step before the pivot, or of the pivot | no step of its stage is sent; the saga turns back |
+/// | input or condition of a step after the pivot | the step and the saga are `stuck`; steps beside it go on |
+/// | the saga's output | after the pivot the saga is `stuck`; without a pivot it turns back |
+/// | a step's output that does not fit its type | before the pivot it counts as unknown and is compensated; from the pivot on the saga is `stuck` |
+///
+/// A `stuck` saga goes on when a program with a mended mapping runs and an operator retries it, or when an operator
+/// gives the missing output (`resolve`) or goes on without it (`skip`). A mended mapping needs no new version: the
+/// digest of a plan does not depend on its functions.
 pub struct Given<T> {
     expr: Arc<Expr<T>>,
     reads: BTreeSet<Source>,
@@ -120,7 +139,8 @@ fn read<T: DeserializeOwned>(what: &str, json: &Json) -> Result<T, MapError> {
 }
 
 impl<T: 'static> Given<T> {
-    /// What `f` makes of this value.
+    /// What `f` makes of this value. A panic in `f` turns the saga back before the pivot, and leaves it stuck
+    /// after it: [when a value cannot be computed](Given#when-a-value-cannot-be-computed).
     #[must_use]
     pub fn map<U>(&self, f: fn(T) -> U) -> Given<U>
     where
@@ -162,7 +182,7 @@ impl<T> Given<T> {
 pub trait Values {
     /// The type of a function over the values.
     type Fn<U>;
-    /// What `f` makes of these values.
+    /// What `f` makes of these values. A panic in `f` has the consequences of one in [`Given::map`].
     fn map<U: 'static>(&self, f: Self::Fn<U>) -> Given<U>;
 }
 

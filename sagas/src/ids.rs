@@ -50,6 +50,13 @@ impl fmt::Display for EventId {
 }
 
 /// The id of a saga: a UUIDv7 (RFC 9562), so that rows stay in time order.
+///
+/// ```
+/// use amends::SagaId;
+/// let id: SagaId = "01890a5d-ac96-774b-bcce-b302099a8057".parse()?;
+/// assert_eq!(id.to_string(), "01890a5d-ac96-774b-bcce-b302099a8057");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SagaId(pub Uuid);
 

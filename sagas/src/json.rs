@@ -19,6 +19,14 @@ pub const PAYLOAD_DEPTH_MAX: usize = 64;
 /// A JSON text within the limits: at most [`PAYLOAD_BYTES_MAX`] and [`PAYLOAD_DEPTH_MAX`], valid
 /// UTF-8 without U+0000 (Postgres cannot read such a text with `->>`). It is never re-written:
 /// numbers keep their digits, objects their order. Cheap to clone.
+///
+/// ```
+/// use amends::Json;
+/// let json = Json::parse(br#"{"price": 10.50}"#)?;
+/// assert_eq!(json.as_str(), r#"{"price": 10.50}"#);
+/// assert_eq!(Json::of(&[1, 2])?.read::<Vec<u8>>()?, [1, 2]);
+/// # Ok::<(), amends::JsonError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Json(Arc<str>);
 

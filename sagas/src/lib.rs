@@ -1,7 +1,11 @@
-//! Amends runs distributed transactions across services as sagas. This crate is its pure core: how
-//! a saga is written ([`Saga`], [`Step`], [`Plan`]), what it is as data ([`Definition`],
-//! [`Outline`]), how it goes on ([`machine`]), and how it speaks with services ([`wire`]). Nothing
-//! here does I/O, reads a clock or draws a random number.
+//! Amends runs distributed transactions across services as sagas. With this crate you write a saga: its
+//! steps ([`Step`]), their order and the values that flow between them ([`Plan`], [`Given`]), and the event
+//! that starts it ([`Trigger`]). The orchestrator and the services share these types. The crate also holds
+//! the pure core of Amends, the state machine of sagas and the format of messages. It does no I/O, reads no
+//! clock and draws no random number.
+//!
+//! Three more crates make a program of it: `amends-workers` serves the steps, `amends-orchestrator` runs the
+//! sagas, and `amends-app` puts both into one program with a command line.
 //!
 //! A whole saga: book a hotel, which can be cancelled; charge the card, which decides; send the
 //! tickets, which must not fail.
@@ -85,16 +89,21 @@
 //! # Ok::<(), amends::DefinitionError>(())
 //! ```
 //!
-//! | to read | start at |
+//! | to | start at |
 //! |---|---|
-//! | how a saga is written | [`Saga`] and [`Step`] |
-//! | what the machine decides | [`machine::decide`] |
-//! | what a batch of events leads to: rows, messages, timers | [`turn`] |
-//! | what an act would do | [`preview`] |
-//! | what a worker sees | [`wire`] |
-//! | what people read | [`transcript`] |
-//! | how a saga is tested against every fault; feature `testing` | [`testing`] |
-//! | whether a plan is sound, how it differs, how it looks | [`check`], [`diff()`], [`svg`] |
+//! | describe a step: service, operation, types, refusals | [`Step`], [`Rejection`], [`Compensatable`] |
+//! | write a plan | [`Saga`], [`Plan`] |
+//! | compute one value from others; what follows when that fails | [`Given`] |
+//! | set retries and time limits of a step | [`Call`], [`Retry`] |
+//! | run steps side by side, or one for each element of a list | [`Plan::together`], [`Step::each`] |
+//! | leave a step out under a condition | [`OnlyIf`] |
+//! | wait for an event or a time | [`Await`], [`Delay`] |
+//! | run a saga as a step of another | [`Saga::nested`] |
+//! | let sagas take turns | [`Trigger::lock`] |
+//! | test a saga against every fault (feature `testing`) | [`testing::FaultMatrix`] |
+//! | check a plan, compare two, draw one | [`check`], [`diff()`], [`svg`], [`mermaid`] |
+//! | write a service without `amends-workers` | [`wire`] |
+//! | read the state machine | [`machine::decide`]; for a batch of events [`turn`] |
 
 mod cloudevent;
 mod condition;
@@ -132,8 +141,8 @@ pub mod wire;
 pub use cloudevent::{EventError, event_data};
 pub use condition::OnlyIf;
 pub use definition::{
-    Admitted, Definition, DefinitionError, DefinitionErrorKind, InputError, KEY_BYTES_MAX,
-    LOCKS_MAX, STEPS_MAX, usable_key,
+    Admitted, AwaitedError, AwaitedErrorKind, Definition, DefinitionError, DefinitionErrorKind,
+    InputError, KEY_BYTES_MAX, LOCKS_MAX, STEPS_MAX, usable_key,
 };
 pub use diff::{Difference, DifferenceKind, diff};
 pub use given::{Given, MapError, Values};
@@ -142,7 +151,9 @@ pub use handlers::Handler;
 pub use headers::{HeaderError, Headers};
 pub use ids::{AttemptId, EventId, IdError, Op, SagaId};
 pub use json::{Json, JsonError, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX};
-pub use name::{NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_step, check_subject};
+pub use name::{
+    NAME_LEN_MAX, NameError, STEP_LEN_MAX, check_name, check_operation, check_step, check_subject,
+};
 pub use outline::{ELEMENTS_MAX, Outline, StepKind, StepOutline, Task};
 pub use plan::{
     AfterPivot, Await, BeforePivot, Decides, Delay, Finished, Group, Nested, Part, Plan, Position,

@@ -40,7 +40,8 @@ pub trait Step: 'static {
     /// after the pivot.
     type Rejection: Rejection;
 
-    /// This step with the given input, and default policies.
+    /// This step with the given input, and default policies. Of an input that cannot be computed nothing is sent:
+    /// [the saga turns back, or is stuck](Given#when-a-value-cannot-be-computed).
     fn with(input: Given<Self::Input>) -> Call<Self>
     where
         Self: Sized,
@@ -67,6 +68,26 @@ pub trait Step: 'static {
 pub trait Compensatable: Step {}
 
 /// Why a service rejects an action: nothing changed and nothing will. Never retried.
+///
+/// ```
+/// pub enum NoStock { SoldOut { article: String }, Unknown }
+///
+/// impl amends::Rejection for NoStock {
+///     fn code(&self) -> &str {
+///         match self {
+///             Self::SoldOut { .. } => "sold_out",
+///             Self::Unknown => "unknown_article",
+///         }
+///     }
+///
+///     fn message(&self) -> String {
+///         match self {
+///             Self::SoldOut { article } => format!("no {article} is left"),
+///             Self::Unknown => "there is no such article".to_owned(),
+///         }
+///     }
+/// }
+/// ```
 pub trait Rejection: Send + 'static {
     /// A word for programs: at most 64 bytes, `[a-z0-9_]+` by habit.
     fn code(&self) -> &str;
@@ -164,7 +185,8 @@ pub(crate) struct Policy {
 
 impl<S: Step> Call<S> {
     /// Run it only if `condition` holds when its turn comes; else it is skipped, and there is nothing
-    /// to compensate. What it answers is then `None`.
+    /// to compensate. What it answers is then `None`. A condition that cannot be computed has the
+    /// [consequences of such an input](Given#when-a-value-cannot-be-computed).
     pub fn only_if(self, condition: Given<bool>) -> OnlyIf<Self> {
         OnlyIf::new(self, condition)
     }

@@ -4,6 +4,7 @@ mod acts;
 mod awkward;
 mod limits;
 mod lists;
+mod mappings;
 mod patience;
 mod times;
 mod trouble;

@@ -6,6 +6,37 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 /// One attempt at an action or a compensation, inside its transaction.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// # use amends::Step;
+/// # use amends_workers::{Act, Attempt, Halt};
+/// # pub struct Charge;
+/// # impl Step for Charge {
+/// #     const NAME: &'static str = "card.charge";
+/// #     type Input = i64;
+/// #     type Output = ();
+/// #     type Rejection = Infallible;
+/// # }
+/// # struct CardNetwork;
+/// # impl CardNetwork {
+/// #     async fn charge(&self, _: &str, _: i64) -> std::io::Result<()> { Ok(()) }
+/// # }
+/// struct Card { network: CardNetwork }
+///
+/// impl Act<Charge> for Card {
+///     async fn act(&self, cx: &mut Attempt<'_>, amount: i64) -> Result<(), Halt<Infallible>> {
+///         // An effect elsewhere: the network knows the charge by this key, and makes it once.
+///         self.network.charge(&cx.effect_id(), amount).await?;
+///         // An effect in the database: once by the barrier.
+///         let insert = "insert into card.charge (id, amount) values ($1, $2)";
+///         sqlx::query(insert).bind(cx.effect_id()).bind(amount).execute(&mut *cx.tx).await?;
+///         // An event: published if and only if this attempt commits.
+///         cx.emit("cards.charged", Some(&cx.effect_id()), &amount).await?;
+///         Ok(())
+///     }
+/// }
+/// ```
 pub struct Attempt<'t> {
     /// The transaction. What is written here commits together with the barrier's row and the
     /// remembered reply, or not at all. It is at READ COMMITTED; never commit it or roll it back.

@@ -11,7 +11,8 @@ use crate::{Attempt, Halt};
 /// Handles the action of a step.
 ///
 /// The barrier sees to it that an action takes effect at most once, whatever is delivered twice.
-/// Write only through [`Attempt::tx`], or pass [`Attempt::effect_id`] as idempotency key.
+/// Write only through [`Attempt::tx`], or pass [`Attempt::effect_id`] as idempotency key. The
+/// [front page](crate) has a whole service.
 pub trait Act<S: Step>: Send + Sync + 'static {
     /// Does the step's work in the attempt's transaction.
     ///
@@ -27,7 +28,7 @@ pub trait Act<S: Step>: Send + Sync + 'static {
 /// Handles the compensation of a step.
 ///
 /// It is called only for an action that took effect (or is [`Halt::Pending`]), and takes effect at
-/// most once.
+/// most once. The [front page](crate) has a whole service.
 pub trait Compensate<S: Compensatable>: Send + Sync + 'static {
     /// Undoes what the step's action did. `undo.output` is what the action answered here, even when
     /// the orchestrator never heard it; `None` only for an action that is still pending.

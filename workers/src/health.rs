@@ -1,6 +1,19 @@
 //! Whether a service is at work.
 
 /// What a readiness probe wants to know of a service.
+///
+/// ```
+/// use amends_workers::Service;
+///
+/// /// What `/readyz` answers. Take `service.health()` before `service.serve(…)` takes the service.
+/// fn readiness(service: &Service) -> impl Fn() -> (u16, String) + use<> {
+///     let health = service.health();
+///     move || match health.borrow().ready() {
+///         Ok(()) => (200, "ready".to_owned()),
+///         Err(why) => (503, why),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
     /// Its consumer has answered, and has not gone since.

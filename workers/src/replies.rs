@@ -25,6 +25,33 @@ const STORED: Duration = Duration::from_secs(2);
 ///
 /// A crash between them loses nothing: the orchestrator repeats the command, and the barrier then
 /// answers with the reply that was left.
+///
+/// ```no_run
+/// use amends::{AttemptId, Json, wire::Reply};
+/// use amends_workers::{Database, Replies, barrier};
+///
+/// /// A person has decided. `amends_id` is `cx.id` of the attempt that answered `Halt::Pending`, as text.
+/// async fn decided(
+///     database: &Database,
+///     nats: async_nats::Client,
+///     amends_id: &str,
+///     approved: bool,
+/// ) -> Result<(), Box<dyn std::error::Error>> {
+///     let id: AttemptId = amends_id.parse()?;
+///     let reply = Reply::Ok(Json::of(&approved)?).to_json()?; // the step's output
+///
+///     let mut session = database.session().await?;
+///     let mut tx = barrier::begin(&mut session).await?;
+///     let close = "delete from review.open_case where amends_id = $1";
+///     sqlx::query(close).bind(amends_id).execute(&mut *tx).await?;
+///     barrier::leave(&mut tx, &id, &reply).await?;
+///     tx.commit().await?;
+///     session.give_back();
+///
+///     Replies::new(nats, "review")?.send(&id, None, &reply).await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Replies {
     jetstream: jetstream::Context,

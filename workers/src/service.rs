@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, marker::PhantomData, num::NonZeroU32, sync::Arc};
 
-use amends::{Compensatable, Handler, NameError, Step, check_name};
+use amends::{Compensatable, Handler, NameError, Step, check_name, check_operation};
 use amends_postgres::Database;
 use tokio::sync::watch;
 
@@ -120,6 +120,28 @@ impl Service {
 }
 
 /// Puts a [`Service`] together.
+///
+/// ```
+/// # use amends::{Compensatable, Step};
+/// # use amends_workers::{Act, Compensate, Database, Service, ServiceError};
+/// fn service<BookRoom, SendKey, Hotel>(
+///     database: Database,
+///     hotel: Hotel,
+/// ) -> Result<Service, ServiceError>
+/// where
+///     BookRoom: Compensatable,
+///     SendKey: Step,
+///     Hotel: Act<BookRoom> + Compensate<BookRoom> + Act<SendKey>,
+/// {
+///     Service::new("hotel", database, hotel)
+///         .step::<BookRoom>() // before the pivot
+///         .forward::<SendKey>() // the pivot, or behind it
+///         .concurrency(16)
+///         .rate_limit(50)
+///         .circuit_breaker(20)
+///         .build()
+/// }
+/// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder<H> {
     name: String,
@@ -214,11 +236,11 @@ impl<H: Send + Sync + 'static> Builder<H> {
         let connections = self.database.connections();
         let mut operations = HashMap::new();
         for (step, handler) in self.operations {
+            check_operation(step)?;
             let own = step.split_once('.').filter(|(service, _)| *service == self.name);
             let Some((_, operation)) = own else {
                 return Err(ServiceError::Foreign { service: self.name, step });
             };
-            check_name("operation", operation)?;
             if operations.insert(operation, handler).is_some() {
                 return Err(ServiceError::Twice(step));
             }
@@ -308,6 +330,14 @@ mod tests {
         type Rejection = Infallible;
     }
 
+    struct Dotless;
+    impl Step for Dotless {
+        const NAME: &'static str = "book";
+        type Input = ();
+        type Output = ();
+        type Rejection = Infallible;
+    }
+
     struct Nameless;
     impl Rejection for Nameless {
         fn code(&self) -> &str {
@@ -343,6 +373,8 @@ mod tests {
         let foreign = ServiceError::Foreign { service: "hotel".into(), step: "bank.pay" };
         assert_eq!(built(builder("hotel").forward::<Book>().forward::<Pay>()), Err(foreign));
         assert!(matches!(built(builder("ho.tel").forward::<Book>()), Err(ServiceError::Name(_))));
+        let dotless = built(builder("hotel").forward::<Dotless>()).unwrap_err().to_string();
+        assert!(dotless.contains("use `<service>.<operation>`"), "{dotless}");
     }
 
     #[tokio::test]

@@ -75,6 +75,35 @@ pub struct App {
 }
 
 /// Flags that a program adds to `worker`, about data which its services need before they serve.
+///
+/// ```
+/// use amends_app::{Failed, WorkerFlags};
+/// use amends_workers::Database;
+///
+/// #[derive(Debug, clap::Args)]
+/// struct Stock {
+///     /// Fill the shelves of `store` first.
+///     #[arg(long)]
+///     seed_stock: bool,
+/// }
+///
+/// impl WorkerFlags for Stock {
+///     fn warn(&self, services: &[&str]) {
+///         if self.seed_stock && !services.contains(&"store") {
+///             tracing::warn!("--seed-stock is for the service `store`, which this worker does not run");
+///         }
+///     }
+///
+///     async fn seed(&self, service: &str, database: &Database) -> Result<(), Failed> {
+///         if self.seed_stock && service == "store" {
+///             let fill = "insert into store.stock values ('tea', 100) on conflict do nothing";
+///             let filled = sqlx::query(fill).execute(database).await;
+///             filled.map_err(|error| Failed::new(format!("the stock: {error}")))?;
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait WorkerFlags: clap::Args + fmt::Debug + Sync {
     /// Warns of flags that none of these services reads.
     fn warn(&self, services: &[&str]);
@@ -156,6 +185,17 @@ impl App {
 
     /// Names what a service handles that is no part of this program, such as one in another language: then
     /// nobody misses its handlers.
+    ///
+    /// ```
+    /// use amends::Handler;
+    /// use amends_app::App;
+    ///
+    /// let app = App::new("shop").elsewhere([
+    ///     Handler::with_compensation("hotel.book"),
+    ///     Handler::action("mail.tickets"), // without compensation: the pivot, or behind it
+    /// ]);
+    /// # drop(app);
+    /// ```
     #[must_use]
     pub fn elsewhere(mut self, handlers: impl IntoIterator<Item = Handler>) -> Self {
         self.elsewhere.extend(handlers);
@@ -171,6 +211,17 @@ impl App {
 
     /// Puts first data into the database of `dev`, each time that it starts: what is there already is to be
     /// left as it is.
+    ///
+    /// ```
+    /// use amends_app::App;
+    ///
+    /// let app = App::new("shop").first_data(|database| async move {
+    ///     let fill = "insert into store.stock values ('tea', 100) on conflict do nothing";
+    ///     sqlx::query(fill).execute(&database).await?;
+    ///     Ok(())
+    /// });
+    /// # drop(app);
+    /// ```
     #[must_use]
     pub fn first_data<F>(mut self, fill: impl Fn(Database) -> F + Send + Sync + 'static) -> Self
     where

@@ -1,16 +1,114 @@
-//! What a program of sagas and services does when it runs: its roles, its operators' commands, what is
-//! checked before a deploy, and private servers to try it. Which sagas and services those are, it is
-//! told by an [`App`].
+//! Makes a program of sagas and services. You register them in an [`App`]; its [`main`](App::main) gives the
+//! program every role (`orchestrator`, `worker`, `all`), private servers to try it (`dev`), and every command of
+//! operators (`list`, `show`, `cancel`, `retry` and so on).
 //!
-//! | to read | start at |
+//! A whole program, with a saga that holds money and takes it:
+//!
+//! ```no_run
+//! use std::{convert::Infallible, process::ExitCode};
+//!
+//! use amends::{
+//!     BeforePivot, Compensatable, Finished, Given, Plan, Rejection, Saga, Step, Trigger, wire::Undo,
+//! };
+//! use amends_app::App;
+//! use amends_workers::{Act, Attempt, Compensate, Database, Halt, Service, ServiceError, reject};
+//! use serde::{Deserialize, Serialize};
+//! use sqlx::migrate::Migrator;
+//!
+//! // The contract of the steps.
+//! #[derive(Clone, Serialize, Deserialize)]
+//! pub struct Order { pub id: String, pub account: i32, pub amount: i64 }
+//! pub struct NoMoney;
+//! impl Rejection for NoMoney {
+//!     fn code(&self) -> &str { "no_money" }
+//! }
+//! pub struct HoldMoney;
+//! impl Step for HoldMoney {
+//!     const NAME: &'static str = "bank.hold"; // service.operation
+//!     type Input = Order;
+//!     type Output = ();
+//!     type Rejection = NoMoney;
+//! }
+//! impl Compensatable for HoldMoney {}
+//! pub struct TakeMoney;
+//! impl Step for TakeMoney {
+//!     const NAME: &'static str = "bank.take";
+//!     type Input = Order;
+//!     type Output = ();
+//!     type Rejection = Infallible; // cannot be refused
+//! }
+//!
+//! // The saga.
+//! pub struct PlaceOrder;
+//! impl Saga for PlaceOrder {
+//!     const NAME: &'static str = "order";
+//!     const VERSION: u32 = 1;
+//!     type Input = Order;
+//!     type Output = ();
+//!
+//!     fn trigger() -> Trigger<Order> {
+//!         Trigger::on("orders.placed").key(|order| order.id.clone())
+//!     }
+//!     fn plan(mut p: Plan<BeforePivot>, order: Given<Order>) -> Finished<()> {
+//!         p.step(HoldMoney::with(order.clone()));
+//!         let (p, taken) = p.pivot(TakeMoney::with(order)); // no way back from here
+//!         p.finish(taken)
+//!     }
+//! }
+//!
+//! // The service. Its handlers write in a transaction that commits together with the reply.
+//! struct Bank;
+//! const MOVE: &str = "update bank.account set free = free - $2, held = held + $2
+//!     where id = $1 and free >= $2";
+//!
+//! impl Act<HoldMoney> for Bank {
+//!     async fn act(&self, cx: &mut Attempt<'_>, order: Order) -> Result<(), Halt<NoMoney>> {
+//!         let held = sqlx::query(MOVE).bind(order.account).bind(order.amount);
+//!         match held.execute(&mut *cx.tx).await?.rows_affected() {
+//!             0 => reject(NoMoney),
+//!             _ => Ok(()),
+//!         }
+//!     }
+//! }
+//! impl Compensate<HoldMoney> for Bank {
+//!     async fn compensate(
+//!         &self,
+//!         cx: &mut Attempt<'_>,
+//!         undo: Undo<Order, ()>,
+//!     ) -> Result<(), Halt<Infallible>> {
+//!         let back = sqlx::query(MOVE).bind(undo.input.account).bind(-undo.input.amount);
+//!         back.execute(&mut *cx.tx).await?;
+//!         Ok(())
+//!     }
+//! }
+//! impl Act<TakeMoney> for Bank {
+//!     async fn act(&self, cx: &mut Attempt<'_>, order: Order) -> Result<(), Halt<Infallible>> {
+//!         let take = "update bank.account set held = held - $2 where id = $1";
+//!         sqlx::query(take).bind(order.account).bind(order.amount).execute(&mut *cx.tx).await?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! // In a package: `sqlx::migrate!("./migrations")`, which makes the table `bank.account`.
+//! static MIGRATIONS: Migrator = Migrator::DEFAULT;
+//!
+//! fn bank(database: Database) -> Result<Service, ServiceError> {
+//!     Service::new("bank", database, Bank).step::<HoldMoney>().forward::<TakeMoney>().build()
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     App::new("shop").saga::<PlaceOrder>().service("bank", bank, &MIGRATIONS).main()
+//! }
+//! ```
+//!
+//! | to | start at |
 //! |---|---|
-//! | the commands and their flags | `cli` |
-//! | a long-running role, and what it connects to | `run` |
-//! | what operators look at, and do | `operate` |
-//! | what is checked before a deploy | `deploy` |
-//! | a private Postgres and nats-server | [`local`] |
-//! | a program in a test, on real servers | [`testing`] |
-//! | why a command fails, and how it says so | [`Failed`] |
+//! | make a program of sagas and services | [`App`] |
+//! | test it on real servers, started for the test | [`testing::Live`] |
+//! | tell why something fails, and with which exit code | [`Failed`] |
+//! | have private servers without a program | [`local::Local`] |
+//! | add flags to `worker` | [`WorkerFlags`] |
+//! | read the code | `cli` for commands and flags, `run` for roles, `operate` for operators' commands, `deploy` for checks before a deploy |
 
 mod age;
 mod app;

@@ -1,7 +1,10 @@
 //! A program's sagas and services in a test, on real servers that are started for it.
 
+mod letters;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
+use amends::{Definition, Outline};
 use amends_orchestrator::Config;
 use amends_postgres::Database;
 use async_nats::jetstream;
@@ -52,6 +55,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Live {
     serving: JoinHandle<Result<(), Failed>>,
     stop: DropGuard,
+    /// Of the program's sagas, and of those that are nested in them.
+    outlines: Vec<Outline>,
     database: Database,
     jetstream: jetstream::Context,
     local: Arc<Local>,
@@ -86,6 +91,7 @@ impl Live {
         let url = local.database_url();
         let database = connect::database(url, CONNECTIONS, &[])?;
         migrate::prepare(&app, &database).await?;
+        let outlines = outlines(&app)?;
         let client = async_nats::connect(local.nats_url()).await.during("NATS")?;
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
@@ -93,6 +99,7 @@ impl Live {
         Ok(Self {
             serving,
             stop: guard,
+            outlines,
             database,
             jetstream: jetstream::new(client),
             local,
@@ -112,25 +119,67 @@ impl Live {
         Ok(())
     }
 
-    /// Waits until the saga of this definition and business key has ended, or is stuck.
+    /// Waits until the saga of this definition and business key has ended, or is stuck, for a minute at most.
     ///
     /// # Errors
-    /// A minute without that, with what the saga has done so far.
+    /// As [`ended_within`](Self::ended_within).
     pub async fn ended(&self, definition: &str, key: &str) -> Result<Ended, Failed> {
-        let deadline = Instant::now() + PATIENCE;
+        self.ended_within(definition, key, PATIENCE).await
+    }
+
+    /// As [`ended`](Self::ended), for at most this time.
+    ///
+    /// # Errors
+    /// A definition that the program does not have, or whose sagas have no business key; a saga that is not there
+    /// or has not ended in time, with what it has done so far and the dead letters that may be the reason.
+    pub async fn ended_within(
+        &self,
+        definition: &str,
+        key: &str,
+        limit: Duration,
+    ) -> Result<Ended, Failed> {
+        let outline = self.outline(definition)?;
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(ended) = self.look(definition, key).await? {
                 return Ok(ended);
             }
             if Instant::now() >= deadline {
-                let so_far = self.show(key).await.unwrap_or_else(|failed| failed.to_string());
-                return Err(Failed::new(format!(
-                    "the saga {definition} {key} has not ended after {} s: {so_far}",
-                    PATIENCE.as_secs()
-                )));
+                return Err(self.not_ended(outline, key, limit).await);
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The newest version of a definition whose sagas can be found by their keys.
+    fn outline(&self, definition: &str) -> Result<&Outline, Failed> {
+        let versions = self.outlines.iter().filter(|outline| outline.name == definition);
+        let Some(outline) = versions.max_by_key(|outline| outline.version) else {
+            let mut known: Vec<_> = self.outlines.iter().map(|o| o.name.as_str()).collect();
+            known.sort_unstable();
+            known.dedup();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(Failed::new(format!(
+                "the program has no saga definition `{definition}`: it has {known}"
+            )));
+        };
+        if outline.keyed {
+            return Ok(outline);
+        }
+        Err(Failed::new(format!(
+            "sagas of `{definition}` have no business key to be found by: give the trigger a `.key(…)`"
+        )))
+    }
+
+    /// Why there is no end to tell.
+    async fn not_ended(&self, outline: &Outline, key: &str, limit: Duration) -> Failed {
+        let so_far = self.show(key).await.unwrap_or_else(|failed| failed.to_string());
+        let letters = letters::of(&self.database, outline).await;
+        let letters = letters.unwrap_or_else(|failed| failed.to_string());
+        let (definition, so_far) = (&outline.name, so_far.trim_end());
+        Failed::new(format!(
+            "the saga {definition} {key} has not ended after {limit:?}: {so_far}\n{letters}"
+        ))
     }
 
     async fn look(&self, definition: &str, key: &str) -> Result<Option<Ended>, Failed> {
@@ -178,6 +227,13 @@ impl Live {
         }
         served
     }
+}
+
+fn outlines(app: &App) -> Result<Vec<Outline>, Failed> {
+    let definitions = app.definitions()?;
+    let nested = definitions.iter().flat_map(Definition::children);
+    let nested: Vec<_> = nested.map(|nested| nested.outline().clone()).collect();
+    Ok(definitions.iter().map(|definition| definition.outline().clone()).chain(nested).collect())
 }
 
 /// Everything in a task of its own, once it is ready. The servers are the task's too: they outlive it.

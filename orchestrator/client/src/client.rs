@@ -142,6 +142,19 @@ impl Client {
 
     /// Where a saga stands; `None` where the database has no such saga of this definition, or no more.
     ///
+    /// ```no_run
+    /// # use amends::Saga;
+    /// # use amends_client::{Client, Error, Status};
+    /// # use serde::de::DeserializeOwned;
+    /// async fn is_done<Order>(client: &Client, key: &str) -> Result<bool, Error>
+    /// where
+    ///     Order: Saga<Output: DeserializeOwned>,
+    /// {
+    ///     let Some(order) = client.find::<Order>(key).await? else { return Ok(false) };
+    ///     Ok(matches!(client.status(&order).await?, Some(Status::Completed(_))))
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Denied`], [`Error::Postgres`]; [`Error::Unreadable`] where output or reason do not fit the type.
     pub async fn status<S>(&self, saga: &Started<S>) -> Result<Option<Status<S::Output>>, Error>

@@ -1,5 +1,5 @@
-//! A client for those who start sagas and watch them, from a Rust service: over SQL alone, typed by the
-//! [`Saga`](amends::Saga). It needs neither NATS nor the saga's services, only Postgres and the saga's contract.
+//! Starts sagas and watches them from a Rust service, typed by the [`Saga`](amends::Saga). The client speaks SQL
+//! alone: it needs the orchestrator's Postgres and the saga's contract, and neither NATS nor the saga's services.
 //!
 //! A whole program: a hotel books a room, and says what became of it.
 //!

@@ -14,6 +14,13 @@ const COLOURS: [(Style, &str); 4] = [
 ];
 
 /// The plan as a Mermaid flowchart: from the trigger down to the end; dashed the way back.
+///
+/// ```
+/// # use amends::{Definition, DefinitionError, Saga};
+/// fn picture<S: Saga>() -> Result<String, DefinitionError> {
+///     Ok(amends::mermaid(Definition::of::<S>()?.outline()))
+/// }
+/// ```
 #[must_use]
 pub fn mermaid(outline: &Outline) -> String {
     let mut text = format!("---\ntitle: \"{}\"\n---\nflowchart TD\n", outline.title());

@@ -43,6 +43,15 @@ rect.paper{fill:#0d1117}.frame{stroke:#3d444d}
 
 /// The plan as an SVG picture, readable in light and dark: from the trigger down to the end; dashed
 /// the way back. It refers to nothing outside of itself.
+///
+/// ```
+/// # use amends::{Definition, Saga};
+/// fn draw<S: Saga>(file: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+///     let definition = Definition::of::<S>()?;
+///     std::fs::write(file, amends::svg(definition.outline()))?;
+///     Ok(())
+/// }
+/// ```
 #[must_use]
 pub fn svg(outline: &Outline) -> String {
     let layout = Layout::of(outline);

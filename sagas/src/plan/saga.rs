@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{BeforePivot, Finished, Plan};
 use crate::{Given, OnlyIf};
 
-/// A saga: name, version, trigger and plan. The crate's front page shows a whole one.
+/// A saga: name, version, trigger and plan. The crate's [front page](crate) shows a whole one.
 pub trait Saga: 'static {
     /// The definition's name, `[a-z0-9_-]+`.
     const NAME: &'static str;
@@ -65,7 +65,8 @@ impl<T> Trigger<T> {
     }
 
     /// The business key (1 to 256 bytes): one saga per key, for ever. Without it each stored
-    /// message starts a saga.
+    /// message starts a saga. Where `key` panics or returns no such key, no saga starts, and the trigger is a
+    /// dead letter.
     #[must_use]
     pub fn key(self, key: fn(&T) -> String) -> Self {
         Self { key: Some(key), ..self }
@@ -73,7 +74,8 @@ impl<T> Trigger<T> {
 
     /// A semantic lock, named by 1 to 256 bytes: sagas that name the same one take turns, in order of
     /// arrival, and wait as `queued`. It is held until the saga has ended, so until every effect is
-    /// settled. A saga takes all its locks at once, up to 8: no two can wait for each other.
+    /// settled. A saga takes all its locks at once, up to 8: no two can wait for each other. Where `name` panics or
+    /// returns no such name, no saga starts, and the trigger is a dead letter.
     #[must_use]
     pub fn lock(mut self, name: fn(&T) -> String) -> Self {
         self.locks.push(name);

@@ -50,13 +50,15 @@ impl<E: DeserializeOwned + 'static> Await<E> {
     }
 
     /// What in the event names the saga: the event is the saga's when this equals its business key,
-    /// or what [`Await::key`] says. 1 to 256 bytes; needed.
+    /// or what [`Await::key`] says. 1 to 256 bytes; needed. An event for which `matches` panics or returns no such
+    /// name is a dead letter, and the saga waits on.
     pub fn matching(mut self, matches: fn(&E) -> String) -> Self {
         self.matches = Some(matches);
         self
     }
 
-    /// What the event must match in place of the saga's business key.
+    /// What the event must match in place of the saga's business key. A key that cannot be computed has the
+    /// [consequences of such an input](Given#when-a-value-cannot-be-computed).
     pub fn key(mut self, key: Given<String>) -> Self {
         self.key = Some(key);
         self

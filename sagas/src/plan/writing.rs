@@ -7,7 +7,31 @@ use serde::Serialize;
 use super::{AfterPivot, BeforePivot, Decides, Group, Part, Position, steps::PlanSteps};
 use crate::{Given, given::Eval};
 
-/// A plan being written.
+/// A plan being written: steps before the pivot, the pivot, steps after it, the end.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// use amends::{BeforePivot, Compensatable, Finished, Given, Plan, Step};
+/// # macro_rules! step { ($step:ident $name:literal) => {
+/// #     pub struct $step;
+/// #     impl Step for $step {
+/// #         const NAME: &'static str = $name;
+/// #         type Input = i64;
+/// #         type Output = i64;
+/// #         type Rejection = Infallible;
+/// #     }
+/// # } }
+/// # step!(Hold "bank.hold");
+/// # impl Compensatable for Hold {}
+/// # step!(Take "bank.take");
+/// # step!(Tell "mail.tell");
+/// fn plan(mut p: Plan<BeforePivot>, amount: Given<i64>) -> Finished<i64> {
+///     let held = p.step(Hold::with(amount)); // can be undone
+///     let (mut p, taken) = p.pivot(Take::with(held)); // decides: `p` is another phase from here
+///     p.step(Tell::with(taken.clone())); // cannot be refused, and is repeated until it is done
+///     p.finish(taken)
+/// }
+/// ```
 #[must_use = "a plan ends with `finish`"]
 pub struct Plan<Phase> {
     steps: PlanSteps,
@@ -68,7 +92,8 @@ impl<Phase> Plan<Phase> {
         parts.add(&mut self.steps)
     }
 
-    /// The end: what the saga answers.
+    /// The end: what the saga answers. Where that cannot be computed the saga
+    /// [is stuck, or turns back if it has no pivot](Given#when-a-value-cannot-be-computed).
     pub fn finish<T: Serialize + 'static>(self, output: Given<T>) -> Finished<T> {
         let output_needs = self.steps.needs(&output);
         Finished {

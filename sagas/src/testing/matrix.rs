@@ -13,7 +13,7 @@ use super::{
     report::{Coverage, Failed},
     schedule::FaultSchedule,
     sim::{End, External, Setting, Sim},
-    threads,
+    threads, unused,
 };
 use crate::{Compensatable, Definition, Json, Saga, Step, machine::Status, wire::Undo};
 
@@ -113,7 +113,8 @@ impl<W: Clone> FaultMatrix<W> {
         self
     }
 
-    /// An event that somebody publishes, for a step that waits for one.
+    /// An event that somebody publishes, for a step that waits for one. [`run`](Self::run) fails if no step can
+    /// take it, or none does.
     ///
     /// # Panics
     /// When the body cannot be written.
@@ -137,6 +138,7 @@ impl<W: Clone> FaultMatrix<W> {
     }
 
     /// What must hold of the world after each run in which the saga ended with this status.
+    /// [`run`](Self::run) fails if none did.
     pub fn ends(
         mut self,
         status: Status,
@@ -166,12 +168,16 @@ impl<W: Clone> FaultMatrix<W> {
     /// # Panics
     /// When a guarantee or an invariant is broken, with the faults or the seed that broke it, the
     /// saga's transcript and all messages; when the model does not fit the plan; when hardly any of
-    /// the planned faults happened; and after a replay.
+    /// the planned faults happened; when no run takes an event, or ends as a condition asks; and after a replay.
     #[track_caller]
     pub fn run(self) -> Coverage {
         let lacks = self.handlers.lacks(&self.definition);
         if !lacks.is_empty() {
             fail(&format!("the model does not fit the plan: {}", lacks.join(", ")));
+        }
+        let unawaited = unused::unawaited(&self.definition, &self.events);
+        if !unawaited.is_empty() {
+            fail(&unawaited.join("\n"));
         }
         let faults = everywhere(&self.definition, |step| self.handlers.never_rejects(step));
         let matrix = Ready {
@@ -246,6 +252,11 @@ impl<W: Clone> Ready<W> {
             ))));
         }
         self.each(&mut coverage, (0..seeds).map(Case::seed).collect())?;
+        let key = self.key.as_deref();
+        let unused = unused::never_used(&coverage, &self.events, &self.invariants, key);
+        if !unused.is_empty() {
+            return Err(Box::new(Failed::vacuous(unused.join("\n"))));
+        }
         if coverage.planned > coverage.happened * HAPPEN_ONE_IN {
             return Err(Box::new(Failed::vacuous(format!(
                 "hardly any fault that was planned has happened: {coverage}"

@@ -112,6 +112,7 @@ mod services;
 mod sim;
 mod store;
 mod threads;
+mod unused;
 
 pub use fault::{Fault, Planned};
 pub use made::{Admitting, Mapping, Matching, StepFunctions, definition};

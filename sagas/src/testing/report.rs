@@ -26,6 +26,9 @@ pub struct Coverage {
     /// Runs in which the saga was stuck, and an operator got it going.
     pub healed: u64,
     seen: BTreeSet<Planned>,
+    ended: BTreeSet<&'static str>,
+    /// Events of the test that a saga took.
+    taken: BTreeSet<usize>,
 }
 
 impl Coverage {
@@ -36,10 +39,27 @@ impl Coverage {
         self.completed += u64::from(end.status == Status::Completed);
         self.compensated += u64::from(end.status == Status::Compensated);
         self.healed += u64::from(end.seen.contains_key("stuck was healed"));
+        self.ended.insert(end.status.as_str());
+        self.taken.extend(&end.taken);
         if let Case::Faults(faults) = case {
             let happened = faults.iter().zip(&end.happened).filter(|(_, happened)| **happened);
             self.seen.extend(happened.map(|(fault, _)| fault.clone()));
         }
+    }
+
+    /// Whether some run ended so.
+    pub(super) fn ended(&self, status: Status) -> bool {
+        self.ended.contains(status.as_str())
+    }
+
+    /// How the runs ended.
+    pub(super) fn ends(&self) -> String {
+        self.ended.iter().copied().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a saga took this event of the test in some run.
+    pub(super) fn took(&self, event: usize) -> bool {
+        self.taken.contains(&event)
     }
 
     pub(super) fn never_happened(&self, faults: &[Planned]) -> Vec<String> {

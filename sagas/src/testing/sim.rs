@@ -97,6 +97,8 @@ pub(crate) struct End {
     pub(crate) happened: Vec<bool>,
     /// The steps that were asked for.
     pub(crate) asked: BTreeSet<String>,
+    /// Which of the externals a saga took.
+    pub(crate) taken: BTreeSet<usize>,
 }
 
 impl<'a> Sim<'a> {
@@ -182,7 +184,13 @@ impl<'a> Sim<'a> {
         let status = root.map_or(Status::Running, |saga| saga.store.state().status);
         *seen.entry(status.as_str()).or_default() += 1;
         let happened = self.schedule.happened().collect();
-        Ok(End { status, seen, writes: self.writes, happened, asked })
+        Ok(End { status, seen, writes: self.writes, happened, asked, taken: self.taken() })
+    }
+
+    fn taken(&self) -> BTreeSet<usize> {
+        let takes =
+            |event| self.sagas.values().any(|saga| saga.store.state().taken.contains(event));
+        self.kept.iter().filter(|(_, event)| takes(event)).map(|(n, _)| *n).collect()
     }
 
     /// What must hold of a saga when nothing will ever happen again. `stuck`: one of the run's sagas is,

@@ -220,6 +220,65 @@ fn a_model_that_lacks_a_step_is_refused() {
     assert!(message.contains("`car.park` has no `.act::<…>(…)`"), "{message}");
 }
 
+/// A saga that waits for nothing.
+fn rental() -> FaultMatrix<Accounts> {
+    FaultMatrix::of::<Rental>(1)
+        .world(Accounts::default)
+        .act::<RentCar>(|w: &mut Accounts, effect, days| Ok(w.pay(effect, days)))
+        .compensate::<RentCar>(|w, effect, _| w.pay_back(effect))
+        .act::<ParkCar>(|w, effect, days| Ok(w.pay(effect, days)))
+        .compensate::<ParkCar>(|w, effect, _| w.pay_back(effect))
+        .seeds(50)
+}
+
+#[test]
+fn an_event_that_no_step_waits_for_is_refused() {
+    let paid = || Paid { trip: "t-1".into() };
+    let message = says(move || {
+        trip().event("trips.payed", paid()).run();
+    });
+    let wanted = "no step of `trip` waits for an event on `trips.payed`: give one on `trips.paid`, or leave `.event(\"trips.payed\", …)` out";
+    assert_eq!(message, wanted);
+    let message = says(move || {
+        rental().event("trips.paid", paid()).run();
+    });
+    let wanted = "no step of `rental` waits for an event: leave `.event(\"trips.paid\", …)` out";
+    assert_eq!(message, wanted);
+    let message = says(|| {
+        trip().event("trips.paid", 17).run();
+    });
+    let wanted = "`.event(\"trips.paid\", …)`: the event that the step `trips.paid` of `trip` waits for cannot be used: its body does not fit";
+    assert!(message.starts_with(wanted), "{message}");
+}
+
+#[test]
+fn an_event_that_no_run_takes_is_a_failure() {
+    let message = says(|| {
+        trip().event("trips.paid", Paid { trip: "t-2".into() }).seeds(50).run();
+    });
+    for part in [
+        "the fault matrix proves nothing",
+        "no run took the event of `.event(\"trips.paid\", …)`",
+        "the saga's business key (`t-1`)",
+    ] {
+        assert!(message.contains(part), "no {part:?} in\n{message}");
+    }
+}
+
+#[test]
+fn a_condition_on_an_end_that_no_run_has_is_a_failure() {
+    let message = says(|| {
+        rental().ends(Status::Stuck, "somebody is told", |_| false).run();
+    });
+    for part in [
+        "the fault matrix proves nothing",
+        "no run ended stuck, so `.ends(Status::Stuck, \"somebody is told\", …)` was never asked",
+        "the runs ended compensated, completed; leave it out",
+    ] {
+        assert!(message.contains(part), "no {part:?} in\n{message}");
+    }
+}
+
 #[test]
 fn a_replay_that_is_no_case_is_refused() {
     for wrong in ["", "seed", "seed x", "lost_reply", "crash", "lost_reply a.b:sideways"] {

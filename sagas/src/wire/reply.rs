@@ -12,6 +12,14 @@ use crate::{Json, JsonError, members::Members};
 const OUTCOMES: &str = "it is ok, rejected, retry or pending";
 
 /// Outcome of an attempt, as a worker reports it.
+///
+/// ```
+/// use amends::{Json, wire::Reply};
+/// let done = Reply::Ok(Json::of(&17)?);
+/// assert_eq!(done.to_json()?.as_str(), r#"{"outcome":"ok","output":17}"#);
+/// assert_eq!(Reply::parse(br#"{"outcome":"pending"}"#)?, Reply::Pending);
+/// # Ok::<(), amends::JsonError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// Done, with the step's output.

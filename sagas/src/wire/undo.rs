@@ -10,6 +10,13 @@ use serde::{
 /// The body of a compensation: the action's input, and its output, or `null` when its outcome is
 /// unknown. It is read from an object with both members; others are ignored, and one that comes twice
 /// is refused.
+///
+/// ```
+/// use amends::wire::Undo;
+/// let undo: Undo<u8, String> = serde_json::from_str(r#"{"input":2,"output":"room 7"}"#)?;
+/// assert_eq!(undo, Undo { input: 2, output: Some("room 7".to_owned()) });
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Undo<I, O> {
     /// What the action was given.

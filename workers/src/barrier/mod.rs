@@ -1,5 +1,31 @@
 //! The barrier's two calls around the business SQL. What they promise is written at the SQL
 //! functions, in `migrations/participant/`.
+//!
+//! A [`Service`](crate::Service) makes both calls for its handlers. A program that reads commands by itself
+//! makes them like this, and sends the reply that it gets:
+//!
+//! ```no_run
+//! use amends::{AttemptId, Json, wire::Reply};
+//! use amends_workers::{Database, barrier, barrier::Verdict};
+//!
+//! /// The reply to a command.
+//! async fn run(database: &Database, id: &AttemptId) -> Result<Json, Box<dyn std::error::Error>> {
+//!     let mut session = database.session().await?;
+//!     let mut tx = barrier::begin(&mut session).await?;
+//!     let reply = match barrier::enter(&mut tx, id).await? {
+//!         Verdict::Run(_) => {
+//!             sqlx::query("update hotel.counter set n = n + 1").execute(&mut *tx).await?;
+//!             let reply = Reply::Ok(Json::null()).to_json()?;
+//!             barrier::leave(&mut tx, id, &reply).await?;
+//!             reply
+//!         }
+//!         Verdict::Replay(reply) | Verdict::Void(reply) => reply,
+//!     };
+//!     tx.commit().await?;
+//!     session.give_back();
+//!     Ok(reply)
+//! }
+//! ```
 
 pub(crate) mod migrate;
 

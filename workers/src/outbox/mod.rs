@@ -30,6 +30,27 @@ const ACK_WAIT: Duration = Duration::from_secs(5);
 /// Within a handler use [`Attempt::emit`](crate::Attempt::emit), elsewhere give the [`Hint`] after the
 /// commit: then the relay looks at once, not at its next beat.
 ///
+/// ```no_run
+/// use amends_workers::{Database, Hint, barrier, emit};
+/// use serde::Serialize;
+///
+/// #[derive(Serialize)]
+/// struct OrderPlaced<'a> { order_id: &'a str, amount: i64 }
+///
+/// /// The row and the event, both or none.
+/// async fn place(database: &Database, hint: &Hint, id: &str, amount: i64) -> sqlx::Result<()> {
+///     let mut session = database.session().await?;
+///     let mut tx = barrier::begin(&mut session).await?;
+///     let insert = "insert into shop.purchase (id, amount) values ($1, $2)";
+///     sqlx::query(insert).bind(id).bind(amount).execute(&mut *tx).await?;
+///     emit(&mut tx, "orders.placed", Some(id), &OrderPlaced { order_id: id, amount }).await?;
+///     tx.commit().await?;
+///     session.give_back();
+///     hint.give(); // of `Service::hint` or `Relay::hint`
+///     Ok(())
+/// }
+/// ```
+///
 /// # Errors
 /// The database's, also for a subject, key or body that cannot be published, and for a key that was
 /// emitted before with another body. The transaction is then lost.

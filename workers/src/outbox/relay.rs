@@ -28,6 +28,28 @@ const ROUNDS_MAX: usize = 4;
 
 /// Publishes what a service emits. A [`Service`](crate::Service) relays its own outbox while it
 /// serves; this is for a program that only emits. Any number of relays may share one outbox.
+///
+/// ```no_run
+/// use amends_workers::{Address, Database, Relay, SESSION, migrate};
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let address = "postgres://shop@localhost/shop".parse::<Address>()?.for_writing();
+/// let database = Database::new(address, &SESSION, 8);
+/// migrate(&database).await?; // the outbox is part of the barrier's schema
+/// let relay = Relay::new("shop", database, async_nats::connect("nats://localhost").await?);
+/// let hint = relay.hint(); // for those who emit in this process
+///
+/// let stop = CancellationToken::new();
+/// let relaying = tokio::spawn(relay.run(stop.clone()));
+/// // … the program's own work, which emits and gives the hint …
+/// hint.give();
+/// stop.cancel();
+/// relaying.await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Relay {
     round: Arc<Round>,
     hint: Hint,

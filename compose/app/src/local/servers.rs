@@ -7,6 +7,27 @@ use super::nats::Nats;
 use super::postgres::Postgres;
 
 /// Both servers, side by side in one data folder.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+/// use amends_app::local::{Local, LocalError, supervise_if_asked};
+///
+/// fn main() -> ExitCode {
+///     if let Some(code) = supervise_if_asked() {
+///         return code; // this process looks after a server
+///     }
+///     # let runtime = tokio::runtime::Runtime::new().unwrap();
+///     # let _ = runtime.block_on(use_servers());
+///     // … `use_servers` in tokio's runtime …
+///     ExitCode::SUCCESS
+/// }
+///
+/// async fn use_servers() -> Result<(), LocalError> {
+///     let local = Local::start("data".as_ref()).await?;
+///     println!("DATABASE_URL={} NATS_URL={}", local.database_url(), local.nats_url());
+///     local.stop().await
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Local {
     /// The database.

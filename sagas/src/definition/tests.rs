@@ -1,0 +1,85 @@
+//! What a definition refuses, and what it says.
+
+use std::convert::Infallible;
+
+use crate::{
+    Await, BeforePivot, Compensatable, Definition, Finished, Given, Json, Plan, Saga, Step, Trigger,
+};
+
+struct Dotless;
+
+impl Step for Dotless {
+    const NAME: &'static str = "reserve";
+    type Input = String;
+    type Output = ();
+    type Rejection = Infallible;
+}
+
+impl Compensatable for Dotless {}
+
+struct Shop;
+
+impl Saga for Shop {
+    const NAME: &'static str = "shop";
+    const VERSION: u32 = 1;
+    type Input = String;
+    type Output = ();
+
+    fn trigger() -> Trigger<String> {
+        Trigger::on("orders.placed")
+    }
+
+    fn plan(mut p: Plan<BeforePivot>, order: Given<String>) -> Finished<()> {
+        let done = p.step(Dotless::with(order).named("store.reserve"));
+        p.finish(done)
+    }
+}
+
+#[test]
+fn a_step_without_service_is_told_the_form() {
+    let error = Definition::of::<Shop>().unwrap_err().to_string();
+    let form = "use `<service>.<operation>`, each of them 1 to 64 characters of a-z, 0-9, _ and -";
+    let name = r#"step name "reserve" is not allowed"#;
+    assert_eq!(error, format!("the saga definition `shop` cannot be used: {name}: {form}"));
+}
+
+/// The visa of a trip, or nobody's.
+#[derive(serde::Deserialize)]
+struct VisaGranted {
+    trip: String,
+}
+
+struct Trip;
+
+impl Saga for Trip {
+    const NAME: &'static str = "trip";
+    const VERSION: u32 = 1;
+    type Input = String;
+    type Output = ();
+
+    fn trigger() -> Trigger<String> {
+        Trigger::on("trips.wanted").key(String::clone)
+    }
+
+    fn plan(mut p: Plan<BeforePivot>, trip: Given<String>) -> Finished<()> {
+        p.step(Await::<VisaGranted>::on("visas.granted").matching(|visa| visa.trip.clone()));
+        p.finish(trip.map(|_| ()))
+    }
+}
+
+#[test]
+fn an_awaited_event_that_cannot_be_used_names_its_step() {
+    let definition = Definition::of::<Trip>().unwrap();
+    let matched = |event: &str| {
+        let event = Json::parse(event.as_bytes()).unwrap();
+        definition.matches(0, &event).map_err(|error| error.to_string())
+    };
+    assert_eq!(matched(r#"{"trip":"t-1"}"#), Ok("t-1".to_owned()));
+    let event = "the event that the step `visas.granted` of `trip` waits for cannot be used: ";
+    let shape = "its body does not fit the type that the plan gives it: ";
+    let error = matched(r#"{"visa":"v-1"}"#).unwrap_err();
+    assert!(error.starts_with(&format!("{event}{shape}")), "{error}");
+    assert!(error.contains("missing field `trip`"), "{error}");
+    let error = matched(r#"{"trip":""}"#).unwrap_err();
+    assert!(error.starts_with(&format!("{event}the name that `.matching(…)` finds")), "{error}");
+}
