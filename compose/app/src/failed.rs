@@ -5,6 +5,8 @@ use std::{error::Error, fmt};
 use amends_postgres::{Class, MigrationError, class_of};
 use sqlx::migrate::MigrateError;
 
+use crate::program_name::program_name;
+
 /// What a process ends with that has failed, and one that was called wrongly: as the parser of its command line
 /// does.
 const FAILED: u8 = 1;
@@ -120,8 +122,10 @@ pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
     }
     match error.downcast_ref::<sqlx::Error>() {
         Some(missing) if amends_orchestrator::is_not_migrated(missing) => {
-            "the schema `amends` is not there, or too old: run `amends migrate` against this database"
-                .into()
+            let program = program_name();
+            format!(
+                "the schema `amends` is not there, or too old: run `{program} migrate` against this database"
+            )
         }
         Some(sqlx::Error::Database(refusal)) => refusal.message().to_owned(),
         Some(sqlx::Error::PoolTimedOut) => {

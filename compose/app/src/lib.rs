@@ -23,6 +23,7 @@ mod operate;
 mod print;
 mod process;
 mod program;
+mod program_name;
 mod run;
 mod settings;
 pub mod testing;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     failed::{During as _, Failed},
     print::{columns, print, print_json},
+    program_name::program_name,
     run::connect,
     settings::Settings,
 };
@@ -62,7 +63,8 @@ pub(crate) async fn note(database: &Database, subject: Option<&str>) -> Result<S
     Ok(match count {
         0 => String::new(),
         _ => format!(
-            "only counted, as too many of their kind are open: {count} (amends letters dropped)\n"
+            "only counted, as too many of their kind are open: {count} ({} letters dropped)\n",
+            program_name()
         ),
     })
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     failed::{During as _, Failed},
     print::{columns, print, print_json},
+    program_name::program_name,
     run::connect,
     settings::Settings,
 };
@@ -186,7 +187,8 @@ pub(crate) async fn show(settings: &Settings, id: i64, json: bool) -> Result<(),
     if found.is_empty() {
         found = read(&database, true, None, None, Some(id), 1).await?;
     }
-    let none = || Failed::new(format!("there is no dead letter {id} (amends letters)"));
+    let program = program_name();
+    let none = || Failed::new(format!("there is no dead letter {id} ({program} letters)"));
     let letter = found.into_iter().next().ok_or_else(none)?;
     let acts = sqlx::query_file_as!(Act, "src/sql/letter_acts.sql", id)
         .fetch_all(&database)
