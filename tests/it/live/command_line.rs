@@ -58,6 +58,54 @@ async fn mistakes_get_one_clear_line() {
     }
 }
 
+/// A filter with a name that is none says so, with those that are; one that finds nothing is an empty table.
+#[tokio::test]
+async fn a_filter_names_what_is_known() {
+    let shop = Shop::open(&[]).await;
+    let refused: [(&[&str], &str); 5] = [
+        (
+            &["list", "--definition", "oder"],
+            "there is no definition `oder`: the definitions are order, ",
+        ),
+        (&["list", "--step", "payment.pay"], "there is no step `payment.pay`: the steps are "),
+        (&["list", "--definition", "nope", "--json"], "there is no definition `nope`"),
+        (&["letters", "--service", "kitchen"], "there is no service `kitchen`: the services are "),
+        (&["retry", "--all", "--dry-run", "--definition", "oder"], "there is no definition `oder`"),
+    ];
+    for (args, words) in refused {
+        let output = shop.run(args).await;
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains(words) && error.lines().count() == 1, "{args:?}: {error}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+    let empty = ["list", "--definition", "order", "--step", "payment.authorize"];
+    assert_eq!(shop.done(&empty).await, "no sagas\n");
+    assert_eq!(shop.done(&["letters", "--service", "payment"]).await, "no dead letters\n");
+}
+
+/// Letters of one saga or of one service, by what is on the wire.
+#[tokio::test]
+async fn letters_of_a_saga_and_of_a_service() {
+    const SAGA: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let shop = Shop::open(&[]).await;
+    shop.publish("no json").await;
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Amends-Id", format!("{SAGA}:payment.authorize:action:1").as_str());
+    let reply = shop.jetstream.publish_with_headers("amends.reply.payment", headers, "x".into());
+    reply.await.unwrap().await.unwrap();
+    shop.at_least("select count(*) from amends.dead_letters", 2).await;
+    for args in [["--saga", SAGA], ["--service", "payment"]] {
+        let list = shop.done(&["letters", args[0], args[1]]).await;
+        assert!(list.contains("amends.reply.payment") && !list.contains("orders"), "{list}");
+        let both = ["letters", args[0], args[1], "--subject", "orders.>"];
+        assert_eq!(shop.done(&both).await, "no dead letters\n");
+    }
+    let other = SAGA.replace('0', "1");
+    assert_eq!(shop.done(&["letters", "--saga", &other]).await, "no dead letters\n");
+    assert_eq!(shop.done(&["letters", "--service", "shipping"]).await, "no dead letters\n");
+}
+
 /// The views say of each step what the transcript says.
 #[tokio::test]
 async fn the_views_tell_the_same_story() {

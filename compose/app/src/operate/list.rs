@@ -10,7 +10,10 @@ use amends_postgres::Database;
 use serde::Serialize;
 use sqlx::types::Uuid;
 
-use super::act::Act;
+use super::{
+    act::Act,
+    known::{self, Names},
+};
 use crate::{
     failed::{During as _, Failed},
     print::{columns, print, print_json},
@@ -100,6 +103,10 @@ pub(crate) async fn run(settings: &Settings, filter: &Filter, json: bool) -> Res
     let database = connect::database(settings.database()?, 1, &[])?;
     let rows = read(&database, filter).await.during("sagas cannot be listed")?;
     let sagas: Vec<_> = rows.into_iter().map(Summary::from).collect();
+    if sagas.is_empty() {
+        let (definition, step) = (filter.definition.as_deref(), filter.step.as_deref());
+        known::check(&database, Names { definition, step, ..Names::default() }).await?;
+    }
     if json {
         return print_json(&sagas);
     }
