@@ -59,6 +59,39 @@ impl Failed {
         self.code
     }
 
+    /// The sentence, with those of the errors behind it.
+    pub(crate) fn sentence(&self) -> String {
+        let mut text = self.what.clone();
+        let mut next = self.source();
+        let mut first = true;
+        while let Some(error) = next {
+            let sentence = describe(error);
+            // Some errors repeat their source's words in their own.
+            if first || !text.contains(&sentence) {
+                text = format!("{text}: {sentence}");
+            }
+            (next, first) = (cause(error), false);
+        }
+        text
+    }
+
+    /// What is to be read below the sentence.
+    pub(crate) fn details(&self) -> &str {
+        &self.details
+    }
+
+    /// The code of the refusal by Postgres that is behind it, if one is.
+    pub(crate) fn sqlstate(&self) -> Option<String> {
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(sqlx::Error::Database(refusal)) = error.downcast_ref() {
+                return refusal.code().map(Into::into);
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// Whether what failed is a statement that Postgres, or what is between, kept from its end: it may be
     /// repeated as it is, and waiting may help.
     pub(crate) fn is_passing(&self) -> bool {
@@ -75,18 +108,7 @@ impl Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.what.clone();
-        let mut next = self.source.as_deref().map(|error| error as &(dyn Error + 'static));
-        let mut first = true;
-        while let Some(error) = next {
-            let sentence = describe(error);
-            // Some errors repeat their source's words in their own.
-            if first || !text.contains(&sentence) {
-                text = format!("{text}: {sentence}");
-            }
-            (next, first) = (cause(error), false);
-        }
-        write!(f, "{text}{}", self.details)
+        write!(f, "{}{}", self.sentence(), self.details)
     }
 }
 

@@ -15,6 +15,7 @@
 mod age;
 mod app;
 mod cli;
+mod complaint;
 mod deploy;
 mod example;
 mod failed;
@@ -30,7 +31,9 @@ pub mod testing;
 mod tour;
 
 pub use app::{App, NoFlags, WorkerFlags};
-pub use cli::{Commands, ENVIRONMENT, GROUPS, OrchestratorArgs, with_groups, with_services};
+pub use cli::{
+    Commands, ENVIRONMENT, GROUPS, OrchestratorArgs, matches, with_groups, with_services,
+};
 pub use failed::{BoxError, During, Failed};
 pub use operate::transcript;
 pub use print::print;

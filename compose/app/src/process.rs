@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 use crate::{
+    complaint::complain,
     failed::{During as _, Failed},
     local,
     program_name::set_program_name,
-    run::telemetry,
 };
 
 /// Lines of each log that a failure shows.
@@ -41,7 +41,7 @@ pub fn main<C>(
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            telemetry::complain(&failed.to_string());
+            complain(&failed);
             ExitCode::from(failed.exit_code())
         }
     }

@@ -58,6 +58,43 @@ async fn mistakes_get_one_clear_line() {
     }
 }
 
+/// With `--json` the reason of a failure is an object, whatever failed; what ends the process stays.
+#[tokio::test]
+async fn errors_are_json_where_answers_are() {
+    let shop = Shop::closed().await;
+    let cases: [(&[&str], i32, &str); 4] = [
+        (&["show", "nothing", "--json"], 1, "there is no saga with the id or key `nothing`"),
+        (&["list", "--json", "--limit", "many"], 2, "invalid value 'many' for '--limit"),
+        (&["retire", "order", "7", "--reason", "r", "--json"], 1, "cannot retire: "),
+        (&["cancel", "o-1", "--json"], 2, "required arguments were not provided"),
+    ];
+    for (args, code, words) in cases {
+        let output = shop.run(args).await;
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        let error: Value = serde_json::from_str(&text).expect(&text);
+        assert!(error["error"].as_str().unwrap().contains(words), "{args:?}: {error}");
+        assert_eq!(error["exit_code"], code, "{args:?}");
+        let help = error["help"].as_str().unwrap_or_default();
+        assert_eq!(help.contains("try '--help'"), code == 2, "{args:?}: {error}");
+        assert!(!help.contains("--database-url") && !help.contains("postgres://"), "{error}");
+    }
+}
+
+/// A usage error shows how the command is called, and no flag that a variable has set.
+#[test]
+fn usage_errors_are_silent_about_variables() {
+    let mut command = std::process::Command::new(crate::support::amends());
+    command.args(["show"]).env("DATABASE_URL", "postgres://u:secret@h/d").env("NATS_USER", "bob");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("Usage: amends show [OPTIONS] <ID>\n"), "{error}");
+    for set in ["secret", "bob", "database-url", "nats-user"] {
+        assert!(!error.contains(set), "{error}");
+    }
+}
+
 /// A filter with a name that is none says so, with those that are; one that finds nothing is an empty table.
 #[tokio::test]
 async fn a_filter_names_what_is_known() {

@@ -31,14 +31,13 @@ pub fn log_lines(format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if let Err(error) = installed {
-        complain(&format!("log lines go elsewhere already: {error}"));
+        // With stderr closed there is nobody to tell.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{}: log lines go elsewhere already: {error}",
+            program_name()
+        );
     }
-}
-
-/// Prints the one line on stderr that says why a command of this program failed.
-pub(crate) fn complain(message: &str) {
-    // With stderr closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{}: {message}", program_name());
 }
 
 /// Collects metrics from now on, to be read by `/metrics`.
