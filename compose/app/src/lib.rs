@@ -27,6 +27,7 @@ mod program;
 mod program_name;
 mod run;
 mod settings;
+mod terminal;
 pub mod testing;
 mod tour;
 

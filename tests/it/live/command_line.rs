@@ -1,5 +1,7 @@
 //! What `list` and `show` say, to people and to scripts.
 
+use std::{io::Read as _, process::Stdio};
+
 use serde_json::Value;
 
 use crate::support::{SERVICES, Shop, order};
@@ -79,6 +81,48 @@ async fn errors_are_json_where_answers_are() {
         assert_eq!(help.contains("try '--help'"), code == 2, "{args:?}: {error}");
         assert!(!help.contains("--database-url") && !help.contains("postgres://"), "{error}");
     }
+}
+
+/// What a command prints on a terminal that is so wide.
+async fn on_a_terminal(shop: &Shop, columns: u16, args: &[&str], no_color: &str) -> String {
+    let size = nix::pty::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = nix::pty::openpty(Some(&size), None).unwrap();
+    let mut command = shop.command(args);
+    command.env("TERM", "xterm").env("NO_COLOR", no_color).stdout(Stdio::from(terminal.slave));
+    let mut child = command.spawn().unwrap();
+    // Or this process would keep the terminal open.
+    drop(command);
+    assert!(child.wait().await.unwrap().success(), "{args:?}");
+    let mut shown = Vec::new();
+    // What is left when the last program has closed it is an error.
+    let _ = std::fs::File::from(terminal.master).read_to_end(&mut shown);
+    String::from_utf8(shown).unwrap().replace('\r', "")
+}
+
+/// Colours and cuts are for terminals; a pipe gets everything.
+#[tokio::test]
+async fn tables_fit_a_terminal() {
+    const GREEN: &str = "\x1b[32mcompleted\x1b[0m";
+    let shop = Shop::open(&SERVICES).await;
+    shop.publish_order(&order("o-1")).await;
+    assert_eq!(shop.fate("o-1").await, "completed");
+
+    let wide = on_a_terminal(&shop, 200, &["list"], "").await;
+    assert!(wide.contains(GREEN) && !wide.contains('…'), "{wide:?}");
+    let plain = on_a_terminal(&shop, 200, &["list"], "1").await;
+    assert_eq!(plain, wide.replace(GREEN, "completed"));
+    let narrow = on_a_terminal(&shop, 60, &["list"], "1").await;
+    assert!(narrow.lines().take(2).all(|line| line.chars().count() == 60), "{narrow}");
+    assert!(
+        narrow
+            .ends_with("2 lines are cut to the width of the terminal: `| cat` shows all of them\n"),
+        "{narrow}"
+    );
+    assert_eq!(shop.done(&["list"]).await, plain);
+
+    let told = on_a_terminal(&shop, 80, &["show", "o-1"], "").await;
+    assert_eq!(told.matches(GREEN).count(), 2, "{told:?}");
+    assert_eq!(told.replace(GREEN, "completed"), shop.done(&["show", "o-1"]).await);
 }
 
 /// A usage error shows how the command is called, and no flag that a variable has set.

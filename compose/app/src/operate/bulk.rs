@@ -86,9 +86,9 @@ pub(crate) async fn dry_run(
     }
     let more = usize::try_from(selection.limit).is_ok_and(|limit| rows.len() >= limit);
     let most = if more { " (--limit: there may be more)" } else { "" };
-    let table = if rows.is_empty() { String::new() } else { list::table(&rows) };
     let (verb, sagas) = (asked.verb, sagas(rows.len()));
-    print(&format!("{table}dry run: would {verb} {sagas}{most}; nothing was done\n"))
+    let below = format!("dry run: would {verb} {sagas}{most}; nothing was done\n");
+    list::print_sagas(&rows, &below)
 }
 
 fn check_step(asked: &Act) -> Result<(), Failed> {

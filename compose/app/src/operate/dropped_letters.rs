@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     failed::{During as _, Failed},
-    print::{columns, print, print_json},
+    print::{print, print_json, print_table},
     program_name::program_name,
     run::connect,
     settings::Settings,
@@ -54,7 +54,7 @@ pub(crate) async fn list(settings: &Settings, json: bool) -> Result<(), Failed> 
             printable(&d.last_source),
         ]
     }));
-    print(&columns(&lines))
+    print_table(&lines, "")
 }
 
 /// What a list of letters on these subjects does not show, as a line of text; empty when it shows all.

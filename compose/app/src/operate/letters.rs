@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     failed::{During as _, Failed},
-    print::{columns, print, print_json},
+    print::{print, print_json, print_table},
     program_name::program_name,
     run::connect,
     settings::Settings,
@@ -149,7 +149,7 @@ pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Re
             printable(&letter.reason.chars().take(REASON_WIDTH).collect::<String>()),
         ]
     }));
-    print(&(columns(&lines) + &dropped))
+    print_table(&lines, &dropped)
 }
 
 /// The id of the saga, which needs not be there: a letter may be about one that is gone, or never was.

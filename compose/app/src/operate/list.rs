@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     failed::{During as _, Failed},
-    print::{columns, print, print_json},
+    print::{print, print_json, print_table},
     run::connect,
     settings::Settings,
 };
@@ -110,7 +110,7 @@ pub(crate) async fn run(settings: &Settings, filter: &Filter, json: bool) -> Res
     if json {
         return print_json(&sagas);
     }
-    print(&table(&sagas))
+    print_sagas(&sagas, "")
 }
 
 async fn read(database: &Database, filter: &Filter) -> Result<Vec<Row>, sqlx::Error> {
@@ -174,10 +174,10 @@ fn id_bound(time: Time) -> Uuid {
     Uuid::from_u128(millis << 80)
 }
 
-/// Sagas for people.
-pub(super) fn table(sagas: &[Summary]) -> String {
+/// Sagas for people, and a text below them.
+pub(super) fn print_sagas(sagas: &[Summary], below: &str) -> Result<(), Failed> {
     if sagas.is_empty() {
-        return "no sagas\n".to_owned();
+        return print(if below.is_empty() { "no sagas\n" } else { below });
     }
     let mut lines = vec![
         ["SAGA", "DEFINITION", "KEY", "STATUS", "STARTED", "TOOK", "WHERE OR WHY"]
@@ -202,5 +202,5 @@ pub(super) fn table(sagas: &[Summary]) -> String {
             why.or_else(|| saga.step.clone()).unwrap_or_default(),
         ]
     }));
-    columns(&lines)
+    print_table(&lines, below)
 }
