@@ -1,19 +1,19 @@
 //! What to try beside a `dev` that runs: one example of each saga, as commands to paste.
 
-use crate::{app::App, example::Example};
+use crate::example::Example;
 
 /// The commands; `executable` is this program as its user has called it.
-pub(crate) fn tour(app: &App, executable: &str) -> String {
+pub(crate) fn tour(examples: &[Example], hints: &str, executable: &str) -> String {
     let mut text = String::new();
-    for example in app.examples() {
+    for example in examples {
         let Example { subject, body, .. } = example;
         text += &format!("  nats --server \"$NATS_URL\" pub {subject} {}\n", quoted(body));
     }
     text += "  psql \"$DATABASE_URL\" -c 'select key, status, step, error from amends.sagas'\n";
-    for key in app.examples().iter().filter_map(|example| example.key.as_ref()) {
+    for key in examples.iter().filter_map(|example| example.key.as_ref()) {
         text += &format!("  {executable} show {}\n", quoted(key));
     }
-    text + app.further_hints()
+    text + hints
 }
 
 /// One word of a shell.

@@ -100,24 +100,24 @@ impl Project {
     }
 }
 
-async fn publish(nats_url: &str, subject: &str, body: &str) {
+pub(super) async fn publish(nats_url: &str, subject: &str, body: &str) {
     let jetstream = jetstream::new(async_nats::connect(nats_url).await.unwrap());
     let stored = jetstream.publish(subject.to_owned(), body.to_owned().into()).await.unwrap();
     stored.await.unwrap();
 }
 
 /// What `dev` says to try.
-struct Tour {
-    database_url: String,
-    nats_url: String,
-    subject: String,
-    body: String,
-    key: String,
+pub(super) struct Tour {
+    pub(super) database_url: String,
+    pub(super) nats_url: String,
+    pub(super) subject: String,
+    pub(super) body: String,
+    pub(super) key: String,
 }
 
 impl Tour {
     /// Reads it until the last line of it.
-    async fn of(dev: &mut Child) -> Self {
+    pub(super) async fn of(dev: &mut Child) -> Self {
         let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
         let mut all = Vec::new();
         while let Some(line) = lines.next_line().await.unwrap() {
