@@ -162,6 +162,8 @@ async fn a_new_project_is_built_proven_and_run() {
     println!("ready in {:.1?}", began.elapsed());
     publish(&tour.nats_url, &tour.subject, &tour.body).await;
     project.shows(&tour.key, "completed       saga", &tour.database_url).await;
+    let advice = run(project.program(&["show", "x"]).env("DATABASE_URL", &tour.database_url)).await;
+    assert!(text(&advice).contains(&format!("({NAME} list)")), "{}", text(&advice));
     let mut refused: Value = serde_json::from_str(&tour.body).unwrap();
     refused["id"] = "o-2".into();
     refused["card"] = "tok_declined".into();
