@@ -16,6 +16,20 @@ pub(crate) fn tour(examples: &[Example], hints: &str, executable: &str) -> Strin
     text + hints
 }
 
+/// What the program's author wrote about its examples, with the keys that the examples have now.
+pub(crate) fn hints_about(hints: &str, written: &[Example], now: &[Example]) -> String {
+    let keys = written
+        .iter()
+        .zip(now)
+        .filter_map(|(written, now)| Some((written.key.as_ref()?, now.key.as_ref()?)));
+    keys.fold(hints.to_owned(), |hints, (old, new)| with_key(&hints, old, new))
+}
+
+/// The text with another key where this one stands in JSON.
+fn with_key(text: &str, old: &str, new: &str) -> String {
+    text.replace(&format!("\"{old}\""), &format!("\"{new}\""))
+}
+
 /// One word of a shell.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
@@ -27,6 +41,13 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn hints_follow_the_key() {
+        let hints = r#"pub visas.granted '{"trip_id":"t-1","visa":"t-10"}'"#;
+        let now = r#"pub visas.granted '{"trip_id":"t-1-2","visa":"t-10"}'"#;
+        assert_eq!(super::with_key(hints, "t-1", "t-1-2"), now);
+    }
+
     #[test]
     fn a_word_of_a_shell() {
         for (text, word) in [("o-1", "o-1"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'")] {
