@@ -1,6 +1,8 @@
 //! The command line: the commands of every program, and those to try it with.
 
-use amends_app::{App, Commands, ENVIRONMENT, GROUPS, Settings, with_groups, with_services};
+use amends_app::{
+    App, Commands, ENVIRONMENT, GROUPS, Settings, matches, with_groups, with_services,
+};
 use amends_bench::{BenchArgs, BenchOrchestratorArgs, BenchWorkersArgs};
 use amends_demo::DemoArgs;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -44,7 +46,7 @@ fn groups() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
 
 /// The command line, or the end of the process with help or what is wrong with it.
 pub(crate) fn parse(app: &App) -> Cli {
-    let matches = command(app).get_matches();
+    let matches = matches(command(app));
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

@@ -5,6 +5,8 @@ use std::{error::Error, fmt};
 use amends_postgres::{Class, MigrationError, class_of};
 use sqlx::migrate::MigrateError;
 
+use crate::program_name::program_name;
+
 /// What a process ends with that has failed, and one that was called wrongly: as the parser of its command line
 /// does.
 const FAILED: u8 = 1;
@@ -57,6 +59,39 @@ impl Failed {
         self.code
     }
 
+    /// The sentence, with those of the errors behind it.
+    pub(crate) fn sentence(&self) -> String {
+        let mut text = self.what.clone();
+        let mut next = self.source();
+        let mut first = true;
+        while let Some(error) = next {
+            let sentence = describe(error);
+            // Some errors repeat their source's words in their own.
+            if first || !text.contains(&sentence) {
+                text = format!("{text}: {sentence}");
+            }
+            (next, first) = (cause(error), false);
+        }
+        text
+    }
+
+    /// What is to be read below the sentence.
+    pub(crate) fn details(&self) -> &str {
+        &self.details
+    }
+
+    /// The code of the refusal by Postgres that is behind it, if one is.
+    pub(crate) fn sqlstate(&self) -> Option<String> {
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(sqlx::Error::Database(refusal)) = error.downcast_ref() {
+                return refusal.code().map(Into::into);
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// Whether what failed is a statement that Postgres, or what is between, kept from its end: it may be
     /// repeated as it is, and waiting may help.
     pub(crate) fn is_passing(&self) -> bool {
@@ -73,18 +108,7 @@ impl Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.what.clone();
-        let mut next = self.source.as_deref().map(|error| error as &(dyn Error + 'static));
-        let mut first = true;
-        while let Some(error) = next {
-            let sentence = describe(error);
-            // Some errors repeat their source's words in their own.
-            if first || !text.contains(&sentence) {
-                text = format!("{text}: {sentence}");
-            }
-            (next, first) = (cause(error), false);
-        }
-        write!(f, "{text}{}", self.details)
+        write!(f, "{}{}", self.sentence(), self.details)
     }
 }
 
@@ -120,8 +144,10 @@ pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
     }
     match error.downcast_ref::<sqlx::Error>() {
         Some(missing) if amends_orchestrator::is_not_migrated(missing) => {
-            "the schema `amends` is not there, or too old: run `amends migrate` against this database"
-                .into()
+            let program = program_name();
+            format!(
+                "the schema `amends` is not there, or too old: run `{program} migrate` against this database"
+            )
         }
         Some(sqlx::Error::Database(refusal)) => refusal.message().to_owned(),
         Some(sqlx::Error::PoolTimedOut) => {

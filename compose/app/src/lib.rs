@@ -113,6 +113,7 @@
 mod age;
 mod app;
 mod cli;
+mod complaint;
 mod deploy;
 mod example;
 mod failed;
@@ -121,13 +122,17 @@ mod operate;
 mod print;
 mod process;
 mod program;
+mod program_name;
 mod run;
 mod settings;
+mod terminal;
 pub mod testing;
 mod tour;
 
 pub use app::{App, NoFlags, WorkerFlags};
-pub use cli::{Commands, ENVIRONMENT, GROUPS, OrchestratorArgs, with_groups, with_services};
+pub use cli::{
+    Commands, ENVIRONMENT, GROUPS, OrchestratorArgs, matches, with_groups, with_services,
+};
 pub use failed::{BoxError, During, Failed};
 pub use operate::transcript;
 pub use print::print;

@@ -11,9 +11,10 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 use crate::{
+    complaint::complain,
     failed::{During as _, Failed},
     local,
-    run::telemetry,
+    program_name::set_program_name,
 };
 
 /// Lines of each log that a failure shows.
@@ -30,6 +31,7 @@ pub fn main<C>(
     if let Some(code) = local::supervise_if_asked() {
         return code;
     }
+    set_program_name(name);
     let command = parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime.during("the runtime cannot be started") {
@@ -39,7 +41,7 @@ pub fn main<C>(
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            telemetry::complain(name, &failed.to_string());
+            complain(&failed);
             ExitCode::from(failed.exit_code())
         }
     }

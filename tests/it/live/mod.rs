@@ -11,6 +11,7 @@ mod crashes;
 mod decided_first;
 mod demo;
 mod deploys;
+mod dev;
 mod letters;
 mod lock_commands;
 mod logins;

@@ -100,24 +100,24 @@ impl Project {
     }
 }
 
-async fn publish(nats_url: &str, subject: &str, body: &str) {
+pub(super) async fn publish(nats_url: &str, subject: &str, body: &str) {
     let jetstream = jetstream::new(async_nats::connect(nats_url).await.unwrap());
     let stored = jetstream.publish(subject.to_owned(), body.to_owned().into()).await.unwrap();
     stored.await.unwrap();
 }
 
 /// What `dev` says to try.
-struct Tour {
-    database_url: String,
-    nats_url: String,
-    subject: String,
-    body: String,
-    key: String,
+pub(super) struct Tour {
+    pub(super) database_url: String,
+    pub(super) nats_url: String,
+    pub(super) subject: String,
+    pub(super) body: String,
+    pub(super) key: String,
 }
 
 impl Tour {
     /// Reads it until the last line of it.
-    async fn of(dev: &mut Child) -> Self {
+    pub(super) async fn of(dev: &mut Child) -> Self {
         let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
         let mut all = Vec::new();
         while let Some(line) = lines.next_line().await.unwrap() {
@@ -162,6 +162,8 @@ async fn a_new_project_is_built_proven_and_run() {
     println!("ready in {:.1?}", began.elapsed());
     publish(&tour.nats_url, &tour.subject, &tour.body).await;
     project.shows(&tour.key, "completed       saga", &tour.database_url).await;
+    let advice = run(project.program(&["show", "x"]).env("DATABASE_URL", &tour.database_url)).await;
+    assert!(text(&advice).contains(&format!("({NAME} list)")), "{}", text(&advice));
     let mut refused: Value = serde_json::from_str(&tour.body).unwrap();
     refused["id"] = "o-2".into();
     refused["card"] = "tok_declined".into();

@@ -35,7 +35,8 @@ pub const ENVIRONMENT: &str = "Environment:
   AMENDS_CACHE             private servers: where they are installed if the machine does not have them
   RUST_LOG                 which log lines to print, e.g. info,amends_orchestrator=debug
 
-Exit status: 0 done, 1 failed, 2 wrong command line.";
+Exit status: 0 done, 1 failed, 2 wrong command line.
+The reason is on standard error: a line or, with --json, an object with `error` and `exit_code`.";
 
 /// The same command line, its help of roles with the names of the program's services.
 #[must_use]

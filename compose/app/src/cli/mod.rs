@@ -5,6 +5,7 @@ mod command;
 mod deploy;
 mod help;
 mod json;
+mod matches;
 mod parse;
 mod roles;
 mod shell;
@@ -13,5 +14,6 @@ mod view;
 
 pub use command::Commands;
 pub use help::{ENVIRONMENT, GROUPS, with_groups, with_services};
+pub use matches::matches;
 pub(crate) use parse::{Parsed, command, parse};
 pub use roles::OrchestratorArgs;

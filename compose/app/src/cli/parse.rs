@@ -5,9 +5,11 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use super::{
     command::Commands,
     help::{ENVIRONMENT, GROUPS, with_groups, with_services},
+    matches::matches,
 };
 use crate::{
     app::{App, NoFlags},
+    complaint::end_usage,
     settings::Settings,
 };
 
@@ -29,8 +31,9 @@ pub(crate) type Parsed = (Settings, Commands<NoFlags>);
 
 /// The command line, or the end of the process with help or what is wrong with it.
 pub(crate) fn parse(app: &App) -> Parsed {
-    let matches = command(app).get_matches();
-    let Cli { settings, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let matches = matches(command(app));
+    let Cli { settings, command } =
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| end_usage(&error));
     (settings, command)
 }
 

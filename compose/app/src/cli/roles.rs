@@ -9,6 +9,7 @@ use crate::{
     age::{AgeError, parse_age},
     app::{App, WorkerFlags},
     failed::Failed,
+    local::Ports,
     run::{
         all::{self, AllOptions},
         dev::{self, DevOptions},
@@ -33,12 +34,19 @@ pub(super) struct DevArgs {
     /// Leave this service out: it runs elsewhere, with the printed addresses. May be given several times
     #[arg(long, value_name = "SERVICE")]
     pub(super) without: Vec<String>,
+    /// The port of the private Postgres [default: that of the last start, or a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) postgres_port: Option<u16>,
+    /// The port of the private nats-server [default: that of the last start, or a free one]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) nats_port: Option<u16>,
 }
 
 impl DevArgs {
     pub(super) async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
-        let Self { data, http, retain, without } = self;
-        let options = DevOptions { data, http, retain, without };
+        let Self { data, http, retain, without, postgres_port, nats_port } = self;
+        let ports = Ports { postgres: postgres_port, nats: nats_port };
+        let options = DevOptions { data, http, retain, without, ports };
         dev::run(settings, app, options).await
     }
 }

@@ -24,6 +24,12 @@ pub(super) struct LettersArgs {
     /// Only messages on this subject; * is one token, > is the rest
     #[arg(long, value_name = "SUBJECT")]
     pub(super) subject: Option<String>,
+    /// Only messages of this saga, or about it: its id, or its business key
+    #[arg(long, value_name = "ID")]
+    pub(super) saga: Option<String>,
+    /// Only commands to this service, and its replies
+    #[arg(long, value_name = "NAME")]
+    pub(super) service: Option<String>,
     /// Only messages that were kept longer ago than this, e.g. 10m, 36h, 7d
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub(super) older_than: Option<Duration>,
@@ -86,6 +92,8 @@ impl LettersArgs {
             None => {
                 let filter = letters::Filter {
                     subject: self.subject,
+                    saga: self.saga,
+                    service: self.service,
                     older_than: self.older_than,
                     settled: self.settled,
                     limit: self.limit,

@@ -4,6 +4,7 @@ use amends::{Difference, Outline, diff};
 use serde::Serialize;
 
 use super::inventory::ProgramVersion;
+use crate::program_name::program_name;
 
 /// A version as the database knows it.
 #[derive(Debug)]
@@ -150,7 +151,8 @@ fn compare(assessment: &mut Assessment, old: &StoredVersion, new: &Outline) {
 /// A version that this program does not know.
 fn foreign(row: &StoredVersion, known: &[ProgramVersion], rows: &[StoredVersion]) -> Assessment {
     let title = format!("{}@{}", row.definition, row.version);
-    let retire = format!("amends retire {} {} --reason \"…\"", row.definition, row.version);
+    let (program, name, version) = (program_name(), &row.definition, row.version);
+    let retire = format!("{program} retire {name} {version} --reason \"…\"");
     if row.open_sagas > 0 {
         let mut assessment = row.assessment(State::Missing);
         assessment.notes.push(format!(

@@ -132,8 +132,8 @@ pub enum LocalError {
         /// The last lines of this run.
         tail: String,
     },
-    /// The port that must stay the same was taken in the meantime.
-    #[error("{name} cannot have its port {port} back: another program took it; end that program")]
+    /// The port that was asked for, or must stay the same, belongs to another program.
+    #[error("{name} cannot have port {port}: another program has it; end that program")]
     PortTaken {
         /// The server.
         name: &'static str,

@@ -29,4 +29,5 @@ pub use install::InstallError;
 pub use nats::Nats;
 pub use postgres::Postgres;
 pub use servers::Local;
+pub(crate) use servers::Ports;
 pub use supervise::supervise_if_asked;

@@ -29,10 +29,19 @@ impl Nats {
     /// Starts it with its data in `data/nats`, and `exe` as the supervisor: see
     /// [`Local::start_with`](super::Local::start_with).
     pub async fn start_with(exe: &Path, data: &Path) -> Result<Self, LocalError> {
+        Self::start_at(exe, data, None).await
+    }
+
+    /// The same on this port.
+    pub(super) async fn start_at(
+        exe: &Path,
+        data: &Path,
+        port: Option<u16>,
+    ) -> Result<Self, LocalError> {
         let folder = Folder::take(data, "nats").await?;
         let recipe = Transport::new(&folder);
         let program = binaries::nats_server().await?;
-        let server = Server::start(exe, folder, program, None, recipe).await?;
+        let server = Server::start(exe, folder, program, None, recipe, port).await?;
         let url = format!("nats://127.0.0.1:{}", server.port());
         Ok(Self { server, url })
     }

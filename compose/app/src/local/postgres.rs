@@ -54,6 +54,15 @@ impl Postgres {
     /// Starts it with its data in `data/postgres`, where the database is made at the first start, and
     /// `exe` as the supervisor: see [`Local::start_with`](super::Local::start_with).
     pub async fn start_with(exe: &Path, data: &Path) -> Result<Self, LocalError> {
+        Self::start_at(exe, data, None).await
+    }
+
+    /// The same on this port.
+    pub(super) async fn start_at(
+        exe: &Path,
+        data: &Path,
+        port: Option<u16>,
+    ) -> Result<Self, LocalError> {
         let folder = Folder::take(data, "postgres").await?;
         let recipe = Database { path: folder.join("data") };
         let account = Account::for_postgres(&recipe.path)?;
@@ -68,7 +77,7 @@ impl Postgres {
         let binaries = binaries::postgres(account.as_ref(), recipe.major()).await?;
         recipe.make(&binaries, account.as_ref(), &folder).await?;
         let program = binaries.join("postgres");
-        let server = Server::start(exe, folder, program, account, recipe).await?;
+        let server = Server::start(exe, folder, program, account, recipe, port).await?;
         let port = server.port();
         make_database(port).await?;
         Ok(Self { server, url: format!("postgres://{AMENDS}@127.0.0.1:{port}/{AMENDS}") })

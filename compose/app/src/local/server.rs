@@ -59,15 +59,17 @@ impl<R: Recipe> Server<R> {
         program: PathBuf,
         account: Option<Account>,
         recipe: R,
+        fixed: Option<u16>,
     ) -> Result<Self, LocalError> {
         let exe = exe.canonicalize().map_err(LocalError::file("find the executable", exe))?;
         leftover::end(&recipe).await?;
-        let port = folder.port().ok_or(LocalError::NoPort { name: R::NAME })?;
+        let free = fixed.or_else(|| folder.port());
+        let port = free.ok_or(LocalError::NoPort { name: R::NAME })?;
         let mut server =
             Self { recipe, folder, exe, program, account, port, running: None, log_start: 0 };
         for _ in 0..TRIES {
             match server.up().await {
-                Err(LocalError::PortTaken { .. }) => {
+                Err(LocalError::PortTaken { .. }) if fixed.is_none() => {
                     server.port = folder::any_port().ok_or(LocalError::NoPort { name: R::NAME })?;
                 }
                 up => {

@@ -36,6 +36,13 @@ pub struct Local {
     pub nats: Nats,
 }
 
+/// Ports of 127.0.0.1; where none is said, that of the last start or a free one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ports {
+    pub(crate) postgres: Option<u16>,
+    pub(crate) nats: Option<u16>,
+}
+
 impl Local {
     /// Starts both servers with their data in `data`, which is made if it is not there.
     ///
@@ -43,6 +50,16 @@ impl Local {
     /// ports. Dropped without [`Local::stop`], the servers are stopped in the background.
     pub async fn start(data: &Path) -> Result<Self, LocalError> {
         Self::start_with(&own_executable()?, data).await
+    }
+
+    /// [`Local::start`] on these ports.
+    pub(crate) async fn start_on(data: &Path, ports: Ports) -> Result<Self, LocalError> {
+        let exe = own_executable()?;
+        let (postgres, nats) = tokio::try_join!(
+            Postgres::start_at(&exe, data, ports.postgres),
+            Nats::start_at(&exe, data, ports.nats)
+        )?;
+        Ok(Self { postgres, nats })
     }
 
     /// [`Local::start`] with another executable as the supervisor, for a process (such as a test)

@@ -9,6 +9,7 @@ use sqlx::types::Uuid;
 
 use super::{
     act::Act,
+    known::{self, Names},
     list::{self, Selection},
     patience::{INTERVAL, PATIENCE},
     verb::Verb,
@@ -43,6 +44,9 @@ pub(crate) async fn run(
     check_step(asked)?;
     let database = connect::database(settings.database()?, 1, &[])?;
     let acts = note(&database, asked, selection).await?;
+    if acts.is_empty() {
+        check_names(&database, asked, selection).await?;
+    }
     let decisions = wait(&database, &acts).await?;
     if json {
         print_json(&decisions)?;
@@ -74,14 +78,17 @@ pub(crate) async fn dry_run(
     check_step(asked)?;
     let database = connect::database(settings.database()?, 1, &[])?;
     let rows = list::candidates(&database, asked, selection).await?;
+    if rows.is_empty() {
+        check_names(&database, asked, selection).await?;
+    }
     if json {
         return print_json(&rows);
     }
     let more = usize::try_from(selection.limit).is_ok_and(|limit| rows.len() >= limit);
     let most = if more { " (--limit: there may be more)" } else { "" };
-    let table = if rows.is_empty() { String::new() } else { list::table(&rows) };
     let (verb, sagas) = (asked.verb, sagas(rows.len()));
-    print(&format!("{table}dry run: would {verb} {sagas}{most}; nothing was done\n"))
+    let below = format!("dry run: would {verb} {sagas}{most}; nothing was done\n");
+    list::print_sagas(&rows, &below)
 }
 
 fn check_step(asked: &Act) -> Result<(), Failed> {
@@ -89,6 +96,15 @@ fn check_step(asked: &Act) -> Result<(), Failed> {
         return Err(Failed::misused(format!("{} --all needs a step: --step STEP", asked.verb)));
     }
     Ok(())
+}
+
+async fn check_names(
+    database: &Database,
+    asked: &Act,
+    selection: &Selection,
+) -> Result<(), Failed> {
+    let (definition, step) = (selection.definition.as_deref(), asked.step.as_deref());
+    known::check(database, Names { definition, step, ..Names::default() }).await
 }
 
 /// Notes an act for each saga; their numbers.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     failed::{During as _, Failed},
     print::{print, print_json},
+    program_name::program_name,
     run::connect,
     settings::Settings,
 };
@@ -50,17 +51,18 @@ pub(crate) async fn show(settings: &Settings, saga: &str, json: bool) -> Result<
     }
     let key = row.key.as_deref().map(|key| format!("  key {}", printable(key)));
     let heading = format!(
-        "saga {}  {}@{}{}  {}, {} facts",
+        "saga {}  {}@{}{}  {}, {}",
         plan.saga,
         row.definition,
         row.version,
         key.unwrap_or_default(),
         row.status,
-        plan.facts
+        facts(plan.facts)
     );
+    let program = program_name();
     let then = match &plan.refused {
         Some(_) => String::new(),
-        None => format!("to do just that: amends cancel {saga} --apply {hash} --reason …\n"),
+        None => format!("to do just that: {program} cancel {saga} --apply {hash} --reason …\n"),
     };
     print(&format!("{heading}\n{plan}{then}"))
 }
@@ -78,7 +80,8 @@ pub(crate) async fn apply(
     let plan = plan(&database, &row).await?;
     if plan.hash() != hash {
         return Err(Failed::new(format!(
-            "the plan is another one now: look at it again with amends cancel {saga} --plan"
+            "the plan is another one now: look at it again with {} cancel {saga} --plan",
+            program_name()
         )));
     }
     let seen = i32::try_from(plan.facts).unwrap_or(i32::MAX);
@@ -98,4 +101,16 @@ async fn plan(database: &Database, row: &SagaRow) -> Result<CancelPlan, Failed> 
     let state = fold(&outline, SagaId(row.id), Json::trusted(&row.input), records, |_| {})
         .during("the history cannot be read")?;
     Ok(preview::cancel(&outline, &state))
+}
+
+fn facts(count: u32) -> String {
+    if count == 1 { "1 fact".to_owned() } else { format!("{count} facts") }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_fact_is_no_plural() {
+        assert_eq!([1, 2].map(super::facts), ["1 fact", "2 facts"]);
+    }
 }

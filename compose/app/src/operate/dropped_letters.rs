@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::{
     failed::{During as _, Failed},
-    print::{columns, print, print_json},
+    print::{print, print_json, print_table},
+    program_name::program_name,
     run::connect,
     settings::Settings,
 };
@@ -53,7 +54,7 @@ pub(crate) async fn list(settings: &Settings, json: bool) -> Result<(), Failed> 
             printable(&d.last_source),
         ]
     }));
-    print(&columns(&lines))
+    print_table(&lines, "")
 }
 
 /// What a list of letters on these subjects does not show, as a line of text; empty when it shows all.
@@ -62,7 +63,8 @@ pub(crate) async fn note(database: &Database, subject: Option<&str>) -> Result<S
     Ok(match count {
         0 => String::new(),
         _ => format!(
-            "only counted, as too many of their kind are open: {count} (amends letters dropped)\n"
+            "only counted, as too many of their kind are open: {count} ({} letters dropped)\n",
+            program_name()
         ),
     })
 }

@@ -5,17 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amends::{Json, machine::Time, transcript::printable};
+use amends::{Json, SagaId, machine::Time, transcript::printable, wire};
 use amends_postgres::Database;
 use serde::{Serialize, Serializer};
 
 use super::{
     dropped_letters,
+    known::{self, Names},
     patience::{INTERVAL, PATIENCE},
+    saga,
 };
 use crate::{
     failed::{During as _, Failed},
-    print::{columns, print, print_json},
+    print::{print, print_json, print_table},
+    program_name::program_name,
     run::connect,
     settings::Settings,
 };
@@ -27,6 +30,10 @@ const REASON_WIDTH: usize = 100;
 pub(crate) struct Filter {
     /// With NATS's wildcards.
     pub(crate) subject: Option<String>,
+    /// Those that belong to this saga or are about it: its id or its key.
+    pub(crate) saga: Option<String>,
+    /// Those of commands to this service, and of its replies.
+    pub(crate) service: Option<String>,
     /// Only those that were kept longer ago than this.
     pub(crate) older_than: Option<Duration>,
     /// Those that were replayed or discarded, instead of those that are open.
@@ -102,16 +109,33 @@ struct Act {
 /// Lists letters.
 pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 1, &[])?;
-    let before = filter.older_than.map(|age| chrono::Utc::now() - age);
     let subject = filter.subject.as_deref().map(pattern);
-    let limit = i64::from(filter.limit);
-    let letters = read(&database, filter.settled, subject.as_deref(), before, None, limit).await?;
+    let service = filter.service.as_deref().map(service_pattern);
+    let saga = match &filter.saga {
+        Some(saga) => Some(saga_id(&database, saga).await?.to_string()),
+        None => None,
+    };
+    let which = Which {
+        settled: filter.settled,
+        subject: subject.as_deref(),
+        before: filter.older_than.map(|age| chrono::Utc::now() - age),
+        id: None,
+        limit: i64::from(filter.limit),
+        saga: saga.as_deref(),
+        service: service.as_deref(),
+    };
+    let letters = read(&database, which).await?;
+    if letters.is_empty() {
+        let names = Names { service: filter.service.as_deref(), ..Names::default() };
+        known::check(&database, names).await?;
+    }
     if json {
         return print_json(&letters);
     }
-    let dropped = match filter.settled {
+    // Those that were only counted keep no saga.
+    let dropped = match filter.settled || saga.is_some() {
         true => String::new(),
-        false => dropped_letters::note(&database, subject.as_deref()).await?,
+        false => dropped_letters::note(&database, subject.or(service).as_deref()).await?,
     };
     if letters.is_empty() {
         return print(&format!("no dead letters\n{dropped}"));
@@ -125,22 +149,47 @@ pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Re
             printable(&letter.reason.chars().take(REASON_WIDTH).collect::<String>()),
         ]
     }));
-    print(&(columns(&lines) + &dropped))
+    print_table(&lines, &dropped)
 }
 
-async fn read(
-    database: &Database,
+/// The id of the saga, which needs not be there: a letter may be about one that is gone, or never was.
+async fn saga_id(database: &Database, saga: &str) -> Result<SagaId, Failed> {
+    match saga.parse() {
+        Ok(id) => Ok(id),
+        Err(_) => Ok(SagaId(saga::find(database, saga).await?.id)),
+    }
+}
+
+/// Which letters to read.
+#[derive(Clone, Copy, Default)]
+struct Which<'a> {
     settled: bool,
-    subject: Option<&str>,
+    /// A regular expression.
+    subject: Option<&'a str>,
     before: Option<Time>,
     id: Option<i64>,
     limit: i64,
-) -> Result<Vec<Letter>, Failed> {
-    let rows =
-        sqlx::query_file_as!(Row, "src/sql/letters.sql", settled, subject, before, id, limit)
-            .fetch_all(database)
-            .await
-            .during("dead letters cannot be read")?;
+    saga: Option<&'a str>,
+    /// A regular expression for the subject.
+    service: Option<&'a str>,
+}
+
+async fn read(database: &Database, which: Which<'_>) -> Result<Vec<Letter>, Failed> {
+    let Which { settled, subject, before, id, limit, saga, service } = which;
+    let rows = sqlx::query_file_as!(
+        Row,
+        "src/sql/letters.sql",
+        settled,
+        subject,
+        before,
+        id,
+        limit,
+        saga,
+        service
+    )
+    .fetch_all(database)
+    .await
+    .during("dead letters cannot be read")?;
     let letter = |row: Row| Letter {
         id: row.id,
         at: row.at,
@@ -171,6 +220,12 @@ fn pattern(subject: &str) -> String {
     format!("^{}$", tokens.join("\\."))
 }
 
+/// The subjects of a service's commands and replies as a regular expression.
+fn service_pattern(service: &str) -> String {
+    let commands = pattern(&wire::command_subject(service, ">"));
+    format!("{}|{commands}", pattern(&wire::reply_subject(service)))
+}
+
 /// A letter, and what was done with it, for scripts.
 #[derive(Serialize)]
 struct ShownLetter {
@@ -182,11 +237,13 @@ struct ShownLetter {
 /// Shows one letter with its headers and body.
 pub(crate) async fn show(settings: &Settings, id: i64, json: bool) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 1, &[])?;
-    let mut found = read(&database, false, None, None, Some(id), 1).await?;
+    let which = Which { id: Some(id), limit: 1, ..Which::default() };
+    let mut found = read(&database, which).await?;
     if found.is_empty() {
-        found = read(&database, true, None, None, Some(id), 1).await?;
+        found = read(&database, Which { settled: true, ..which }).await?;
     }
-    let none = || Failed::new(format!("there is no dead letter {id} (amends letters)"));
+    let program = program_name();
+    let none = || Failed::new(format!("there is no dead letter {id} ({program} letters)"));
     let letter = found.into_iter().next().ok_or_else(none)?;
     let acts = sqlx::query_file_as!(Act, "src/sql/letter_acts.sql", id)
         .fetch_all(&database)
@@ -281,7 +338,7 @@ async fn wait(database: &Database, act: i64) -> Result<(bool, Option<String>), F
 
 #[cfg(test)]
 mod tests {
-    use super::pattern;
+    use super::{pattern, service_pattern};
 
     #[test]
     fn wildcards_are_those_of_nats() {
@@ -293,5 +350,11 @@ mod tests {
         ] {
             assert_eq!(pattern(subject), regex);
         }
+    }
+
+    #[test]
+    fn a_service_has_commands_and_replies() {
+        let regex = r"^amends\.reply\.pay\-1$|^amends\.command\.pay\-1\..+$";
+        assert_eq!(service_pattern("pay-1"), regex);
     }
 }

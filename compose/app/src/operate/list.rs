@@ -10,10 +10,13 @@ use amends_postgres::Database;
 use serde::Serialize;
 use sqlx::types::Uuid;
 
-use super::act::Act;
+use super::{
+    act::Act,
+    known::{self, Names},
+};
 use crate::{
     failed::{During as _, Failed},
-    print::{columns, print, print_json},
+    print::{print, print_json, print_table},
     run::connect,
     settings::Settings,
 };
@@ -100,10 +103,14 @@ pub(crate) async fn run(settings: &Settings, filter: &Filter, json: bool) -> Res
     let database = connect::database(settings.database()?, 1, &[])?;
     let rows = read(&database, filter).await.during("sagas cannot be listed")?;
     let sagas: Vec<_> = rows.into_iter().map(Summary::from).collect();
+    if sagas.is_empty() {
+        let (definition, step) = (filter.definition.as_deref(), filter.step.as_deref());
+        known::check(&database, Names { definition, step, ..Names::default() }).await?;
+    }
     if json {
         return print_json(&sagas);
     }
-    print(&table(&sagas))
+    print_sagas(&sagas, "")
 }
 
 async fn read(database: &Database, filter: &Filter) -> Result<Vec<Row>, sqlx::Error> {
@@ -167,10 +174,10 @@ fn id_bound(time: Time) -> Uuid {
     Uuid::from_u128(millis << 80)
 }
 
-/// Sagas for people.
-pub(super) fn table(sagas: &[Summary]) -> String {
+/// Sagas for people, and a text below them.
+pub(super) fn print_sagas(sagas: &[Summary], below: &str) -> Result<(), Failed> {
     if sagas.is_empty() {
-        return "no sagas\n".to_owned();
+        return print(if below.is_empty() { "no sagas\n" } else { below });
     }
     let mut lines = vec![
         ["SAGA", "DEFINITION", "KEY", "STATUS", "STARTED", "TOOK", "WHERE OR WHY"]
@@ -195,5 +202,5 @@ pub(super) fn table(sagas: &[Summary]) -> String {
             why.or_else(|| saga.step.clone()).unwrap_or_default(),
         ]
     }));
-    columns(&lines)
+    print_table(&lines, below)
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     age::age,
     failed::{During as _, Failed},
-    print::{columns, print, print_json},
+    print::{print, print_json, print_table},
     run::connect,
     settings::Settings,
 };
@@ -60,7 +60,7 @@ pub(crate) async fn list(
             lock.saga_status.clone(),
         ]
     }));
-    print(&columns(&lines))
+    print_table(&lines, "")
 }
 
 /// Takes a lock from the saga that holds it.

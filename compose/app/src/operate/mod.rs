@@ -9,6 +9,7 @@
 //! | messages that could not be used, kept or only counted | `letters`, `dropped_letters` |
 //! | who holds which lock, which versions start sagas | `locks`, `versions` |
 //! | a saga's row, steps and facts, for those above | `saga` |
+//! | the names that a filter may have | `known` |
 //! | an act's verb, and what an orchestrator decided about it | `verb`, `decision` |
 
 pub(crate) mod act;
@@ -16,6 +17,7 @@ pub(crate) mod bulk;
 pub(crate) mod cancel;
 mod decision;
 pub(crate) mod dropped_letters;
+mod known;
 pub(crate) mod letters;
 pub(crate) mod list;
 pub(crate) mod locks;

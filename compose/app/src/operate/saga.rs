@@ -7,7 +7,10 @@ use amends_postgres::Database;
 use serde::Serialize;
 use sqlx::types::Uuid;
 
-use crate::failed::{During as _, Failed};
+use crate::{
+    failed::{During as _, Failed},
+    program_name::program_name,
+};
 
 /// A saga's row.
 pub(super) struct SagaRow {
@@ -60,7 +63,8 @@ impl fmt::Display for StuckWithin {
         write!(
             f,
             "waits for a nested saga that is stuck, {definition}@{version} as `{step}`: {why}\n\
-             an operator must act on that one: amends show {id}"
+             an operator must act on that one: {} show {id}",
+            program_name()
         )
     }
 }
@@ -74,11 +78,14 @@ pub(super) async fn find(database: &Database, saga: &str) -> Result<SagaRow, Fai
         .during("the saga cannot be read")?;
     if rows.len() > 1 {
         return Err(Failed::new(format!(
-            "the key `{saga}` belongs to sagas of several definitions: use the id (amends list --key {saga})"
+            "the key `{saga}` belongs to sagas of several definitions: use the id ({} list --key {saga})",
+            program_name()
         )));
     }
-    let none =
-        || Failed::new(format!("there is no saga with the id or key `{saga}` (amends list)"));
+    let none = || {
+        let program = program_name();
+        Failed::new(format!("there is no saga with the id or key `{saga}` ({program} list)"))
+    };
     rows.into_iter().next().ok_or_else(none)
 }
 

@@ -11,6 +11,7 @@ use crate::{
     print::{print, print_json},
     run::connect,
     settings::Settings,
+    terminal::Terminal,
 };
 
 #[derive(Debug, Serialize)]
@@ -63,7 +64,27 @@ pub(crate) async fn run(settings: &Settings, saga: &str, json: bool) -> Result<(
     if json {
         return print_json(&read(&database, saga).await?);
     }
-    print(&transcript(&database, saga).await?)
+    print(&painted(&transcript(&database, saga).await?, Terminal::of_stdout()))
+}
+
+/// The transcript with the status at the end of its first line in its colour, and so the lines that say how the
+/// saga ended or that it is stuck.
+fn painted(transcript: &str, terminal: Terminal) -> String {
+    let paint = |(n, line): (usize, &str)| {
+        let words: Vec<_> = line.split_whitespace().take(3).collect();
+        if n == 0
+            && let Some((before, status)) = line.rsplit_once("  ")
+        {
+            return format!("{before}  {}\n", terminal.paint(status, status));
+        }
+        match words.as_slice() {
+            [_, said @ ("completed" | "compensated" | "STUCK"), "saga"] => {
+                line.replacen(said, &terminal.paint(&said.to_lowercase(), said), 1) + "\n"
+            }
+            _ => format!("{line}\n"),
+        }
+    };
+    transcript.lines().enumerate().map(paint).collect()
 }
 
 /// The transcript of a saga, found by id or business key.
@@ -109,4 +130,19 @@ async fn read(database: &Database, saga: &str) -> Result<ShownSaga, Failed> {
         updated_at: row.updated_at,
         finished_at: row.finished_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_have_colours_on_a_terminal_only() {
+        let text = "saga 1  order@1  key o-1  stuck\nseconds since\n 0.1  STUCK  saga  because completed\n";
+        assert_eq!(painted(text, Terminal::default()), text);
+        let colours = Terminal { width: None, colours: true };
+        let red = text.replace("stuck", "\x1b[31mstuck\x1b[0m");
+        let red = red.replace("STUCK", "\x1b[31mSTUCK\x1b[0m");
+        assert_eq!(painted(text, colours), red);
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     failed::{During as _, Failed},
-    print::{columns, print, print_json},
+    print::{print, print_json, print_table},
     run::connect,
     settings::Settings,
 };
@@ -89,7 +89,7 @@ pub(crate) async fn list(settings: &Settings, json: bool) -> Result<(), Failed> 
             printable(retired.as_deref().unwrap_or("-")),
         ]
     }));
-    print(&columns(&lines))
+    print_table(&lines, "")
 }
 
 /// What was done with a version, for scripts.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use amends_orchestrator::Config;
+use amends_postgres::Database;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -17,11 +18,12 @@ use super::{
 use crate::{
     app::{App, AppService, NoFlags},
     deploy::check,
+    example::Example,
     failed::{During as _, Failed},
-    local::Local,
+    local::{Local, Ports},
     print::print,
     settings::Settings,
-    tour::tour,
+    tour::{hints_about, tour},
 };
 
 /// Connections to prepare the database with.
@@ -38,6 +40,8 @@ pub(crate) struct DevOptions {
     pub(crate) retain: Option<Duration>,
     /// Services that the user runs elsewhere.
     pub(crate) without: Vec<String>,
+    /// Where the private servers listen.
+    pub(crate) ports: Ports,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -54,7 +58,8 @@ pub(crate) async fn run(settings: &Settings, app: &App, options: DevOptions) -> 
         Some(data) => data.clone(),
         None => default_data(app)?,
     };
-    let local = Local::start(&data).await.during("the private servers cannot be started")?;
+    let local = Local::start_on(&data, options.ports).await;
+    let local = local.during("the private servers cannot be started")?;
     let ended = serve(app, absent, &local, &data, options, &stop).await;
     let stopped = local.stop().await.during("the private servers cannot be stopped");
     ended.and(stopped)
@@ -71,6 +76,7 @@ async fn serve(
     let database = connect::postgres(local.database_url(), CONNECTIONS, &[], None, stop).await?;
     let Some(database) = database else { return Ok(()) };
     migrate::prepare(app, &database).await?;
+    let examples = unused(app, &database).await?;
     database.close();
     let is_absent = |one: &AppService| absent.iter().any(|other| other.name() == one.name());
     let services = app.services().iter().filter(|service| !is_absent(service)).collect();
@@ -78,7 +84,7 @@ async fn serve(
     let options = AllOptions { flags: NoFlags {}, http: options.http, config };
     let welcome = || {
         // Whoever closed standard output does not read it.
-        let _ = print(&welcome(app, &absent, local, data));
+        let _ = print(&welcome(app, &examples, &absent, local, data));
     };
     all::on(local, app, services, options, stop, welcome).await
 }
@@ -94,10 +100,44 @@ fn default_data(app: &App) -> Result<PathBuf, Failed> {
     Ok(home.join(app.name()).join("dev"))
 }
 
-fn welcome(app: &App, absent: &[&AppService], local: &Local, data: &Path) -> String {
+/// The examples of the program, each with a key that no saga here has had.
+async fn unused(app: &App, database: &Database) -> Result<Vec<Example>, Failed> {
+    let mut examples = Vec::new();
+    for example in app.examples() {
+        let mut candidates = std::iter::once(Some(example.clone()))
+            .chain((2..).map(|number| example.numbered(number)))
+            .map_while(std::convert::identity);
+        let free = loop {
+            let Some(one) = candidates.next() else { break example.clone() };
+            if !is_taken(database, &one).await? {
+                break one;
+            }
+        };
+        examples.push(free);
+    }
+    Ok(examples)
+}
+
+async fn is_taken(database: &Database, example: &Example) -> Result<bool, Failed> {
+    let Some(key) = &example.key else { return Ok(false) };
+    let found = sqlx::query_file!("src/sql/key_taken.sql", example.definition(), key)
+        .fetch_one(database)
+        .await
+        .during("the keys of sagas cannot be read")?;
+    Ok(found.taken)
+}
+
+fn welcome(
+    app: &App,
+    examples: &[Example],
+    absent: &[&AppService],
+    local: &Local,
+    data: &Path,
+) -> String {
     let (database, nats) = (local.database_url(), local.nats_url());
     let executable = std::env::args().next().unwrap_or_else(|| app.name().to_owned());
-    let mut tour = tour(app, &executable);
+    let hints = hints_about(app.further_hints(), app.examples(), examples);
+    let mut tour = tour(examples, &hints, &executable);
     for service in absent {
         tour += &format!("\n  {executable} worker {}\n", service.name());
     }

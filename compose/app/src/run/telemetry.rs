@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     failed::{During as _, Failed},
+    program_name::program_name,
     settings::LogFormat,
 };
 
@@ -30,14 +31,13 @@ pub fn log_lines(format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if let Err(error) = installed {
-        complain("amends", &format!("log lines go elsewhere already: {error}"));
+        // With stderr closed there is nobody to tell.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{}: log lines go elsewhere already: {error}",
+            program_name()
+        );
     }
-}
-
-/// Prints the one line on stderr that says why a command of this program failed.
-pub(crate) fn complain(program: &str, message: &str) {
-    // With stderr closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{program}: {message}");
 }
 
 /// Collects metrics from now on, to be read by `/metrics`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use amends::{machine::Time, transcript::printable};
 
 use super::overview::{Overview, Saga};
-use crate::{age::age, print::columns};
+use crate::{age::age, print::columns, program_name::program_name};
 
 /// Characters of a business key.
 const KEY_WIDTH: usize = 24;
@@ -82,7 +82,8 @@ fn head(overview: &Overview) -> Vec<Line> {
     let at = overview.at.format("%Y-%m-%d %H:%M:%S UTC");
     let stuck = count(Some("stuck"));
     let text = format!(
-        "amends  {at}{rates}   open {}   stuck {stuck}   dead letters {}{more}",
+        "{}  {at}{rates}   open {}   stuck {stuck}   dead letters {}{more}",
+        program_name(),
         count(None),
         overview.dead_letters
     );

@@ -10,7 +10,7 @@ mod frame;
 mod overview;
 mod screen;
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,7 @@ use crate::{
     print::{print, print_json},
     run::{connect, stop_on_signal},
     settings::Settings,
+    terminal::can_redraw,
 };
 
 /// Between two frames.
@@ -35,7 +36,7 @@ const SAMPLE: Duration = Duration::from_secs(2);
 pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 2, &[])?;
     let reader = Reader::new(database);
-    if json || only_one || !std::io::stdout().is_terminal() {
+    if json || only_one || !can_redraw() {
         return once(reader, json).await;
     }
     live(reader).await

@@ -14,6 +14,9 @@ const LISTED: i64 = 8;
 /// Rates are taken over this time.
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// Seconds between two counts that make a rate: sessions report what they did once a second.
+const APART: f64 = 1.5;
+
 /// What is exposed asks for each step of each open saga: beside the frames, and after a pause of so
 /// many times as long as it took.
 const EXPOSURE_PAUSE: u32 = 10;
@@ -114,14 +117,7 @@ impl Reader {
     }
 
     fn rates(&self) -> Option<Rates> {
-        let (first, last) = (self.counts.front()?, self.counts.back()?);
-        let seconds = (last.at - first.at).as_seconds_f64();
-        // A restart of Postgres may begin the statistics anew.
-        let rate = |from: i64, to: i64| to.saturating_sub(from).max(0) as f64 / seconds;
-        (seconds > 0.5).then(|| Rates {
-            started_per_second: rate(first.started, last.started),
-            ended_per_second: rate(first.ended, last.ended),
-        })
+        rates(self.counts.front()?, self.counts.back()?)
     }
 
     /// Begins to read what is exposed, which takes the longest, so that the next frame has it.
@@ -156,6 +152,17 @@ impl Reader {
     }
 }
 
+/// `None` while the counts are so close that the delay of Postgres' statistics would be most of the rate.
+fn rates(first: &Count, last: &Count) -> Option<Rates> {
+    let seconds = (last.at - first.at).as_seconds_f64();
+    // A restart of Postgres may begin the statistics anew.
+    let rate = |from: i64, to: i64| to.saturating_sub(from).max(0) as f64 / seconds;
+    (seconds >= APART).then(|| Rates {
+        started_per_second: rate(first.started, last.started),
+        ended_per_second: rate(first.ended, last.ended),
+    })
+}
+
 impl Exposure {
     /// What is known by now; with `wait`, what is read now.
     async fn read(&mut self, database: &Database, at: Time, wait: bool) -> Result<(), sqlx::Error> {
@@ -183,4 +190,23 @@ async fn exposed(
     let exposed =
         sqlx::query_file_as!(Exposed, "src/sql/top_exposure.sql").fetch_all(&database).await?;
     Ok((exposed, at, began.elapsed()))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, Utc};
+
+    use super::*;
+
+    #[test]
+    fn rates_need_counts_that_are_apart() {
+        let count = |started, millis| Count {
+            started,
+            ended: 0,
+            at: chrono::DateTime::<Utc>::UNIX_EPOCH + TimeDelta::milliseconds(millis),
+        };
+        assert!(rates(&count(0, 0), &count(50, 1000)).is_none(), "one report of a second or two");
+        let rates = rates(&count(0, 0), &count(50, 2000)).unwrap();
+        assert_eq!((rates.started_per_second, rates.ended_per_second), (25.0, 0.0));
+    }
 }

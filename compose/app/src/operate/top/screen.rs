@@ -9,6 +9,7 @@ use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use tokio::sync::mpsc;
 
 use super::frame::{Line, Style};
+use crate::terminal::Terminal;
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
@@ -16,6 +17,7 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 pub(super) struct Screen {
     /// `None` when keys do not come from a terminal.
     before: Option<Termios>,
+    colours: bool,
 }
 
 impl Screen {
@@ -27,7 +29,7 @@ impl Screen {
             quiet.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
             termios::tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &quiet)?;
         }
-        let screen = Self { before };
+        let screen = Self { before, colours: Terminal::of_stdout().colours };
         let mut out = io::stdout().lock();
         out.write_all(ENTER.as_bytes())?;
         out.flush()?;
@@ -45,7 +47,8 @@ impl Screen {
             let style = match line.style {
                 Style::Plain => "",
                 Style::Heading => "\x1b[1m",
-                Style::Alarm => "\x1b[31m",
+                Style::Alarm if self.colours => "\x1b[31m",
+                Style::Alarm => "\x1b[1m",
                 Style::Faint => "\x1b[2m",
             };
             text += &format!("{style}{cut}\x1b[0m\x1b[K\r\n");
