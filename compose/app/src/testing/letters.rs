@@ -16,12 +16,20 @@ const BODY_MAX: usize = 200;
 pub(super) async fn of(database: &Database, outline: &Outline) -> Result<String, Failed> {
     let subjects = subjects(outline);
     let pattern = format!("^({})$", subjects.join("|").replace('.', "\\."));
-    let (before, id) = (None::<Time>, None::<i64>);
-    let letters =
-        sqlx::query_file!("src/sql/letters.sql", false, Some(pattern), before, id, SHOWN + 1)
-            .fetch_all(database)
-            .await
-            .during("dead letters cannot be read")?;
+    let (before, id, all) = (None::<Time>, None::<i64>, None::<&str>);
+    let letters = sqlx::query_file!(
+        "src/sql/letters.sql",
+        false,
+        Some(pattern),
+        before,
+        id,
+        SHOWN + 1,
+        all,
+        all
+    )
+    .fetch_all(database)
+    .await
+    .during("dead letters cannot be read")?;
     let subjects = subjects.join(", ");
     if letters.is_empty() {
         return Ok(format!("no dead letter is open on {subjects}"));
