@@ -45,9 +45,8 @@ pub fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
 /// # Errors
 /// [`NameError`] with the name and the form.
 pub fn check_operation(name: &str) -> Result<(), NameError> {
-    let part = |what, part| check_name(what, part).is_ok();
     let fits = name.split_once('.').is_some_and(|(service, operation)| {
-        part("service", service) && part("operation", operation)
+        check_name("service", service).is_ok() && check_name("operation", operation).is_ok()
     });
     fits.then_some(()).ok_or_else(|| NameError {
         what: "step",

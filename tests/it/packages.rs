@@ -1,48 +1,26 @@
 //! The libraries as their users get them: what their packages tell, and their public API.
 
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{collections::BTreeSet, path::Path};
 
-use serde_json::Value;
+use crate::{
+    support::repository,
+    tidy::{assert_none, cargo, metadata, run},
+};
 
-use crate::{support::repository, tidy::assert_none};
-
-/// The toolchain's own cargo, which needs no network for what is built already.
-fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // One job: other tests run beside this one.
-    let settings = [("CARGO_NET_OFFLINE", "true"), ("CARGO_BUILD_JOBS", "1")];
-    cargo.current_dir(repository()).envs(settings);
-    cargo
-}
-
-#[track_caller]
-fn run(command: &mut Command) -> Vec<u8> {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
-}
-
-/// The packages that may be published: their names, and those of their libraries.
-fn libraries() -> Vec<(String, String)> {
-    let metadata = run(cargo().args(["metadata", "--no-deps", "--format-version", "1"]));
-    let metadata: Value = serde_json::from_slice(&metadata).unwrap();
+/// The names of the packages that may be published.
+fn libraries() -> Vec<String> {
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap().iter();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
     // An empty list of registries forbids it.
     let published = packages.filter(|package| package["publish"].is_null());
     let names = published.map(|package| {
-        let name = text(&package["name"]);
+        let name = package["name"].as_str().unwrap().to_owned();
         for told in ["description", "license", "readme", "rust_version"] {
             assert!(package[told].is_string(), "the package {name} has no {told}");
         }
-        let library = name.replace('-', "_");
-        (name, library)
+        name
     });
     names.collect()
-}
-
-fn packages(libraries: &[(String, String)]) -> impl Iterator<Item = &str> {
-    libraries.iter().flat_map(|(name, _)| ["-p", name.as_str()])
 }
 
 #[track_caller]
@@ -74,12 +52,13 @@ fn the_public_api_is_as_listed() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("api");
     let json = "-Z unstable-options --output-format json --cap-lints allow";
     let mut doc = cargo();
-    doc.args(["doc", "--no-deps", "--lib", "--all-features"])
-        .args(packages(&libraries))
-        .arg("--target-dir");
-    doc.arg(&target).env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", json);
-    run(&mut doc);
-    for (name, library) in &libraries {
+    doc.args(["doc", "--no-deps", "--lib", "--all-features", "--target-dir"]).arg(&target);
+    doc.args(libraries.iter().flat_map(|name| ["-p", name]));
+    // One job: other tests run beside this one.
+    let settings = [("RUSTC_BOOTSTRAP", "1"), ("RUSTDOCFLAGS", json), ("CARGO_BUILD_JOBS", "1")];
+    run(doc.envs(settings));
+    for name in &libraries {
+        let library = name.replace('-', "_");
         let api =
             public_api::Builder::from_rustdoc_json(target.join(format!("doc/{library}.json")));
         let api = api.omit_blanket_impls(true).omit_auto_trait_impls(true);

@@ -197,17 +197,31 @@ pub(crate) fn assert_none(offences: &[String], rule: &str) {
     assert!(offences.is_empty(), "{rule}:\n  {}", offences.join("\n  "));
 }
 
+/// The toolchain's own cargo, for this workspace. It needs no network for what is built already.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository()).env("CARGO_NET_OFFLINE", "true");
+    cargo
+}
+
+/// What a command prints that must not fail.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// The workspace, as cargo sees it.
+pub(crate) fn metadata() -> Value {
+    let metadata = run(cargo().args(["metadata", "--no-deps", "--format-version", "1"]));
+    serde_json::from_slice(&metadata).unwrap()
+}
+
 /// The packages of the workspace, as cargo sees them: name, folder, and the names of what each
 /// depends on, its tests included.
 pub(crate) fn packages() -> Vec<(String, String, BTreeSet<String>)> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .current_dir(repository())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metadata = metadata();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let package = |package: &Value| {
         let needs = package["dependencies"].as_array().unwrap();

@@ -74,7 +74,8 @@ fn write_json(complaint: &Complaint<'_>) {
     }
 }
 
-fn write_line(line: &str) {
+/// Writes a line to stderr.
+pub(crate) fn write_line(line: &str) {
     // With stderr closed there is nobody to tell.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -82,27 +82,20 @@ impl Failed {
 
     /// The code of the refusal by Postgres that is behind it, if one is.
     pub(crate) fn sqlstate(&self) -> Option<String> {
-        let mut next = self.source();
-        while let Some(error) = next {
-            if let Some(sqlx::Error::Database(refusal)) = error.downcast_ref() {
-                return refusal.code().map(Into::into);
-            }
-            next = error.source();
-        }
-        None
+        self.driver_error()?.as_database_error()?.code().map(Into::into)
     }
 
     /// Whether what failed is a statement that Postgres, or what is between, kept from its end: it may be
     /// repeated as it is, and waiting may help.
     pub(crate) fn is_passing(&self) -> bool {
-        let mut next = self.source();
-        while let Some(error) = next {
-            if let Some(error) = error.downcast_ref::<sqlx::Error>() {
-                return matches!(class_of(error), Class::Outage | Class::Conflict);
-            }
-            next = error.source();
-        }
-        false
+        self.driver_error()
+            .is_some_and(|error| matches!(class_of(error), Class::Outage | Class::Conflict))
+    }
+
+    /// The first error of the database's driver among those behind it.
+    fn driver_error(&self) -> Option<&sqlx::Error> {
+        std::iter::successors(self.source(), |&error| error.source())
+            .find_map(|error| error.downcast_ref())
     }
 }
 

@@ -54,19 +54,20 @@ impl Local {
 
     /// [`Local::start`] on these ports.
     pub(crate) async fn start_on(data: &Path, ports: Ports) -> Result<Self, LocalError> {
-        let exe = own_executable()?;
-        let (postgres, nats) = tokio::try_join!(
-            Postgres::start_at(&exe, data, ports.postgres),
-            Nats::start_at(&exe, data, ports.nats)
-        )?;
-        Ok(Self { postgres, nats })
+        Self::start_at(&own_executable()?, data, ports).await
     }
 
     /// [`Local::start`] with another executable as the supervisor, for a process (such as a test)
     /// whose own executable does not call [`supervise_if_asked`](super::supervise_if_asked).
     pub async fn start_with(exe: &Path, data: &Path) -> Result<Self, LocalError> {
-        let (postgres, nats) =
-            tokio::try_join!(Postgres::start_with(exe, data), Nats::start_with(exe, data))?;
+        Self::start_at(exe, data, Ports::default()).await
+    }
+
+    async fn start_at(exe: &Path, data: &Path, ports: Ports) -> Result<Self, LocalError> {
+        let (postgres, nats) = tokio::try_join!(
+            Postgres::start_at(exe, data, ports.postgres),
+            Nats::start_at(exe, data, ports.nats)
+        )?;
         Ok(Self { postgres, nats })
     }
 

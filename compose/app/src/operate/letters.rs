@@ -82,15 +82,15 @@ struct Row {
 }
 
 #[derive(Debug, Serialize)]
-struct Letter {
-    id: i64,
+pub(crate) struct Letter {
+    pub(crate) id: i64,
     at: Time,
-    subject: String,
-    reason: String,
+    pub(crate) subject: String,
+    pub(crate) reason: String,
     source: String,
     headers: Json,
     /// As text, for it may be no JSON.
-    body: String,
+    pub(crate) body: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     settled_at: Option<Time>,
 }
@@ -162,19 +162,23 @@ async fn saga_id(database: &Database, saga: &str) -> Result<SagaId, Failed> {
 
 /// Which letters to read.
 #[derive(Clone, Copy, Default)]
-struct Which<'a> {
-    settled: bool,
+pub(crate) struct Which<'a> {
+    pub(crate) settled: bool,
     /// A regular expression.
-    subject: Option<&'a str>,
-    before: Option<Time>,
-    id: Option<i64>,
-    limit: i64,
-    saga: Option<&'a str>,
+    pub(crate) subject: Option<&'a str>,
+    pub(crate) before: Option<Time>,
+    pub(crate) id: Option<i64>,
+    pub(crate) limit: i64,
+    pub(crate) saga: Option<&'a str>,
     /// A regular expression for the subject.
-    service: Option<&'a str>,
+    pub(crate) service: Option<&'a str>,
 }
 
-async fn read(database: &Database, which: Which<'_>) -> Result<Vec<Letter>, Failed> {
+/// Dead letters, the newest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) async fn read(database: &Database, which: Which<'_>) -> Result<Vec<Letter>, Failed> {
     let Which { settled, subject, before, id, limit, saga, service } = which;
     let rows = sqlx::query_file_as!(
         Row,
@@ -204,7 +208,7 @@ async fn read(database: &Database, which: Which<'_>) -> Result<Vec<Letter>, Fail
 }
 
 /// A subject with NATS's wildcards as a regular expression.
-fn pattern(subject: &str) -> String {
+pub(crate) fn pattern(subject: &str) -> String {
     let token = |token: &str| match token {
         "*" => "[^.]+".to_owned(),
         ">" => ".+".to_owned(),

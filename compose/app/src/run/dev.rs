@@ -104,15 +104,13 @@ fn default_data(app: &App) -> Result<PathBuf, Failed> {
 async fn unused(app: &App, database: &Database) -> Result<Vec<Example>, Failed> {
     let mut examples = Vec::new();
     for example in app.examples() {
-        let mut candidates = std::iter::once(Some(example.clone()))
-            .chain((2..).map(|number| example.numbered(number)))
-            .map_while(std::convert::identity);
-        let free = loop {
-            let Some(one) = candidates.next() else { break example.clone() };
-            if !is_taken(database, &one).await? {
-                break one;
-            }
-        };
+        let mut free = example.clone();
+        let mut others = (2..).map_while(|number| example.numbered(number));
+        while is_taken(database, &free).await?
+            && let Some(other) = others.next()
+        {
+            free = other;
+        }
         examples.push(free);
     }
     Ok(examples)

@@ -1,11 +1,12 @@
 //! Logs and metrics.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    complaint::write_line,
     failed::{During as _, Failed},
     program_name::program_name,
     settings::LogFormat,
@@ -31,12 +32,7 @@ pub fn log_lines(format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if let Err(error) = installed {
-        // With stderr closed there is nobody to tell.
-        let _ = writeln!(
-            std::io::stderr(),
-            "{}: log lines go elsewhere already: {error}",
-            program_name()
-        );
+        write_line(&format!("{}: log lines go elsewhere already: {error}", program_name()));
     }
 }
 

@@ -1,10 +1,13 @@
 //! Messages for the sagas of a definition that could not be used: mostly why a saga that a test waits for is
 //! not there, or does not end.
 
-use amends::{Outline, Task, machine::Time, transcript::printable, wire};
+use amends::{Outline, Task, transcript::printable, wire};
 use amends_postgres::Database;
 
-use crate::failed::{During as _, Failed};
+use crate::{
+    failed::Failed,
+    operate::letters::{Which, pattern, read},
+};
 
 /// How many are shown.
 const SHOWN: i64 = 5;
@@ -15,21 +18,10 @@ const BODY_MAX: usize = 200;
 /// The open dead letters on the subjects of these sagas, and how to look at them.
 pub(super) async fn of(database: &Database, outline: &Outline) -> Result<String, Failed> {
     let subjects = subjects(outline);
-    let pattern = format!("^({})$", subjects.join("|").replace('.', "\\."));
-    let (before, id, all) = (None::<Time>, None::<i64>, None::<&str>);
-    let letters = sqlx::query_file!(
-        "src/sql/letters.sql",
-        false,
-        Some(pattern),
-        before,
-        id,
-        SHOWN + 1,
-        all,
-        all
-    )
-    .fetch_all(database)
-    .await
-    .during("dead letters cannot be read")?;
+    let patterns: Vec<_> = subjects.iter().map(|subject| pattern(subject)).collect();
+    let patterns = patterns.join("|");
+    let which = Which { subject: Some(&patterns), limit: SHOWN + 1, ..Which::default() };
+    let letters = read(database, which).await?;
     let subjects = subjects.join(", ");
     if letters.is_empty() {
         return Ok(format!("no dead letter is open on {subjects}"));
