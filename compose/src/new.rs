@@ -160,10 +160,10 @@ mod tests {
     #[test]
     fn a_project_has_its_name_and_its_source_stays() {
         let text = "shop shop::app()\n# AMENDS\n# AMENDS TESTING";
-        let source = Path::new("/work/shop/amends");
+        let source = Path::new("/code/shop/amends");
         let filled = filled(text, "my-bar", Some(source));
         assert!(filled.starts_with("my-bar my_bar::app()\n"), "{filled}");
-        let paths = [r#"amends = { path = "/work/shop/amends/sagas" }"#, r#"["testing"]"#];
+        let paths = [r#"amends = { path = "/code/shop/amends/sagas" }"#, r#"["testing"]"#];
         assert!(paths.iter().all(|path| filled.contains(path)), "{filled}");
     }
 
