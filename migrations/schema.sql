@@ -851,10 +851,15 @@ grant execute on function amends.start(definition text, input json, key text) to
 create function amends.record_act(act text, letter bigint, definition text, version integer, outcome json, reason text) returns bigint
     language sql volatile set search_path=pg_catalog, pg_temp;
 
--- Let this version start no more sagas; those that it began end under it. Orchestrators follow within seconds
+-- Let this version start no more sagas; those that it began end under it. Holds for every start that is written after this commits
 create function amends.retire(definition text, version integer, reason text) returns void
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
 grant execute on function amends.retire(definition text, version integer, reason text) to amends_operator;
+
+-- Refuses, with SQLSTATE AM001, sagas of a retired version that begin
+create function amends.check_starts(names text[], versions integer[], parents uuid[]) returns boolean
+    language plpgsql stable set search_path=pg_catalog, pg_temp;
+grant execute on function amends.check_starts(names text[], versions integer[], parents uuid[]) to amends_orchestrator;
 
 -- Let a retired version start sagas again
 create function amends.reinstate(definition text, version integer, reason text) returns void

@@ -295,7 +295,28 @@ begin
 end
 $$;
 comment on function amends.retire is
-    'Let this version start no more sagas; those that it began end under it. Orchestrators follow within seconds';
+    'Let this version start no more sagas; those that it began end under it. Holds for every start that is written after this commits';
+
+-- Once a statement, which sees what was retired before it began. A nested saga belongs to its outer one, and begins
+-- under whatever version that needs.
+create function amends.check_starts(names text[], versions integer[], parents uuid[]) returns boolean
+    language plpgsql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (
+        select from amends.definition d
+        join unnest(check_starts.names, check_starts.versions, check_starts.parents)
+            as s (name, version, parent) using (name, version)
+        where d.retired_at is not null and s.parent is null
+    ) then
+        raise exception 'a saga of a retired version' using errcode = 'AM001';
+    end if;
+    return true;
+end
+$$;
+comment on function amends.check_starts is
+    'Refuses, with SQLSTATE AM001, sagas of a retired version that begin';
 
 create function amends.reinstate(definition text, version integer, reason text) returns void
     language plpgsql

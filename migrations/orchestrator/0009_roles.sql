@@ -54,7 +54,7 @@ begin
         grant delete on amends.replay_request to amends_orchestrator;
         grant execute on function amends.serialize_locks, amends.acquire_locks, amends.release_locks,
             amends.pass_locks, amends.wake_next, amends.digest, amends.started_at, amends.make_periods,
-            amends.drop_period, amends.forget, amends.bury, amends.letter_bytes, amends.standing,
+            amends.drop_period, amends.forget, amends.bury, amends.check_starts, amends.letter_bytes, amends.standing,
             amends.inputs, amends.stuck_within
             to amends_orchestrator;
     end if;

@@ -69,9 +69,14 @@ impl Registry {
 
     /// The version that starts sagas of a name: the newest that is not retired.
     pub(crate) fn starting(&self, name: &str) -> Option<&Arc<Definition>> {
-        let retired = self.retired.read().unwrap_or_else(PoisonError::into_inner);
         let versions = self.starting.get(name)?;
-        versions.iter().rev().find(|definition| !retired.contains(&version_of(definition)))
+        versions.iter().rev().find(|definition| !self.is_retired(definition))
+    }
+
+    /// Whether a version starts no more sagas, as far as this program knows.
+    pub(crate) fn is_retired(&self, definition: &Definition) -> bool {
+        let retired = self.retired.read().unwrap_or_else(PoisonError::into_inner);
+        retired.contains(&version_of(definition))
     }
 
     /// Whether a definition is known here, and no trigger starts it.

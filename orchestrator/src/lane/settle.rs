@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use amends::{
     RetryLoop,
-    turn::{Batch, Disposition, Outcome},
+    turn::{self, Batch, Disposition, Input, Outcome},
 };
 use tokio::sync::mpsc;
 
@@ -114,6 +114,7 @@ impl Lane {
                         left.push(again);
                     }
                 }
+                Err(error) if error.is_of_retired() => left.push(self.without_retired(chunk)),
                 Err(StoreError::Conflict(_)) if chunk.cached => {
                     left.push(Chunk { cached: false, ..chunk })
                 }
@@ -177,8 +178,25 @@ impl Lane {
             chunk.items.iter().map(|item| decide(&mut batch, item)).collect();
         let outcome = batch.finish();
         let store = if chunk.refused { self.store.apart() } else { self.store.clone() };
-        self.commit(&store, outcome).await?;
-        Ok(dispositions)
+        let written = self.commit(&store, outcome).await;
+        if written.as_ref().is_err_and(StoreError::is_of_retired) {
+            self.registry.retire(self.store.retired().await?);
+        }
+        written.map(|()| dispositions)
+    }
+
+    /// The same batch; a trigger that was read before its version was retired is left to be delivered again,
+    /// and read again.
+    fn without_retired(&self, chunk: Chunk) -> Chunk {
+        let items = chunk.items.into_iter().map(|mut item| {
+            if let Incoming::Turn(turn::Item { saga, input: Input::Start(start) }) = &item.incoming
+                && self.registry.is_retired(&start.definition)
+            {
+                item.incoming = Incoming::Leave(*saga);
+            }
+            item
+        });
+        Chunk { cached: false, items: items.collect(), ..chunk }
     }
 
     async fn commit(&mut self, store: &Store, outcome: Outcome) -> Result<(), StoreError> {

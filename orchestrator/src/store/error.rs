@@ -2,7 +2,10 @@
 
 use sqlx::Error;
 
-use amends_postgres::{Class, class_of, refusal};
+use amends_postgres::{Class, class_of, has_code, refusal};
+
+/// What `amends.check_starts` raises.
+const RETIRED: &str = "AM001";
 
 /// Why a statement failed, by what is to be done about it.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,9 @@ pub(crate) enum StoreError {
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
+        if has_code(&error, &[RETIRED]) {
+            return Self::Conflict(error);
+        }
         match class_of(&error) {
             Class::Outage => Self::Unavailable(error),
             Class::Conflict | Class::Taken => Self::Conflict(error),
@@ -38,6 +44,11 @@ impl From<Error> for StoreError {
 }
 
 impl StoreError {
+    /// Whether a saga was to begin under a version that was retired since this program looked.
+    pub(crate) fn is_of_retired(&self) -> bool {
+        matches!(self, Self::Conflict(error) if has_code(error, &[RETIRED]))
+    }
+
     /// What the server said, or why it could not be asked, for people.
     pub(crate) fn why(&self) -> String {
         let (Self::Conflict(error)

@@ -9,6 +9,7 @@ with started as (
                 $12::text[])
         as s (id, definition, version, key, trace, input, started_at, status, error, finished_at,
               parent, parent_step)
+    where amends.check_starts($2, $3, $11)
 ), keyed as (
     insert into amends.business_key (saga_id, digest, key, definition)
     select s.id, s.digest, s.key, s.definition
