@@ -138,11 +138,42 @@ fn a_plan_is_drawn() {
     assert!(alone(&["graph", "order"]).1.contains("flowchart TD"));
     let (code, _, error) = alone(&["graph"]);
     assert_eq!(code, Some(2));
-    assert_eq!(error, "amends: say which definition: this program has order@1, rental@1, trip@1\n");
+    assert_eq!(error, "amends: say which definition: there are order@1, rental@1, trip@1\n");
     let (code, _, error) = alone(&["graph", "voyage"]);
     assert_eq!(code, Some(2));
     assert_eq!(
         error,
-        "amends: this program has no such definition: it has order@1, rental@1, trip@1\n"
+        "amends: `voyage` is not known: this program has order@1, rental@1, trip@1; with --database-url also those are drawn that ran there\n"
     );
+}
+
+/// One program operates the installations of all others: it reads their plans from the database.
+#[tokio::test]
+async fn sagas_that_this_program_has_no_code_of_are_operated() {
+    let mut shop = with_an_open_saga().await;
+    // As if another program had run here.
+    shop.terminate("orchestrator").await;
+    for rename in [
+        "insert into amends.definition (name, version, digest, outline)
+         select 'stay', 3, digest, replace(replace(outline::text, '\"order\"', '\"stay\"'),
+                                           '\"version\":1', '\"version\":3')::json
+         from amends.definition where name = 'order'",
+        "insert into amends.definition_step (name, version, position, step, service, operation, kind, task)
+         select 'stay', 3, position, step, service, operation, kind, task
+         from amends.definition_step where name = 'order'",
+        "update amends.saga set definition = 'stay', version = 3",
+    ] {
+        execute(&shop, rename).await;
+    }
+    let drawn = shop.done(&["graph", "stay"]).await;
+    assert!(drawn.contains("flowchart TD") && drawn.contains("inventory.reserve"), "{drawn}");
+    let output = shop.run(&["graph", "stay", "--version", "4"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.ends_with("the database order@1, rental@1, stay@3, trip@1\n"), "{error}");
+    assert!(shop.done(&["list"]).await.contains("stay@3"));
+    let shown = shop.done(&["show", "o-1"]).await;
+    assert!(shown.contains("stay@3") && shown.contains("payment.authorize"), "{shown}");
+    let plan = shop.done(&["cancel", "o-1", "--plan"]).await;
+    assert!(plan.contains("to do just that"), "{plan}");
 }

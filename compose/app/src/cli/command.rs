@@ -124,7 +124,7 @@ impl<F: WorkerFlags> Command<F> {
             Self::All(args) => args.run(settings, app).await,
             Self::Migrate(args) => args.run(settings, app).await,
             Self::Check(args) => args.run(app),
-            Self::Graph(args) => args.run(app),
+            Self::Graph(args) => args.run(settings, app).await,
             Self::Plan(args) => args.run(settings, app).await,
             Self::List(args) => args.run(settings).await,
             Self::Show(args) => args.run(settings).await,

@@ -24,7 +24,8 @@ pub(super) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct GraphArgs {
-    /// The definition's name; not needed when there is only one
+    /// The definition's name; not needed when there is only one. If this program does not know it, the plan comes from
+    /// the database
     pub(super) definition: Option<String>,
     /// Its version [default: the newest]
     #[arg(long)]
@@ -59,13 +60,13 @@ impl CheckArgs {
 }
 
 impl GraphArgs {
-    pub(super) fn run(self, app: &App) -> Result<(), Failed> {
+    pub(super) async fn run(self, settings: &Settings, app: &App) -> Result<(), Failed> {
         let picture = match self.format {
             GraphFormat::Mermaid => Picture::Mermaid,
             GraphFormat::Svg => Picture::Svg,
         };
         let choice = Choice { definition: self.definition, version: self.version };
-        graph::run(app, &choice, picture, self.output.as_deref())
+        graph::run(settings, app, &choice, picture, self.output.as_deref()).await
     }
 }
 

@@ -3,20 +3,8 @@
 use amends::{Difference, Outline, diff};
 use serde::Serialize;
 
-use super::inventory::ProgramVersion;
+use super::{inventory::ProgramVersion, stored::StoredVersion};
 use crate::program_name::program_name;
-
-/// A version as the database knows it.
-#[derive(Debug)]
-pub(super) struct StoredVersion {
-    pub(super) definition: String,
-    pub(super) version: u32,
-    pub(super) digest: String,
-    pub(super) retired: bool,
-    pub(super) open_sagas: i64,
-    /// None when it was written by a program whose plans hold what this one cannot read.
-    pub(super) outline: Option<Outline>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

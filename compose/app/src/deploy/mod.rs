@@ -6,9 +6,11 @@
 //! | a definition as a picture | `graph` |
 //! | the program beside the database | `plan`, `assess` |
 //! | the versions of definitions that the program has | `inventory` |
+//! | those that the database has | `stored` |
 
 mod assess;
 pub(crate) mod check;
 pub(crate) mod graph;
 mod inventory;
 pub(crate) mod plan;
+mod stored;

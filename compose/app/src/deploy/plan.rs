@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
-    assess::{Assessment, State, StoredVersion, assess},
+    assess::{Assessment, State, assess},
     inventory::inventory,
+    stored::stored_versions,
 };
 use crate::{
     app::App,
-    failed::{During as _, Failed},
+    failed::Failed,
     print::{print, print_json},
     run::connect,
     settings::Settings,
@@ -26,19 +27,7 @@ struct Plan {
 pub(crate) async fn run(settings: &Settings, app: &App, json: bool) -> Result<(), Failed> {
     let ours = inventory(&app.definitions()?);
     let database = connect::database(settings.database()?, 1, &[])?;
-    let rows = sqlx::query_file!("src/sql/versions.sql")
-        .fetch_all(&database)
-        .await
-        .during("the definitions in the database cannot be read")?;
-    let stored = rows.into_iter().map(|r| StoredVersion {
-        definition: r.definition,
-        version: r.version.unsigned_abs(),
-        digest: r.digest,
-        retired: r.retired,
-        open_sagas: r.open_sagas,
-        outline: serde_json::from_str(&r.outline).ok(),
-    });
-    let definitions = assess(&ours, &stored.collect::<Vec<_>>());
+    let definitions = assess(&ours, &stored_versions(&database).await?);
     let plan = Plan { safe: definitions.iter().all(|version| version.safe), definitions };
     if json {
         print_json(&plan)?

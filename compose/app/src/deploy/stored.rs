@@ -1,0 +1,35 @@
+//! The definitions that ever ran against a database.
+
+use amends::Outline;
+use amends_postgres::Database;
+
+use crate::failed::{During as _, Failed};
+
+/// A version as the database knows it.
+#[derive(Debug)]
+pub(super) struct StoredVersion {
+    pub(super) definition: String,
+    pub(super) version: u32,
+    pub(super) digest: String,
+    pub(super) retired: bool,
+    pub(super) open_sagas: i64,
+    /// None when it was written by a program whose plans hold what this one cannot read.
+    pub(super) outline: Option<Outline>,
+}
+
+/// Each version, in order of name and version.
+pub(super) async fn stored_versions(database: &Database) -> Result<Vec<StoredVersion>, Failed> {
+    let rows = sqlx::query_file!("src/sql/versions.sql")
+        .fetch_all(database)
+        .await
+        .during("the definitions in the database cannot be read")?;
+    let versions = rows.into_iter().map(|row| StoredVersion {
+        definition: row.definition,
+        version: row.version.unsigned_abs(),
+        digest: row.digest,
+        retired: row.retired,
+        open_sagas: row.open_sagas,
+        outline: serde_json::from_str(&row.outline).ok(),
+    });
+    Ok(versions.collect())
+}
