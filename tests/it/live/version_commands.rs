@@ -29,6 +29,14 @@ async fn versions_are_retired_and_reinstated() {
     assert!(none.contains("there is no definition order that starts sagas"), "{none}");
     shop.done(&["reinstate", "order", "1", "--reason", "it changed back"]).await;
     assert!(!shop.done(&["definitions"]).await.contains("by amends"));
+    let audit = json(&shop, &["audit", "--json"]).await;
+    let told = |n: usize| (audit[n]["act"].as_str().unwrap(), audit[n]["reason"].as_str().unwrap());
+    assert_eq!(told(0), ("reinstate", "it changed back"));
+    assert_eq!(told(1), ("retire", "the tax changed"));
+    let table = shop.done(&["audit", "--act", "retire"]).await;
+    let line = table.lines().nth(1).unwrap();
+    assert!(line.contains("order@1") && line.ends_with("done    the tax changed"), "{table}");
+    assert_eq!(shop.done(&["audit", "--actor", "nobody"]).await, "no acts\n");
     let wrong = refused(&shop, &["retire", "order", "9", "--reason", "x"]).await;
     assert!(wrong.contains("there is no definition order@9"), "{wrong}");
 }

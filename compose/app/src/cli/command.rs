@@ -7,7 +7,7 @@ use super::{
     deploy::{CheckArgs, GraphArgs, PlanArgs},
     roles::{AllArgs, DevArgs, MigrateArgs, OrchestratorArgs, WorkerArgs},
     shell::{CompletionsArgs, ManArgs},
-    upkeep::{BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
+    upkeep::{AuditArgs, BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
     view::{ListArgs, ShowArgs, TopArgs},
 };
 use crate::{
@@ -74,6 +74,8 @@ enum Command<F: WorkerFlags> {
     Retire(VersionArgs),
     /// Let a retired version start sagas again
     Reinstate(VersionArgs),
+    /// List what people did, and why
+    Audit(AuditArgs),
     /// Print what a shell needs to complete commands and flags
     Completions(CompletionsArgs),
     /// Write pages for `man`
@@ -143,6 +145,7 @@ impl<F: WorkerFlags> Command<F> {
             Self::Definitions(args) => args.run(settings).await,
             Self::Retire(args) => args.run(settings, VersionVerb::Retire).await,
             Self::Reinstate(args) => args.run(settings, VersionVerb::Reinstate).await,
+            Self::Audit(args) => args.run(settings).await,
             Self::Completions(args) => args.run(&command()),
             Self::Man(args) => args.run(command()),
         }

@@ -13,7 +13,10 @@ pub const GROUPS: [Group<'static>; 6] = [
     ("Before a deploy", &["check", "graph", "plan"]),
     ("Look", &["list", "show", "top"]),
     ("Act", &["start", "retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
-    ("Maintain", &["letters", "locks", "break-lock", "definitions", "retire", "reinstate"]),
+    (
+        "Maintain",
+        &["letters", "locks", "break-lock", "definitions", "retire", "reinstate", "audit"],
+    ),
     ("Install", &["completions", "man"]),
 ];
 

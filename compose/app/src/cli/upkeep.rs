@@ -8,7 +8,7 @@ use crate::{
     age::parse_age,
     failed::Failed,
     operate::{
-        dropped_letters,
+        audit, dropped_letters,
         letters::{self, LetterVerb},
         locks,
         versions::{self, VersionVerb},
@@ -183,5 +183,28 @@ impl VersionArgs {
     pub(super) async fn run(self, settings: &Settings, verb: VersionVerb) -> Result<(), Failed> {
         let version = (self.definition.as_str(), self.version);
         versions::act(settings, verb, version, &self.reason, self.json).await
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditArgs {
+    /// Only what this login did
+    #[arg(long, value_name = "LOGIN")]
+    pub(super) actor: Option<String>,
+    /// Only acts of this kind
+    #[arg(long, value_parser = ["retry", "skip", "resolve", "cancel", "pause", "resume", "break_lock", "replay", "discard", "retire", "reinstate", "forget_keys"])]
+    pub(super) act: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) limit: u32,
+    /// One JSON array
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl AuditArgs {
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
+        let filter = audit::Filter { actor: self.actor, act: self.act, limit: self.limit };
+        audit::list(settings, &filter, self.json).await
     }
 }

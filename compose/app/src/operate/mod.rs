@@ -8,11 +8,13 @@
 //! | a saga without a message | `start` |
 //! | messages that could not be used, kept or only counted | `letters`, `dropped_letters` |
 //! | who holds which lock, which versions start sagas | `locks`, `versions` |
+//! | what people did, and why | `audit` |
 //! | a saga's row, steps and facts, for those above | `saga` |
 //! | the names that a filter may have | `known` |
 //! | an act's verb, and what an orchestrator decided about it | `verb`, `decision` |
 
 pub(crate) mod act;
+pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod cancel;
 mod decision;
