@@ -18,7 +18,8 @@ const STOCK_KEEPER: &str = "inventory";
 
 /// What `dev` tells beside its examples.
 const HINTS: &str = r#"
-Other fates: "card":"tok_declined", "country":"AQ", "sku":"moon-lamp" with a large quantity.
+Other fates: "card":"tok_declined", "country":"AQ", "sku":"moon-lamp" with a large quantity; "customer":"c-nobody" gets
+stuck, "card":"tok_review" waits for `amends reply`.
 The trip waits for its visa, for 15 seconds:
 
   nats --server "$NATS_URL" pub visas.granted '{"trip_id":"t-1","visa":"v-1"}'

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::support::{Shop, eventually, order};
+use crate::support::{SERVICES, Shop, eventually, order};
 
 async fn refused(shop: &Shop, args: &[&str]) -> String {
     let output = shop.run(args).await;
@@ -294,5 +294,26 @@ async fn lists_are_filtered() {
         (&["--limit", "1"], &["o-2"]),
     ] {
         assert_eq!(keys(args).await, expected, "{args:?}");
+    }
+}
+
+/// As the documents try it.
+#[tokio::test]
+async fn the_example_has_an_order_that_gets_stuck_and_one_that_is_pending() {
+    let shop = Shop::open(&SERVICES).await;
+    let mut nobodys = order("o-2001");
+    nobodys["customer"] = "c-nobody".into();
+    let mut reviewed = order("o-2002");
+    reviewed["card"] = "tok_review".into();
+    shop.publish_order(&nobodys).await;
+    shop.publish_order(&reviewed).await;
+    shop.at_least("select count(*) from amends.stuck where step = 'notification.send'", 1).await;
+    shop.at_least("select count(*) from amends.steps where status = 'pending'", 1).await;
+    let reason = "told by telephone";
+    shop.done(&["skip", "o-2001", "notification.send", "--reason", reason]).await;
+    let answer = r#"{"authorization":"a-1"}"#;
+    shop.done(&["reply", "o-2002", "payment.authorize", "--ok", answer]).await;
+    for key in ["o-2001", "o-2002"] {
+        assert_eq!(shop.fate(key).await, "completed");
     }
 }

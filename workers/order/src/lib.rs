@@ -4,9 +4,9 @@
 //! | service | steps | rejects with |
 //! |---|---|---|
 //! | [`inventory`] | `reserve` | `out_of_stock`, `unknown_sku` |
-//! | [`payment`] | `authorize`, `capture` | `card_declined` for the card `tok_declined`; `tok_flaky` works at the third attempt |
+//! | [`payment`] | `authorize`, `capture` | `card_declined` for the card `tok_declined`; `tok_flaky` works at the third attempt, `tok_review` is pending until a person answers |
 //! | [`shipping`] | `book` | `no_route` for the country `AQ` |
-//! | [`notification`] | `send` | never |
+//! | [`notification`] | `send` | never; for the customer `c-nobody` it breaks until the saga is stuck |
 
 pub mod inventory;
 pub mod notification;

@@ -16,6 +16,9 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("migrations/payment");
 const DECLINED: &str = "tok_declined";
 /// The card whose network answers only from the third attempt on.
 const FLAKY: &str = "tok_flaky";
+/// The card whose payments a person reviews: the answer comes later, by `amends reply`, and whoever gives it has made
+/// the hold.
+const REVIEWED: &str = "tok_review";
 
 struct Payment;
 
@@ -43,6 +46,7 @@ impl Act<AuthorizePayment> for Payment {
     ) -> Result<Authorized, Halt<CardDeclined>> {
         match wanted.card.as_str() {
             DECLINED => return reject(CardDeclined),
+            REVIEWED => return Err(Halt::Pending),
             FLAKY if cx.attempt() < 3 => return Err(NoAnswer.into()),
             _ => {}
         }
