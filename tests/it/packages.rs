@@ -1,9 +1,9 @@
 //! The libraries as their users get them: what their packages tell, and their public API.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
 use crate::{
-    support::repository,
+    support::{amends, folder, repository},
     tidy::{assert_none, cargo, metadata, run},
 };
 
@@ -66,4 +66,30 @@ fn the_public_api_is_as_listed() {
         assert!(api.items().count() > 3, "{name} offers nothing");
         compare(name, &api.to_string());
     }
+}
+
+/// Not by `cargo package` itself, which wants to find on the registry what a package needs, and unpacks one
+/// version once: what is packed is built in a workspace of its own, where each finds the others.
+#[test]
+fn the_libraries_are_built_from_their_packages() {
+    let (libraries, folder) = (libraries(), folder());
+    let mut package = cargo();
+    package.args(["package", "--no-verify", "--allow-dirty", "--offline", "--exclude-lockfile"]);
+    package.arg("--target-dir").arg(folder.path());
+    run(package.args(libraries.iter().flat_map(|name| ["-p", name])));
+
+    let version = env!("CARGO_PKG_VERSION");
+    let mut manifest = "[workspace]\nresolver = \"3\"\nmembers = [\"*-*\"]\n\n".to_owned();
+    manifest += "[profile.dev.package.\"*\"]\nopt-level = 1\ndebug = false\n\n[patch.crates-io]\n";
+    for name in &libraries {
+        let packed = folder.path().join(format!("package/{name}-{version}.crate"));
+        run(Command::new("tar").arg("-xzf").arg(packed).arg("-C").arg(folder.path()));
+        manifest += &format!("{name} = {{ path = \"{name}-{version}\" }}\n");
+    }
+    std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+    std::fs::copy(repository().join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
+    let mut build = Command::new("cargo");
+    build.args(["check", "--workspace", "--offline", "--target-dir"]);
+    build.arg(amends().parent().unwrap().parent().unwrap()).current_dir(folder.path());
+    run(build.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"));
 }
