@@ -31,16 +31,22 @@ pub(super) enum Malformed {
     Header(#[from] HeaderError),
     #[error("the subject is not amends.command.<service>.<operation>")]
     Subject,
+    #[error("it is a command to another service")]
+    Foreign,
     #[error("the body has {0} bytes; at most {BODY_BYTES_MAX} are allowed")]
     TooLarge(usize),
 }
 
 impl Command {
-    pub(super) fn read(message: &Message) -> Result<Self, Malformed> {
+    /// Reads a command to this service.
+    pub(super) fn read(message: &Message, own: &str) -> Result<Self, Malformed> {
+        let (service, operation) =
+            wire::operation_of_command(&message.subject).ok_or(Malformed::Subject)?;
+        if service != own {
+            return Err(Malformed::Foreign);
+        }
         let headers = headers(message);
         let id: AttemptId = headers.get(AMENDS_ID)?.ok_or(Malformed::NoId)?.parse()?;
-        let (_, operation) =
-            wire::operation_of_command(&message.subject).ok_or(Malformed::Subject)?;
         headers.expect_json()?;
         if message.payload.len() > BODY_BYTES_MAX {
             return Err(Malformed::TooLarge(message.payload.len()));
@@ -102,14 +108,14 @@ mod tests {
     #[test]
     fn a_command_says_what_to_do() {
         let headers = [(AMENDS_ID, ID), (AMENDS_DEADLINE, "2026-01-02T03:04:05.678Z")];
-        let command = Command::read(&message(&headers, BODY_BYTES_MAX)).unwrap();
+        let command = Command::read(&message(&headers, BODY_BYTES_MAX), "hotel").unwrap();
         assert_eq!(command.id.to_string(), ID);
         assert_eq!(command.operation, "book");
         assert_eq!(command.deadline.unwrap().timestamp_millis(), 1_767_323_045_678);
     }
 
     fn read(headers: &[(&str, &str)]) -> Result<Command, String> {
-        Command::read(&message(headers, 1)).map_err(|error| error.to_string())
+        Command::read(&message(headers, 1), "hotel").map_err(|error| error.to_string())
     }
 
     #[test]
@@ -131,11 +137,14 @@ mod tests {
             );
         }
         let large = message(&[id], BODY_BYTES_MAX + 1);
-        assert!(matches!(Command::read(&large), Err(Malformed::TooLarge(_))));
+        assert!(matches!(Command::read(&large, "hotel"), Err(Malformed::TooLarge(_))));
         for subject in ["amends.command.hotel", "amends.command.hotel.book.now", "hotel.book"] {
             let message = Message { subject: subject.into(), ..message(&[id], 1) };
-            assert!(matches!(Command::read(&message), Err(Malformed::Subject)), "{subject}");
+            let read = Command::read(&message, "hotel");
+            assert!(matches!(read, Err(Malformed::Subject)), "{subject}");
         }
+        let foreign = Command::read(&message(&[id], 1), "card");
+        assert!(matches!(foreign, Err(Malformed::Foreign)));
         assert!(read(&[id, ("Content-Type", "Application/JSON; charset=utf-8")]).is_ok());
     }
 

@@ -9,7 +9,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::command::Command;
+use super::command::{Command, Malformed};
 use crate::{
     Replies, Service,
     circuit_breaker::CircuitBreaker,
@@ -65,8 +65,13 @@ impl Courier {
     /// Carries out a command. It is acknowledged after its reply is stored; without a reply it is
     /// left alone, to be delivered again.
     pub(super) async fn deliver(&self, message: Message) {
-        let command = match Command::read(&message) {
+        let command = match Command::read(&message, &self.service.name) {
             Ok(command) => command,
+            // Somebody has it sent here who may not: it stays where it is, for its own service.
+            Err(error @ Malformed::Foreign) => {
+                tracing::error!(service = self.service.name, subject = %message.subject, %error, "left a message alone");
+                return meter::malformed(&self.service.name);
+            }
             Err(error) => {
                 // Nobody can be answered, and it would be no better the next time.
                 tracing::error!(service = self.service.name, subject = %message.subject, %error, "dropped a message that is no command");
