@@ -29,6 +29,8 @@ pub const COMMANDS_STREAM: &str = "AMENDS_COMMANDS";
 pub const REPLIES_STREAM: &str = "AMENDS_REPLIES";
 /// Stream of the sagas' changes of status.
 pub const SAGAS_STREAM: &str = "AMENDS_SAGAS";
+/// Stream of the orchestrators' probes, of which it keeps the last.
+pub const PROBE_STREAM: &str = "AMENDS_PROBE";
 
 /// How long a worker or an orchestrator may hold a message in silence before JetStream delivers it
 /// to another: longer than a turn or an ordinary handler takes, short enough that what a dead

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use amends::wire;
 use async_nats::jetstream::{
     self,
     context::{PublishError, PublishErrorKind},
@@ -14,8 +15,7 @@ use bytes::Bytes;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// Keeps the last probe of all replicas.
-const STREAM: &str = "AMENDS_PROBE";
+/// Its stream keeps the last probe of all replicas.
 const SUBJECT: &str = "amends.probe";
 
 /// A probe is larger than what is left in a page of a full disk: less would still be stored there.
@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// The stream of the probes: it keeps one message, and never refuses for being full.
 pub(super) fn stream(replicas: usize) -> Config {
     Config {
-        name: STREAM.to_owned(),
+        name: wire::PROBE_STREAM.to_owned(),
         subjects: vec![SUBJECT.to_owned()],
         discard: DiscardPolicy::Old,
         max_messages: 1,

@@ -4,7 +4,7 @@ use clap::{ArgMatches, FromArgMatches, Subcommand};
 
 use super::{
     act::{CancelArgs, ReplyArgs, ResolveArgs, SkipArgs, StartArgs, WholeSagaArgs},
-    deploy::{CheckArgs, GraphArgs, PlanArgs},
+    deploy::{CheckArgs, GraphArgs, NatsConfigArgs, PlanArgs},
     roles::{AllArgs, DevArgs, MigrateArgs, OrchestratorArgs, WorkerArgs},
     shell::{CompletionsArgs, ManArgs},
     upkeep::{AuditArgs, BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
@@ -40,6 +40,8 @@ enum Command<F: WorkerFlags> {
     Graph(GraphArgs),
     /// Compare this program's definitions with the database: is it safe to deploy?
     Plan(PlanArgs),
+    /// Write a nats-server's configuration, with an account for each service and each publisher
+    NatsConfig(NatsConfigArgs),
     /// List sagas, newest first
     List(ListArgs),
     /// Tell one saga from its start
@@ -128,6 +130,7 @@ impl<F: WorkerFlags> Command<F> {
             Self::Check(args) => args.run(app),
             Self::Graph(args) => args.run(settings, app).await,
             Self::Plan(args) => args.run(settings, app).await,
+            Self::NatsConfig(args) => args.run(app),
             Self::List(args) => args.run(settings).await,
             Self::Show(args) => args.run(settings).await,
             Self::Top(args) => args.run(settings).await,

@@ -9,6 +9,7 @@ use crate::{
     deploy::{
         check,
         graph::{self, Choice, Picture},
+        nats_config::{self, Grant, Grants},
         plan,
     },
     failed::Failed,
@@ -51,6 +52,27 @@ pub(super) struct PlanArgs {
     /// One JSON object with each version of each definition, and whether it is safe
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NatsConfigArgs {
+    /// Who may publish events: a name, and subjects separated by commas. A service that emits events is named here, too
+    /// [default: the account `publisher` may publish and follow all]
+    #[arg(long = "publisher", value_name = "NAME=SUBJECT,…")]
+    pub(super) publishers: Vec<Grant>,
+    /// Who may follow the sagas of these definitions
+    #[arg(long = "follower", value_name = "NAME=DEFINITION,…")]
+    pub(super) followers: Vec<Grant>,
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+impl NatsConfigArgs {
+    pub(super) fn run(self, app: &App) -> Result<(), Failed> {
+        let grants = Grants { publishers: self.publishers, followers: self.followers };
+        nats_config::run(app, &grants, self.output.as_deref())
+    }
 }
 
 impl CheckArgs {

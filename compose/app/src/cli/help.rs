@@ -10,7 +10,7 @@ type Group<'a> = (&'a str, &'a [&'a str]);
 /// The groups of the commands that every program has, beside those to try it with.
 pub const GROUPS: [Group<'static>; 6] = [
     ("Run it", &["orchestrator", "worker", "all", "migrate"]),
-    ("Before a deploy", &["check", "graph", "plan"]),
+    ("Before a deploy", &["check", "graph", "plan", "nats-config"]),
     ("Look", &["list", "show", "top"]),
     ("Act", &["start", "retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
     (

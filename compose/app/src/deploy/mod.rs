@@ -7,10 +7,12 @@
 //! | the program beside the database | `plan`, `assess` |
 //! | the versions of definitions that the program has | `inventory` |
 //! | those that the database has | `stored` |
+//! | the accounts and rights that they need in NATS | `nats_config` |
 
 mod assess;
 pub(crate) mod check;
 pub(crate) mod graph;
 mod inventory;
+pub(crate) mod nats_config;
 pub(crate) mod plan;
 mod stored;

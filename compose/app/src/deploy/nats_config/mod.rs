@@ -1,0 +1,50 @@
+//! `nats-config`: the configuration of a nats-server that these definitions and services need, with an account for
+//! each of those that are not to trust each other.
+//!
+//! Within one account a server checks neither on which subject a client wants to be answered nor whose inbox
+//! it subscribes to. Between accounts nothing passes but what one exports and the other imports:
+//! <https://docs.nats.io/running-a-nats-service/configuration/securing_nats/accounts>.
+
+mod installation;
+mod parties;
+mod text;
+
+use std::path::Path;
+
+use crate::{
+    app::App,
+    failed::{During as _, Failed},
+    print::print,
+};
+
+use installation::Installation;
+pub(crate) use parties::Grant;
+use parties::parties;
+
+/// What each party may, beside the services' own work.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    /// Who publishes on which subjects.
+    pub(crate) publishers: Vec<Grant>,
+    /// Who follows sagas of which definitions.
+    pub(crate) followers: Vec<Grant>,
+}
+
+/// Writes the configuration, into a file or to standard output.
+pub(crate) fn run(app: &App, grants: &Grants, output: Option<&Path>) -> Result<(), Failed> {
+    let installation = Installation::of(&app.definitions()?);
+    let parties = parties(&installation, grants)?;
+    let text =
+        text::configuration(app.name(), &command(app.name(), grants), &installation, &parties);
+    match output {
+        Some(file) => std::fs::write(file, text).during(&file.display().to_string()),
+        None => print(&text),
+    }
+}
+
+/// What writes the same again.
+fn command(program: &str, grants: &Grants) -> String {
+    let publishers = grants.publishers.iter().map(|grant| format!(" --publisher {grant}"));
+    let followers = grants.followers.iter().map(|grant| format!(" --follower {grant}"));
+    format!("{program} nats-config{}", publishers.chain(followers).collect::<String>())
+}

@@ -1,0 +1,183 @@
+//! Who has an account: each service, and each of those who publish events or follow sagas.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
+
+use amends::{check_name, check_subject};
+
+use super::{Grants, Installation};
+use crate::failed::Failed;
+
+/// Who publishes and follows everything, if nobody is named.
+const PUBLISHER: &str = "publisher";
+
+/// Users of the account that has the streams.
+const RESERVED: [&str; 4] = ["orchestrator", "admin", "amends", "sys"];
+
+/// A party, and what it is granted: `shop=orders.placed,orders.returned`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    party: String,
+    what: Vec<String>,
+}
+
+impl FromStr for Grant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (party, what) = text.split_once('=').ok_or("expected NAME=WHAT,WHAT")?;
+        check_name("party", party).map_err(|error| error.to_string())?;
+        if let Some(taken) = taken(party) {
+            return Err(taken);
+        }
+        let what = what.split(',').map(str::to_owned).collect();
+        Ok(Self { party: party.to_owned(), what })
+    }
+}
+
+/// As the command line has it.
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.party, self.what.join(","))
+    }
+}
+
+/// Who has an account of the same name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Party {
+    /// Whether it is a service.
+    pub(super) serves: bool,
+    /// The subjects that it publishes on.
+    pub(super) publishes: BTreeSet<String>,
+    /// The definitions whose sagas it follows.
+    pub(super) follows: BTreeSet<String>,
+}
+
+/// All parties by name.
+///
+/// # Errors
+/// A grant that names a subject or a definition which is not there.
+pub(super) fn parties(
+    installation: &Installation,
+    grants: &Grants,
+) -> Result<BTreeMap<String, Party>, Failed> {
+    let Installation { definitions, services, events } = installation;
+    let mut parties: BTreeMap<String, Party> = BTreeMap::new();
+    for service in services {
+        if let Some(taken) = taken(service) {
+            return Err(Failed::new(taken));
+        }
+        parties.entry(service.clone()).or_default().serves = true;
+    }
+    for Grant { party, what } in &grants.publishers {
+        let party_of = parties.entry(party.clone()).or_default();
+        for subject in what {
+            check_subject(subject).map_err(|error| Failed::misused(error.to_string()))?;
+            // A service may emit what no saga waits for.
+            if !party_of.serves && !events.contains(subject) {
+                return Err(unknown("event", subject, events));
+            }
+            party_of.publishes.insert(subject.clone());
+        }
+    }
+    for Grant { party, what } in &grants.followers {
+        let party_of = parties.entry(party.clone()).or_default();
+        for definition in what {
+            if !definitions.contains(definition) {
+                return Err(unknown("definition", definition, definitions));
+            }
+            party_of.follows.insert(definition.clone());
+        }
+    }
+    if grants.publishers.is_empty() && grants.followers.is_empty() {
+        let publisher = parties.entry(PUBLISHER.to_owned()).or_default();
+        publisher.publishes.clone_from(events);
+        publisher.follows.clone_from(definitions);
+    }
+    Ok(parties)
+}
+
+fn taken(name: &str) -> Option<String> {
+    let is_taken = RESERVED.contains(&name);
+    is_taken.then(|| format!("`{name}` has a meaning of its own here: another name is needed"))
+}
+
+fn unknown(what: &str, name: &str, known: &BTreeSet<String>) -> Failed {
+    let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Failed::misused(format!("there is no {what} `{name}`: the {what}s are {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn shop() -> Installation {
+        Installation {
+            definitions: set(&["order", "trip"]),
+            services: set(&["payment"]),
+            events: set(&["orders.placed", "visas.granted"]),
+        }
+    }
+
+    fn granted(publishers: &[&str], followers: &[&str]) -> Result<BTreeMap<String, Party>, Failed> {
+        let grants = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let grants = Grants { publishers: grants(publishers), followers: grants(followers) };
+        parties(&shop(), &grants)
+    }
+
+    #[test]
+    fn each_party_has_what_it_is_granted() {
+        let all = granted(&["shop=orders.placed", "payment=payments.refunded"], &["shop=order"]);
+        let all = all.unwrap();
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["payment", "shop"]);
+        assert!(all["payment"].serves && !all["shop"].serves);
+        assert_eq!(all["payment"].publishes, set(&["payments.refunded"]));
+        assert_eq!(all["shop"].publishes, set(&["orders.placed"]));
+        assert_eq!(all["shop"].follows, set(&["order"]));
+    }
+
+    #[test]
+    fn a_service_is_not_named_as_somebody_else() {
+        let installation = Installation { services: set(&["admin"]), ..shop() };
+        let error = parties(&installation, &Grants::default()).unwrap_err().to_string();
+        assert!(error.contains("`admin` has a meaning of its own"), "{error}");
+    }
+
+    #[test]
+    fn without_grants_one_publisher_has_all() {
+        let all = granted(&[], &[]).unwrap();
+        assert_eq!(all["publisher"].publishes, shop().events);
+        assert_eq!(all["publisher"].follows, shop().definitions);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_granted() {
+        for (publishers, followers, why) in [
+            (
+                &["shop=orders.given"][..],
+                &[][..],
+                "there is no event `orders.given`: the events are orders.placed, visas.granted",
+            ),
+            (&[], &["shop=stay"], "there is no definition `stay`: the definitions are order, trip"),
+            (&["payment=a.>"], &[], "in parts joined by dots"),
+        ] {
+            let error = granted(publishers, followers).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        for (text, why) in [
+            ("shop", "expected NAME=WHAT,WHAT"),
+            ("Shop=orders.placed", "party"),
+            ("admin=orders.placed", "has a meaning of its own"),
+        ] {
+            let error = text.parse::<Grant>().unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
