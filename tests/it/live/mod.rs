@@ -1,5 +1,6 @@
 //! Live tests: the real binary, a real Postgres, a real nats-server.
 
+mod accounts;
 mod all;
 mod awkward;
 mod bad_input;

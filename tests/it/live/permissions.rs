@@ -4,53 +4,18 @@ use amends::wire;
 use async_nats::jetstream;
 
 use super::transport::publish_raw;
-use crate::support::{Agency, NatsServer, SERVICES, Shop, eventually, order, repository, trip};
+use crate::support::{Agency, Guarded, SERVICES, Shop, eventually, order, trip};
 
 const LETTERS: &str = "select count(*) from amends.dead_letters";
-
-/// A nats-server under `compose/nats.conf`; only its addresses and its folder are others.
-struct Guarded(NatsServer);
-
-impl Guarded {
-    async fn start(shop: &Shop) -> Self {
-        let folder = shop.folder.path().join("guarded");
-        let mut conf = std::fs::read_to_string(repository().join("compose/nats.conf")).unwrap();
-        let store = format!("\"{}\"", folder.display());
-        for (theirs, ours) in [
-            ("\"0.0.0.0:4222\"", "\"127.0.0.1:-1\""),
-            ("\"0.0.0.0:8222\"", "\"127.0.0.1:-1\""),
-            ("\"/data\"", store.as_str()),
-        ] {
-            assert_eq!(conf.matches(theirs).count(), 1, "{theirs}");
-            conf = conf.replace(theirs, ours);
-        }
-        let users = ["orchestrator", "shop", "agency", "admin"];
-        let users = SERVICES.iter().chain(&Agency::SERVICES).chain(&users);
-        let passwords = users.map(|user| {
-            (format!("NATS_PASSWORD_{}", user.to_uppercase()), format!("secret_{user}"))
-        });
-        Self(NatsServer::start(&folder, &conf, passwords).await)
-    }
-
-    fn url(&self, user: &str) -> String {
-        format!("nats://{user}:secret_{user}@{}", self.0.address)
-    }
-
-    async fn login(&self, user: &str) -> jetstream::Context {
-        let options = async_nats::ConnectOptions::new()
-            .user_and_password(user.to_owned(), format!("secret_{user}"));
-        jetstream::new(options.connect(&self.0.address).await.unwrap())
-    }
-}
 
 /// Each role as its own user: orders and a trip run, an unreadable message is buried and removed, and a stream
 /// of triggers that fills gets room again.
 #[tokio::test]
 async fn everybody_works_with_the_permissions_that_are_shipped() {
     let mut shop = Shop::closed().await;
-    let guarded = Guarded::start(&shop).await;
+    let guarded = Guarded::as_shipped(&shop.folder.path().join("guarded")).await;
     // What the shop publishes and looks at from now on is on the guarded server.
-    shop.jetstream = guarded.login("admin").await;
+    shop.jetstream = jetstream::new(guarded.login("admin").await);
     let url = guarded.url("orchestrator");
     let small = ["orchestrator", "--nats-url", &url, "--stream-bytes-max", "1048576"];
     shop.start("orchestrator", &small);
@@ -65,7 +30,7 @@ async fn everybody_works_with_the_permissions_that_are_shipped() {
     publish_raw(&guarded.url("payment"), b"amends.reply.payment", b"no colon", b"{}").await;
     shop.publish_order(&order("o-1")).await;
     assert_eq!(shop.fate("o-1").await, "completed");
-    let agency = guarded.login("agency").await;
+    let agency = jetstream::new(guarded.login("agency").await);
     let mut wanted = trip("t-1", "ada");
     wanted["visa"] = true.into();
     for (subject, body) in [

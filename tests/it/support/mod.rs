@@ -3,6 +3,7 @@
 mod agency;
 mod chance;
 mod faked_clock;
+mod guarded;
 mod issuer;
 mod load;
 mod lookout;
@@ -30,6 +31,7 @@ use tempfile::TempDir;
 pub(crate) use agency::{Agency, trip};
 pub(crate) use chance::Chance;
 pub(crate) use faked_clock::FakedClock;
+pub(crate) use guarded::Guarded;
 pub(crate) use issuer::Issuer;
 pub(crate) use load::{Load, Published};
 pub(crate) use lookout::{Lookout, Sight};
