@@ -1,6 +1,7 @@
 -- Who may do what. Roles are the cluster's, not the database's: they are made where this migration
--- may, and each that is there is granted what it needs. Whoever may not create roles makes them
--- beforehand. A role that is missing costs nobody else's rights.
+-- may, and each that is there is granted what it needs. A role that is missing costs nobody else's
+-- rights. The owner of the schema repeats this file whenever it migrates: who may not create roles
+-- lets somebody else create them, and migrates again.
 
 revoke execute on all functions in schema amends from public;
 
@@ -8,6 +9,8 @@ do $$
 declare
     role text;
 begin
+    -- Partitions are neither made nor dropped meanwhile: their tables are granted, too.
+    perform from amends.mutex m where m.id = 1024 for no key update;
     foreach role in array array['amends_viewer', 'amends_operator', 'amends_orchestrator'] loop
         begin
             execute format('create role %I nologin', role);
@@ -15,7 +18,7 @@ begin
             when duplicate_object or unique_violation or insufficient_privilege then null;
         end;
         if to_regrole(role) is null then
-            raise warning 'the role % is not there: create it, and grant what 0009_roles.sql grants it', role;
+            raise warning 'the role % is not there: let somebody who may create it (`create role % nologin`), and migrate again', role, role;
             continue;
         end if;
         execute format('grant usage on schema amends to %I', role);

@@ -95,6 +95,12 @@ impl Address {
         }
     }
 
+    /// Who logs in.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.hosts.first().map_or("", PgConnectOptions::get_username)
+    }
+
     /// The same for whoever has to write: a server that takes no writes is not used.
     #[must_use]
     pub fn for_writing(mut self) -> Self {

@@ -8,6 +8,7 @@
 //! | what is lent, and when it is closed instead of given back | [`Session`] |
 //! | what an error means for whoever ran the statement | [`Class`] |
 //! | the schemas, and how one is brought up to date | [`Schema`] |
+//! | what a login needs in them | [`Right`] |
 //!
 //! Waiting for Postgres is bounded at each place where it can happen: for a free session, for a new
 //! connection, for an answer. A session that was silent or refused to be written is closed, and so are
@@ -18,6 +19,7 @@ mod address;
 mod class;
 mod connector;
 mod database;
+mod grants;
 mod schema;
 mod server;
 mod session;
@@ -28,6 +30,7 @@ pub use address::{Address, AddressError};
 pub use class::{class_of, has_code, refuses_login};
 pub use connector::{Refusal, is_permanent, refusal};
 pub use database::Database;
+pub use grants::{GrantError, Right, Role, schemas};
 pub use schema::{Applied, MigrationError, ORCHESTRATOR, PARTICIPANT, Schema, other};
 pub use server::Unfit;
 pub use session::{Session, Watch};

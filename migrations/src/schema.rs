@@ -11,15 +11,21 @@ use sqlx::{
 use crate::{Database, class::has_code, connector::set};
 
 /// What the orchestrator keeps.
-pub static ORCHESTRATOR: LazyLock<Schema> =
-    LazyLock::new(|| Schema::new("amends", &sqlx::migrate!("./orchestrator")));
+pub static ORCHESTRATOR: LazyLock<Schema> = LazyLock::new(|| Schema {
+    repeated: Some(ROLES),
+    ..Schema::new("amends", &sqlx::migrate!("./orchestrator"))
+});
+
+/// Makes the roles where it may, and grants each that is there what it needs. Roles are the cluster's: one may
+/// be dropped, or come later than the migration.
+const ROLES: &str = include_str!("../orchestrator/0009_roles.sql");
 
 /// The barrier and the outbox, in each service's database.
 pub static PARTICIPANT: LazyLock<Schema> =
     LazyLock::new(|| Schema::new("amends_barrier", &sqlx::migrate!("./participant")));
 
 /// What bounds a migration, whatever role and database have set. "Already exists, skipping" is no news.
-const SETTINGS: [(&str, &str); 4] = [
+pub(crate) const SETTINGS: [(&str, &str); 4] = [
     ("statement_timeout", "10min"),
     // A statement that holds a lock for longer is not waited for: others would wait behind.
     ("lock_timeout", "1min"),
@@ -44,6 +50,8 @@ const NO_TRANSACTION_TIMEOUT: &str = "select set_config('transaction_timeout', '
 pub struct Schema {
     name: String,
     migrations: Migrator,
+    /// What its owner runs again at each migration.
+    repeated: Option<&'static str>,
 }
 
 /// Why a schema was not brought up to date.
@@ -96,7 +104,7 @@ impl Schema {
         migrator.set_ignore_missing(true);
         // Its lock is one that any login may take.
         migrator.set_locking(false);
-        Self { name: name.to_owned(), migrations: migrator }
+        Self { name: name.to_owned(), migrations: migrator, repeated: None }
     }
 
     /// The number of the last migration.
@@ -129,6 +137,8 @@ impl Schema {
         }
         let needed = self.version();
         match found.iter().map(|m| m.version).max() {
+            // A service may have no tables: then its list is all that there is.
+            None if needed == 0 => Applied::All,
             None => Applied::Nothing,
             Some(found) if found < needed => Applied::Old(found),
             Some(found) if found > needed => Applied::Newer(found),
@@ -137,23 +147,49 @@ impl Schema {
     }
 
     /// Makes it, or brings it up to date. Many may do it at once: the first makes it, and the others find it
-    /// made. Where nothing is to be done nothing is written.
+    /// made. Where nothing is to be done nothing is written; only the owner of the schema `amends` makes the
+    /// rights of its roles good.
     ///
     /// # Errors
     /// [`MigrationError`].
     pub async fn migrate(&self, database: &Database) -> Result<(), MigrationError> {
         let mut connection = session(database, &SETTINGS).await?;
-        let done = match self.applied(&mut connection).await? {
-            Applied::All | Applied::Newer(_) => Ok(()),
-            Applied::Other => Err(MigrationError::Other(self.name.clone())),
-            Applied::Nothing => match self.make_list(&mut connection).await {
-                Ok(()) => self.apply(database, &mut connection).await,
-                failed => failed,
-            },
-            Applied::Old(_) => self.apply(database, &mut connection).await,
-        };
+        let done = self.bring_up_to_date(database, &mut connection).await;
         connection.close().await.ok();
         done
+    }
+
+    async fn bring_up_to_date(
+        &self,
+        database: &Database,
+        connection: &mut PgConnection,
+    ) -> Result<(), MigrationError> {
+        match self.applied(connection).await? {
+            // A newer program knows better what is to be repeated.
+            Applied::Newer(_) => Ok(()),
+            Applied::Other => Err(MigrationError::Other(self.name.clone())),
+            Applied::All => self.repeat(connection).await,
+            Applied::Nothing => {
+                self.make_list(connection).await?;
+                self.apply(database, connection).await
+            }
+            Applied::Old(_) => {
+                self.apply(database, connection).await?;
+                self.repeat(connection).await
+            }
+        }
+    }
+
+    /// Runs again what is to be repeated, if the schema is this login's.
+    async fn repeat(&self, connection: &mut PgConnection) -> Result<(), MigrationError> {
+        const OWNS: &str =
+            "select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = $1";
+        let Some(statements) = self.repeated else { return Ok(()) };
+        if sqlx::query_scalar(OWNS).bind(&self.name).fetch_one(&mut *connection).await? {
+            let alone = self.alone();
+            connection.execute(AssertSqlSafe(format!("{alone}; {statements}; commit"))).await?;
+        }
+        Ok(())
     }
 
     /// Makes the schema, and the list in it. `if not exists` fails where another program makes it at the same
@@ -174,9 +210,7 @@ impl Schema {
         connection: &mut PgConnection,
     ) -> Result<(), MigrationError> {
         let mut guard = session(database, &GUARD).await?;
-        // The list's table: who may not write to it may not take this lock.
-        let lock = format!("begin; lock table {} in share update exclusive mode", list(&self.name));
-        guard.execute(AssertSqlSafe(lock)).await?;
+        guard.execute(AssertSqlSafe(self.alone())).await?;
         let done = self.migrations.run_direct(None, connection, false).await;
         guard.close().await.ok();
         done.map_err(|error| match error {
@@ -184,10 +218,19 @@ impl Schema {
             error => error.into(),
         })
     }
+
+    /// Begins a transaction that keeps other programs from changing the schema. Its lock is of the list's table:
+    /// who may not write to that may not take it.
+    pub(crate) fn alone(&self) -> String {
+        format!("begin; lock table {} in share update exclusive mode", list(&self.name))
+    }
 }
 
 /// A session of its own: its settings are not for others. They stand above those of role and database.
-async fn session(database: &Database, settings: &[(&str, &str)]) -> Result<PgConnection, Error> {
+pub(crate) async fn session(
+    database: &Database,
+    settings: &[(&str, &str)],
+) -> Result<PgConnection, Error> {
     let mut session = database.fresh().await?;
     session.execute(AssertSqlSafe(set(settings))).await?;
     session.execute(NO_TRANSACTION_TIMEOUT).await?;

@@ -19,11 +19,11 @@ const RETRY_CAP: Duration = Duration::from_secs(3);
 /// that is not migrated yet) is waited for and is no error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Other migrations than this program's made the schema, or the server cannot hold it; waiting would
-    /// not mend it.
+    /// Other migrations than this program's made the schema, or the login has no right to it; waiting would not
+    /// mend it.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// A plan changed under its version.
+    /// A plan changed under its version, or the login may not write.
     #[error(transparent)]
     Definition(#[from] RegisterError),
     /// A lane failed, which is a defect of this program; what it had in hand is delivered again.
@@ -47,10 +47,12 @@ pub(crate) async fn prepare(
     loop {
         let missing = match try_prepare(store, registry, topology, retain).await {
             Ok(()) => return Ok(true),
-            Err(RunError::Schema(error @ SchemaError::Other)) => {
+            Err(RunError::Schema(error @ (SchemaError::Other | SchemaError::Denied(_)))) => {
                 return Err(error.into());
             }
-            Err(RunError::Definition(error @ RegisterError::Changed { .. })) => {
+            Err(RunError::Definition(
+                error @ (RegisterError::Changed { .. } | RegisterError::Denied(_)),
+            )) => {
                 return Err(error.into());
             }
             Err(RunError::Topology(error @ TopologyError::Wrong { .. })) => {

@@ -46,6 +46,53 @@ async fn many_programs_migrate_at_once() {
     }
 }
 
+/// Its rights are made good each time, by one program after the other.
+#[tokio::test]
+async fn many_programs_find_it_migrated_at_once() {
+    let (_postgres, mut owner, database) = database().await;
+    amends_orchestrator::migrate(&database).await.unwrap();
+    owner.execute("drop owned by amends_viewer; drop role amends_viewer").await.unwrap();
+    for _ in 0..5 {
+        let at_once = (0..6).map(|_| amends_orchestrator::migrate(&database));
+        join_all(at_once).await.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+    }
+    let granted =
+        "select count(*) where has_table_privilege('amends_viewer', 'amends.sagas', 'select')";
+    assert_eq!(number(&mut owner, granted).await, 1);
+}
+
+/// A partition may not come or go between the list of all tables and their grants.
+#[tokio::test]
+async fn rights_are_made_good_when_no_partition_is_made() {
+    let (postgres, mut owner, database) = database().await;
+    amends_orchestrator::migrate(&database).await.unwrap();
+    let mut maker = PgConnection::connect(&postgres.url).await.unwrap();
+    maker.execute("begin; select amends.make_periods('1 day')").await.unwrap();
+    let migrating = tokio::spawn(async move { amends_orchestrator::migrate(&database).await });
+    support::eventually("a migration that waits", async || {
+        let waiting = "select count(*) from pg_stat_activity
+            where wait_event_type = 'Lock' and query like '%amends_viewer%'";
+        (number(&mut owner, waiting).await == 1).then_some(())
+    })
+    .await;
+    maker.execute("commit").await.unwrap();
+    migrating.await.unwrap().unwrap();
+}
+
+/// A login that may not make a schema serves a service that has no tables.
+#[tokio::test]
+async fn a_service_without_tables_has_a_list_without_rows() {
+    static NONE: sqlx::migrate::Migrator = sqlx::migrate::Migrator::DEFAULT;
+    let (postgres, mut owner, database) = database().await;
+    amends_workers::migrate(&database).await.unwrap();
+    amends_workers::migrate_schema(&database, "bell", &NONE).await.unwrap();
+    owner.execute("create role bell login").await.unwrap();
+    amends_postgres::Right::Service("bell".into()).grant(&database, "bell").await.unwrap();
+    let database = support::database(&postgres.url.replace("amends@", "bell@"));
+    amends_workers::migrate(&database).await.unwrap();
+    amends_workers::migrate_schema(&database, "bell", &NONE).await.unwrap();
+}
+
 /// Any login may take the lock that the migrator of sqlx takes.
 #[tokio::test]
 async fn an_advisory_lock_of_others_does_not_hold_up_a_migration() {

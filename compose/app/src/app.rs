@@ -270,6 +270,11 @@ impl App {
         self.services.iter().map(|service| service.name)
     }
 
+    /// The names of services that are no part of it; one for each of their handlers.
+    pub(crate) fn services_elsewhere(&self) -> impl Iterator<Item = &str> {
+        self.elsewhere.iter().map(Handler::service)
+    }
+
     /// The services of these names, each once; fails for a name that no service has.
     pub(crate) fn named(&self, names: &[String]) -> Result<Vec<&AppService>, Failed> {
         let mut found: Vec<&AppService> = Vec::new();
@@ -310,6 +315,11 @@ impl AppService {
         self.name
     }
 
+    /// The schema with its tables.
+    pub(crate) fn schema(&self) -> String {
+        self.name.replace('-', "_")
+    }
+
     /// The service over its database.
     pub(crate) fn build(&self, database: Database) -> Result<Service, Failed> {
         (self.build)(database).during(&format!("service {}", self.name))
@@ -317,10 +327,11 @@ impl AppService {
 
     /// Brings its database up to date: the barrier, and its own schema.
     pub(crate) async fn migrate(&self, database: &Database) -> Result<(), Failed> {
-        let schema = self.name.replace('-', "_");
         let barrier = amends_workers::migrate(database).await;
         let migrated = match barrier {
-            Ok(()) => amends_workers::migrate_schema(database, &schema, self.migrations).await,
+            Ok(()) => {
+                amends_workers::migrate_schema(database, &self.schema(), self.migrations).await
+            }
             failed => failed,
         };
         let what = "the service's database could not be brought up to date";

@@ -20,13 +20,20 @@ pub struct Failed {
     code: u8,
     what: String,
     source: Option<BoxError>,
+    advice: String,
     details: String,
 }
 
 impl Failed {
     /// A failure that no error is behind.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { code: FAILED, what: what.into(), source: None, details: String::new() }
+        Self {
+            code: FAILED,
+            what: what.into(),
+            source: None,
+            advice: String::new(),
+            details: String::new(),
+        }
     }
 
     /// The command line, or the environment, does not say what it has to.
@@ -37,6 +44,12 @@ impl Failed {
     /// A failure by an error, with what was being done.
     pub fn caused_by(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self { source: Some(source.into()), ..Self::new(what) }
+    }
+
+    /// The same, its sentence with what to do about it.
+    #[must_use]
+    pub(crate) fn with_advice(self, advice: String) -> Self {
+        Self { advice, ..self }
     }
 
     /// The same with more to read below the sentence, such as the ends of logs.
@@ -59,7 +72,7 @@ impl Failed {
         self.code
     }
 
-    /// The sentence, with those of the errors behind it.
+    /// The sentence, with those of the errors behind it, and what to do about it.
     pub(crate) fn sentence(&self) -> String {
         let mut text = self.what.clone();
         let mut next = self.source();
@@ -71,6 +84,9 @@ impl Failed {
                 text = format!("{text}: {sentence}");
             }
             (next, first) = (cause(error), false);
+        }
+        if !self.advice.is_empty() {
+            text = format!("{text}; {}", self.advice);
         }
         text
     }

@@ -123,6 +123,7 @@ mod print;
 mod process;
 mod program;
 mod program_name;
+mod rights;
 mod run;
 mod settings;
 mod terminal;

@@ -2,7 +2,7 @@
 
 use amends::Definition;
 
-use super::Store;
+use super::{Store, schema::is_denied};
 
 /// Why a definition cannot run against this database.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +21,18 @@ pub enum RegisterError {
         /// The digest of this program's plan.
         new: String,
     },
+    /// The login may not write it down.
+    #[error("its login may not register definitions")]
+    Denied(#[source] sqlx::Error),
     /// Postgres is not there.
     #[error("Postgres does not answer: {0}")]
-    Unavailable(#[from] sqlx::Error),
+    Unavailable(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for RegisterError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_denied(&error) { Self::Denied(error) } else { Self::Unavailable(error) }
+    }
 }
 
 impl Store {

@@ -1,6 +1,7 @@
 //! Which version of the schema `amends` is there, and which one this program needs.
 
-use amends_postgres::{Applied, Database, MigrationError, ORCHESTRATOR};
+use amends_postgres::{Applied, Database, MigrationError, ORCHESTRATOR, has_code};
+use sqlx::migrate::MigrateError;
 
 use super::Store;
 
@@ -31,6 +32,9 @@ pub enum SchemaError {
     /// A migration that it was made by is not the one that this program has under that number.
     #[error("{}", amends_postgres::other("amends"))]
     Other,
+    /// The login may not read it.
+    #[error("its login has no right to the schema `amends`")]
+    Denied(#[source] MigrationError),
     /// Postgres is not there.
     #[error("Postgres does not answer: {0}")]
     Unavailable(#[source] MigrationError),
@@ -53,6 +57,9 @@ impl Store {
             Ok(Applied::Nothing) => Err(SchemaError::Missing),
             Ok(Applied::Old(found)) => Err(SchemaError::Old { found, needed }),
             Ok(Applied::Other) => Err(SchemaError::Other),
+            Err(MigrationError::Failed(MigrateError::Execute(error))) if is_denied(&error) => {
+                Err(SchemaError::Denied(error.into()))
+            }
             Err(error) => Err(SchemaError::Unavailable(error)),
         }
     }
@@ -63,6 +70,11 @@ impl Store {
         session.give_back();
         Ok(applied)
     }
+}
+
+/// Whether a statement failed because the login lacks a right: insufficient privilege.
+pub(super) fn is_denied(error: &sqlx::Error) -> bool {
+    has_code(error, &["42501"])
 }
 
 /// Whether a statement failed because `amends migrate` has not run, or not lately, against this

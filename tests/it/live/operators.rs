@@ -335,19 +335,25 @@ async fn missing_roles_are_told() {
     let sagas = format!("{server}/sagas");
     let url = sagas.replace("amends@", "migrator@");
     assert_ne!(url, sagas, "another login");
-    let output = tokio::process::Command::new(crate::support::amends())
-        .args(["migrate", "--database-url", &url])
-        .env_remove("RUST_LOG")
-        .output()
-        .await
-        .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{told}");
+    let migrate = async || {
+        let output = tokio::process::Command::new(crate::support::amends())
+            .args(["migrate", "--database-url", &url])
+            .env_remove("RUST_LOG")
+            .output()
+            .await
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        told
+    };
+    let told = migrate().await;
     for (role, missing) in
         [("amends_viewer", true), ("amends_operator", false), ("amends_orchestrator", true)]
     {
         assert_eq!(
-            told.contains(&format!("the role {role} is not there: create")),
+            told.contains(&format!(
+                "the role {role} is not there: let somebody who may create it (`create role {role} nologin`)"
+            )),
             missing,
             "{told}"
         );
@@ -356,6 +362,21 @@ async fn missing_roles_are_told() {
     let granted: bool = sqlx::query_scalar(
         "select has_table_privilege('amends_operator', 'amends.sagas', 'select')
             and has_function_privilege('amends_operator', 'amends.retry(uuid, text)', 'execute')",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert!(granted);
+    // As it says.
+    for role in ["amends_viewer", "amends_orchestrator"] {
+        let create = format!("create role {role} nologin");
+        sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
+    }
+    let told = migrate().await;
+    assert!(!told.contains("is not there"), "{told}");
+    let granted: bool = sqlx::query_scalar(
+        "select has_table_privilege('amends_viewer', 'amends.sagas', 'select')
+            and has_table_privilege('amends_orchestrator', 'amends.saga', 'insert')",
     )
     .fetch_one(&mut admin)
     .await

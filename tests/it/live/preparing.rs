@@ -82,7 +82,8 @@ async fn a_worker_without_rights_ends_with_a_sentence() {
     assert_eq!(output.status.code(), Some(1), "{log}");
     let last = log.lines().next_back().unwrap_or_default();
     let sentence = "amends: service payment: the service's database could not be brought up to date: \
-                    permission denied for database amends";
+                    permission denied for database amends; the login `poor` needs the rights of the service \
+                    `payment`, which the owner of its database grants by `amends migrate --grant payment=poor`";
     assert_eq!(last, sentence);
 }
 

@@ -169,7 +169,8 @@ fn explain(error: &sqlx::Error) -> (RoundOutcome, String) {
             (RoundOutcome::Lacking, run.to_owned())
         }
         "42501" => {
-            let grant = "grant the role what migrations/participant/0002_outbox.sql names";
+            let grant =
+                "run `amends migrate --participant URL --grant participant=LOGIN` for this login";
             (RoundOutcome::Lacking, format!("{}: {grant}", describe(error)))
         }
         _ => (RoundOutcome::Away, describe(error)),

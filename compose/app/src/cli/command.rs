@@ -1,5 +1,6 @@
 //! The commands: what each is for, and where it leads.
 
+use amends_postgres::Role;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 
 use super::{
@@ -14,6 +15,7 @@ use crate::{
     app::{App, WorkerFlags},
     failed::Failed,
     operate::{verb::Verb, versions::VersionVerb},
+    rights::Need,
     run::log_lines,
     settings::Settings,
 };
@@ -98,7 +100,12 @@ impl<F: WorkerFlags> Commands<F> {
         if self.0.logs() {
             log_lines(settings.log_format);
         }
-        self.0.run(settings, app, command).await
+        let need = self.0.need();
+        let ended = self.0.run(settings, app, command).await;
+        ended.map_err(|failed| match need {
+            Some(need) => need.explain(failed, settings.database_url.as_deref()),
+            None => failed,
+        })
     }
 }
 
@@ -113,6 +120,38 @@ impl<F: WorkerFlags> Command<F> {
                 | Self::All(_)
                 | Self::Migrate(_)
         )
+    }
+
+    /// What its login has to have; `None` where the role that runs says so itself, or no database is used.
+    fn need(&self) -> Option<Need<'static>> {
+        let looks = match self {
+            Self::Migrate(_) => return Some(Need::Ownership),
+            Self::Plan(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Top(_)
+            | Self::Locks(_)
+            | Self::Definitions(_) => true,
+            Self::Letters(args) => !args.acts(),
+            Self::Retry(args) | Self::Pause(args) | Self::Resume(args) => args.bulk.dry_run,
+            Self::Skip(args) => args.bulk.dry_run,
+            Self::Resolve(args) => args.bulk.dry_run,
+            Self::Cancel(args) => args.plan || args.bulk.dry_run,
+            Self::Start(_)
+            | Self::Reply(_)
+            | Self::BreakLock(_)
+            | Self::Retire(_)
+            | Self::Reinstate(_) => false,
+            Self::Dev(_)
+            | Self::Orchestrator(_)
+            | Self::Worker(_)
+            | Self::All(_)
+            | Self::Check(_)
+            | Self::Graph(_)
+            | Self::Completions(_)
+            | Self::Man(_) => return None,
+        };
+        Some(Need::Role(if looks { Role::Viewer } else { Role::Operator }))
     }
 
     async fn run(

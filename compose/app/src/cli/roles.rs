@@ -13,6 +13,7 @@ use crate::{
     run::{
         all::{self, AllOptions},
         dev::{self, DevOptions},
+        grant::Grant,
         migrate::{self, Target},
         orchestrator::{OrchestratorOptions, orchestrator},
         worker::{self, WorkerOptions},
@@ -131,6 +132,11 @@ pub(super) struct MigrateArgs {
     /// The databases of this program's services as well: what `worker` does when it starts
     #[arg(long)]
     pub(super) services: bool,
+    /// Grant a login what it needs as viewer, operator or orchestrator, or for the worker of a service, whose
+    /// schema is brought up to date; with --participant: as participant, or for the service with a schema of this
+    /// name. May be given several times
+    #[arg(long, value_name = "WHAT=LOGIN")]
+    pub(super) grant: Vec<Grant>,
 }
 
 impl MigrateArgs {
@@ -140,7 +146,7 @@ impl MigrateArgs {
             None if self.services => Target::All,
             None => Target::Orchestrator,
         };
-        migrate::run(settings, app, target).await
+        migrate::run(settings, app, target, self.grant).await
     }
 }
 

@@ -87,6 +87,11 @@ pub(super) struct LetterActArgs {
 }
 
 impl LettersArgs {
+    /// Whether more is asked than to look.
+    pub(super) fn acts(&self) -> bool {
+        matches!(self.command, Some(LettersCommand::Replay(_) | LettersCommand::Discard(_)))
+    }
+
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
         match self.command {
             None => {

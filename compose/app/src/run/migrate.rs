@@ -1,11 +1,15 @@
-//! Schemas brought up to date.
+//! Schemas brought up to date, and what is granted in them.
 
 use std::time::Duration;
 
 use amends_postgres::Database;
 use tokio_util::sync::CancellationToken;
 
-use super::{connect, shutdown::stop_on_signal};
+use super::{
+    connect,
+    grant::{self, Grant, Grants},
+    shutdown::stop_on_signal,
+};
 use crate::{
     app::App,
     failed::{During as _, Failed},
@@ -30,27 +34,48 @@ pub(crate) enum Target {
 }
 
 /// `migrate`.
-pub(crate) async fn run(settings: &Settings, app: &App, target: Target) -> Result<(), Failed> {
+pub(crate) async fn run(
+    settings: &Settings,
+    app: &App,
+    target: Target,
+    grants: Vec<Grant>,
+) -> Result<(), Failed> {
     let stop = stop_on_signal()?;
     if let Target::Participant(url) = &target {
-        let database = connected(url, &stop).await?;
-        amends_workers::migrate(&database).await.during("the barrier cannot be installed")?;
-        database.close();
-        tracing::info!("the schema `amends_barrier` is up to date");
-        return Ok(());
+        return participant(url, grants, &stop).await;
     }
     let database = connected(settings.database()?, &stop).await?;
+    // A wrong name is told before anything is done.
+    let grants = Grants::of(app, &database, grants).await?;
     amends_orchestrator::migrate(&database).await.during("the schema cannot be migrated")?;
-    database.close();
     tracing::info!("the schema `amends` is up to date");
-    if matches!(target, Target::All) {
-        for service in app.services() {
+    grant::carry_out(&database, &grants.here).await?;
+    database.close();
+    for service in app.services() {
+        let its = grants.for_service(service.name(), &service.schema());
+        // What is not there cannot be granted.
+        if matches!(target, Target::All) || !its.is_empty() {
             let database = connected(&settings.database_of(service.name())?, &stop).await?;
             service.migrate(&database).await?;
-            database.close();
             tracing::info!(service = service.name(), "the service's schema is up to date");
+            grant::carry_out(&database, &its).await?;
+            database.close();
         }
     }
+    Ok(())
+}
+
+async fn participant(
+    url: &str,
+    grants: Vec<Grant>,
+    stop: &CancellationToken,
+) -> Result<(), Failed> {
+    let database = connected(url, stop).await?;
+    let grants = grant::of_participant(&database, grants).await?;
+    amends_workers::migrate(&database).await.during("the barrier cannot be installed")?;
+    tracing::info!("the schema `amends_barrier` is up to date");
+    grant::carry_out(&database, &grants).await?;
+    database.close();
     Ok(())
 }
 

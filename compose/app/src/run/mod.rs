@@ -3,7 +3,7 @@
 //! | to read | start at |
 //! |---|---|
 //! | the roles | `orchestrator`, `worker`, both in one process: `all`, with private servers: `dev` |
-//! | schemas brought up to date | `migrate` |
+//! | schemas brought up to date, and what a login needs in them | `migrate`, `grant` |
 //! | connecting to Postgres, to NATS | [`connect`], [`nats`] |
 //! | who logs in to NATS, and whether they are let in | `credentials`, `login` |
 //! | what a monitor asks | `probes`, `http`, `telemetry` |
@@ -13,6 +13,7 @@ pub(crate) mod all;
 pub mod connect;
 mod credentials;
 pub(crate) mod dev;
+pub(crate) mod grant;
 mod http;
 mod login;
 pub(crate) mod migrate;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use amends::Definition;
 use amends_orchestrator::{Config, Health, SESSION};
+use amends_postgres::Role;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::{
     failed::{During as _, Failed},
+    rights::Need,
     settings::Settings,
 };
 
@@ -68,12 +70,10 @@ pub(super) async fn serve(
         amends_orchestrator::run(config, database_, client_, definitions, health, stop.clone());
     let result = shutdown::ended(tokio::spawn(run), stop).await;
     shutdown::close(database, &client).await;
-    match result {
-        Some(result) => {
-            result.during("the orchestrator failed")?.during("the orchestrator cannot run")
-        }
-        None => Ok(()),
-    }
+    let Some(result) = result else { return Ok(()) };
+    let ended = result.during("the orchestrator failed")?.during("the orchestrator cannot run");
+    let need = Need::Role(Role::Orchestrator);
+    ended.map_err(|failed| need.explain(failed, settings.database_url.as_deref()))
 }
 
 /// Whether an orchestrator with this health can do its work.

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     app::{App, AppService, WorkerFlags},
     failed::{During as _, Failed},
+    rights::Need,
     settings::Settings,
 };
 
@@ -142,7 +143,9 @@ async fn prepared<F: WorkerFlags>(
                 return Ok(Some((service.build(database.clone())?, database)));
             }
             Err(failed) if failed.is_passing() => failed,
-            Err(failed) => return Err(failed),
+            Err(failed) => {
+                return Err(Need::Service(service.name()).explain(failed, Some(&database_url)));
+            }
         };
         let pause = retries.failed();
         if retries.is_first() {

@@ -12,6 +12,7 @@ mod screen;
 
 use std::time::Duration;
 
+use amends_postgres::Role;
 use tokio::task::JoinHandle;
 
 use self::{
@@ -21,6 +22,7 @@ use self::{
 use crate::{
     failed::{During as _, Failed},
     print::{print, print_json},
+    rights::Need,
     run::{connect, stop_on_signal},
     settings::Settings,
     terminal::can_redraw,
@@ -39,7 +41,7 @@ pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Resu
     if json || only_one || !can_redraw() {
         return once(reader, json).await;
     }
-    live(reader).await
+    live(reader, settings).await
 }
 
 async fn once(mut reader: Reader, json: bool) -> Result<(), Failed> {
@@ -56,7 +58,7 @@ async fn once(mut reader: Reader, json: bool) -> Result<(), Failed> {
 }
 
 /// Until `q`, Ctrl-C or SIGTERM.
-async fn live(reader: Reader) -> Result<(), Failed> {
+async fn live(reader: Reader, settings: &Settings) -> Result<(), Failed> {
     let stop = stop_on_signal()?;
     let (screen, mut keys) = Screen::open().during("the terminal")?;
     let mut reading = read(reader);
@@ -72,7 +74,12 @@ async fn live(reader: Reader) -> Result<(), Failed> {
                 let (reader, overview) = finished.during("the overview failed")?;
                 match overview {
                     Ok(overview) => screen.show(&frame::lines(&overview)),
-                    Err(error) => screen.show(&frame::trouble(&Failed::caused_by("no answer", error).to_string())),
+                    Err(error) => {
+                        let failed = Failed::caused_by("no answer", error);
+                        let need = Need::Role(Role::Viewer);
+                        let failed = need.explain(failed, settings.database_url.as_deref());
+                        screen.show(&frame::trouble(&failed.to_string()))
+                    }
                 }
                 .during("the terminal")?;
                 tokio::select! {
