@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use amends::{Definition, DefinitionError, Handler, Saga};
+use amends::{Definition, DefinitionError, Handler, NameError, Saga, check_operation};
 use amends_postgres::Database;
 use amends_workers::Service;
 use serde::Serialize;
@@ -289,6 +289,7 @@ impl App {
 
     /// What all services handle, here and elsewhere. Needs tokio's runtime, but no database.
     pub(crate) fn handlers(&self) -> Result<Vec<Handler>, Failed> {
+        self.elsewhere.iter().try_for_each(check_name).during("App::elsewhere")?;
         let unconnected = Database::new(PgConnectOptions::new_without_pgpass().into(), &[], 1);
         let mut handlers = self.elsewhere.clone();
         for service in &self.services {
@@ -302,6 +303,14 @@ impl App {
             fill(database.clone()).await?;
         }
         Ok(())
+    }
+}
+
+fn check_name(handler: &Handler) -> Result<(), NameError> {
+    match (handler.service(), handler.operation()) {
+        // Without a dot all of a name is the service's.
+        (service, "") => check_operation(service),
+        (service, operation) => check_operation(&format!("{service}.{operation}")),
     }
 }
 
@@ -325,5 +334,23 @@ impl AppService {
         };
         let what = "the service's database could not be brought up to date";
         migrated.during(&format!("service {}: {what}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_elsewhere_has_the_name_of_an_operation() {
+        let app = |name| App::new("shop").elsewhere([Handler::action(name)]);
+        assert!(app("hotel.book").handlers().is_ok());
+        let refused = app("no-dot").handlers().unwrap_err().to_string();
+        let says =
+            "App::elsewhere: step name \"no-dot\" is not allowed: use `<service>.<operation>`";
+        assert!(refused.starts_with(says), "{refused}");
+        for wrong in ["hotel.", ".book", "Hotel.book", "hotel.book.now"] {
+            assert!(app(wrong).handlers().is_err(), "{wrong}");
+        }
     }
 }
