@@ -13,6 +13,7 @@ use sqlx::types::Uuid;
 use super::{
     act::Act,
     known::{self, Names},
+    locks::{self, Lock},
 };
 use crate::{
     failed::{During as _, Failed},
@@ -75,10 +76,12 @@ pub(super) struct Summary {
     started_at: Time,
     updated_at: Option<Time>,
     finished_at: Option<Time>,
+    /// What a queued saga waits for, with the sagas that go first.
+    waits_for_locks: Vec<Lock>,
 }
 
-impl From<Row> for Summary {
-    fn from(r: Row) -> Self {
+impl Summary {
+    fn new(r: Row, waits_for_locks: Vec<Lock>) -> Self {
         Self {
             id: r.id,
             definition: r.definition,
@@ -94,6 +97,7 @@ impl From<Row> for Summary {
             started_at: r.started_at,
             updated_at: r.updated_at,
             finished_at: r.finished_at,
+            waits_for_locks,
         }
     }
 }
@@ -102,7 +106,7 @@ impl From<Row> for Summary {
 pub(crate) async fn run(settings: &Settings, filter: &Filter, json: bool) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 1, &[])?;
     let rows = read(&database, filter).await.during("sagas cannot be listed")?;
-    let sagas: Vec<_> = rows.into_iter().map(Summary::from).collect();
+    let sagas = summaries(&database, rows).await?;
     if sagas.is_empty() {
         let (definition, step) = (filter.definition.as_deref(), filter.step.as_deref());
         known::check(&database, Names { definition, step, ..Names::default() }).await?;
@@ -165,13 +169,34 @@ pub(super) async fn candidates(
     .fetch_all(database)
     .await
     .during("sagas cannot be listed")?;
-    Ok(rows.into_iter().map(Summary::from).collect())
+    summaries(database, rows).await
+}
+
+/// The same with the locks that queued sagas wait for: of these sagas, and of no others.
+async fn summaries(database: &Database, rows: Vec<Row>) -> Result<Vec<Summary>, Failed> {
+    let queued: Vec<_> =
+        rows.iter().filter(|row| row.status == locks::QUEUED).map(|row| row.id).collect();
+    let mut locks = locks::in_the_way(database, &queued).await?;
+    let summary = |row: Row| {
+        let locks = locks.remove(&row.id).unwrap_or_default();
+        Summary::new(row, locks)
+    };
+    Ok(rows.into_iter().map(summary).collect())
 }
 
 /// An id that no saga of an earlier time exceeds.
 fn id_bound(time: Time) -> Uuid {
     let millis = u128::try_from(time.timestamp_millis()).unwrap_or(0);
     Uuid::from_u128(millis << 80)
+}
+
+/// The first lock that a saga waits for, and how many others there are.
+fn waits_for(saga: &Summary) -> Option<String> {
+    let (first, others) = saga.waits_for_locks.split_first()?;
+    match others.len() {
+        0 => Some(first.to_string()),
+        n => Some(format!("{first}, and {n} more")),
+    }
 }
 
 /// Sagas for people, and a text below them.
@@ -199,7 +224,7 @@ pub(super) fn print_sagas(sagas: &[Summary], below: &str) -> Result<(), Failed> 
             saga.status.clone(),
             saga.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
             format!("{}.{:03} s", took / 1000, took % 1000),
-            why.or_else(|| saga.step.clone()).unwrap_or_default(),
+            why.or_else(|| saga.step.clone()).or_else(|| waits_for(saga)).unwrap_or_default(),
         ]
     }));
     print_table(&lines, below)
