@@ -119,7 +119,7 @@ fn advice(error: &sqlx::Error) -> &'static str {
         _ if refusal(error).is_some() => "",
         Class::Outage | Class::Conflict => "; ask again when the database is back",
         Class::Taken | Class::Poison | Class::Defect => {
-            "; is the schema `amends` there and up to date (`amends migrate`)?"
+            "; is the schema `amends` there and up to date (`migrate` of the orchestrator's program)?"
         }
     }
 }

@@ -16,11 +16,11 @@ pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// It is not there.
-    #[error("the schema `amends` is not there: run `amends migrate` against this database")]
+    #[error("the schema `amends` is not there: run `migrate` of this program against this database")]
     Missing,
     /// It lacks migrations.
     #[error(
-        "the schema `amends` has version {found}, and this program needs {needed}: run `amends migrate` of this program against this database"
+        "the schema `amends` has version {found}, and this program needs {needed}: run `migrate` of this program against this database"
     )]
     Old {
         /// The version in the database.
@@ -65,7 +65,7 @@ impl Store {
     }
 }
 
-/// Whether a statement failed because `amends migrate` has not run, or not lately, against this
+/// Whether a statement failed because `migrate` has not run, or not lately, against this
 /// database: the schema `amends`, or a table, view or function of it, is not there.
 #[must_use]
 pub fn is_not_migrated(error: &sqlx::Error) -> bool {

@@ -126,7 +126,7 @@ async fn a_start_without_an_orchestrator_stays_noted() {
     let mut shop = Shop::closed().await;
     let (server, _) = shop.local.database_url().rsplit_once('/').unwrap();
     for (database, advice) in
-        [("postgres", "up to date (`amends migrate`)?"), ("nowhere", "database of the address")]
+        [("postgres", "up to date (`migrate` of the orchestrator's program)?"), ("nowhere", "database of the address")]
     {
         let client = Client::connect(&format!("{server}/{database}")).unwrap();
         let request = Request::<PlaceOrder>::of(Uuid::nil());
