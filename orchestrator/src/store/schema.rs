@@ -16,7 +16,9 @@ pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// It is not there.
-    #[error("the schema `amends` is not there: run `migrate` of this program against this database")]
+    #[error(
+        "the schema `amends` is not there: run `migrate` of this program against this database"
+    )]
     Missing,
     /// It lacks migrations.
     #[error(

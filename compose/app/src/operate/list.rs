@@ -20,11 +20,15 @@ use crate::{
     print::{print, print_json, print_table},
     run::connect,
     settings::Settings,
+    terminal::Terminal,
 };
 
 /// Ids tell the time of the trigger, which stood in its stream before the saga was started: never
 /// for long, or this makes a slow list of it, not a wrong one.
 const ID_SLACK: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+
+/// Characters of a business key on a terminal.
+const KEY_WIDTH: usize = 40;
 
 /// Which sagas to list.
 pub(crate) struct Filter {
@@ -204,6 +208,7 @@ pub(super) fn print_sagas(sagas: &[Summary], below: &str) -> Result<(), Failed> 
     if sagas.is_empty() {
         return print(if below.is_empty() { "no sagas\n" } else { below });
     }
+    let terminal = Terminal::of_stdout();
     let mut lines = vec![
         ["SAGA", "DEFINITION", "KEY", "STATUS", "STARTED", "TOOK", "WHERE OR WHY"]
             .map(str::to_owned),
@@ -220,7 +225,7 @@ pub(super) fn print_sagas(sagas: &[Summary], below: &str) -> Result<(), Failed> 
         [
             saga.id.to_string(),
             format!("{}@{}", saga.definition, saga.version),
-            printable(&saga.key.as_deref().unwrap_or("-").chars().take(40).collect::<String>()),
+            terminal.shorten(&printable(saga.key.as_deref().unwrap_or("-")), KEY_WIDTH),
             saga.status.clone(),
             saga.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
             format!("{}.{:03} s", took / 1000, took % 1000),

@@ -23,7 +23,7 @@ use crate::{
     print::{print, print_json},
     run::{connect, stop_on_signal},
     settings::Settings,
-    terminal::can_redraw,
+    terminal::{Terminal, can_redraw},
 };
 
 /// Between two frames.
@@ -71,7 +71,7 @@ async fn live(reader: Reader) -> Result<(), Failed> {
             finished = &mut reading => {
                 let (reader, overview) = finished.during("the overview failed")?;
                 match overview {
-                    Ok(overview) => screen.show(&frame::lines(&overview)),
+                    Ok(overview) => screen.show(&frame::lines(&overview, Terminal::of_stdout())),
                     Err(error) => screen.show(&frame::trouble(&Failed::caused_by("no answer", error).to_string())),
                 }
                 .during("the terminal")?;
