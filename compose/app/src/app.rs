@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
 
 use crate::{
-    example::Example,
+    example::{Example, ExampleEvent},
     failed::{BoxError, During as _, Failed},
 };
 
@@ -70,6 +70,7 @@ pub struct App {
     services: Vec<AppService>,
     elsewhere: Vec<Handler>,
     examples: Vec<Example>,
+    example_events: Vec<ExampleEvent>,
     first_data: Vec<FirstData>,
     hints: &'static str,
 }
@@ -152,6 +153,7 @@ impl App {
             services: Vec::new(),
             elsewhere: Vec::new(),
             examples: Vec::new(),
+            example_events: Vec::new(),
             first_data: Vec::new(),
             hints: "",
         }
@@ -209,6 +211,26 @@ impl App {
         self
     }
 
+    /// Names an event that a step of an [example](Self::example) waits for: `dev` prints the command that publishes it,
+    /// with the key that the example has there.
+    ///
+    /// ```
+    /// use amends_app::App;
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Settled { order_id: String }
+    ///
+    /// let app = App::new("shop")
+    ///     // .example::<PlaceOrder>(…) of the order o-1
+    ///     .example_event("payments.settled", &Settled { order_id: "o-1".into() });
+    /// # drop(app);
+    /// ```
+    #[must_use]
+    pub fn example_event<E: Serialize>(mut self, subject: &str, event: &E) -> Self {
+        self.example_events.extend(ExampleEvent::of(subject, event));
+        self
+    }
+
     /// Puts first data into the database of `dev`, each time that it starts: what is there already is to be
     /// left as it is.
     ///
@@ -249,6 +271,10 @@ impl App {
 
     pub(crate) fn examples(&self) -> &[Example] {
         &self.examples
+    }
+
+    pub(crate) fn example_events(&self) -> &[ExampleEvent] {
+        &self.example_events
     }
 
     pub(crate) const fn further_hints(&self) -> &'static str {

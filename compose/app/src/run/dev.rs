@@ -23,7 +23,7 @@ use crate::{
     local::{Local, Ports},
     print::print,
     settings::Settings,
-    tour::{hints_about, tour},
+    tour::tour,
 };
 
 /// Connections to prepare the database with.
@@ -127,8 +127,7 @@ fn welcome(
 ) -> String {
     let (database, nats) = (local.database_url(), local.nats_url());
     let executable = std::env::args().next().unwrap_or_else(|| app.name().to_owned());
-    let hints = hints_about(app.further_hints(), app.examples(), examples);
-    let mut tour = tour(examples, &hints, &executable);
+    let mut tour = tour(app, examples, &executable);
     for service in absent {
         tour += &format!("\n  {executable} worker {}\n", service.name());
     }
