@@ -42,7 +42,9 @@ async fn one_frame() {
     assert_eq!(top["oldest"][0]["key"], "o-1");
     let exposed: Vec<_> = top["exposed"].as_array().unwrap().iter().collect();
     assert_eq!(exposed.len(), 3, "{exposed:?}");
-    assert!(top["rates"]["started_per_second"].is_f64());
+    // Postgres may report what was done up to ten seconds later: no rate can be told by one look.
+    assert_eq!(top["rates"], Value::Null);
+    assert!(!text.contains("/s"), "{text}");
 }
 
 /// A `top` that runs on a terminal.

@@ -29,9 +29,6 @@ use crate::{
 /// Between two frames.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// What one frame's rates are taken over: Postgres counts with a delay of a second.
-const SAMPLE: Duration = Duration::from_secs(2);
-
 /// Shows one frame, or on a terminal one after the other.
 pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 2, &[])?;
@@ -42,13 +39,9 @@ pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Resu
     live(reader).await
 }
 
+/// One look has no rates: they are the difference of two that are far apart.
 async fn once(mut reader: Reader, json: bool) -> Result<(), Failed> {
-    const WHAT: &str = "the overview cannot be read";
-    reader.count().await.during(WHAT)?;
-    tokio::time::sleep(SAMPLE / 2).await;
-    reader.look_ahead().await.during(WHAT)?;
-    tokio::time::sleep(SAMPLE / 2).await;
-    let overview = reader.read(true).await.during(WHAT)?;
+    let overview = reader.read(true).await.during("the overview cannot be read")?;
     if json {
         return print_json(&overview);
     }
