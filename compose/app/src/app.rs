@@ -185,8 +185,8 @@ impl App {
         self
     }
 
-    /// Names what a service handles that is no part of this program, such as one in another language: then
-    /// nobody misses its handlers.
+    /// Names the handlers of services outside this program, such as one in another language, so that `check` does
+    /// not miss them.
     ///
     /// ```
     /// use amends::Handler;
@@ -231,8 +231,8 @@ impl App {
         self
     }
 
-    /// Puts first data into the database of `dev`, each time that it starts: what is there already is to be
-    /// left as it is.
+    /// Puts first data into the database of `dev`, each time that it starts. Rows that are there
+    /// already should stay as they are.
     ///
     /// ```
     /// use amends_app::App;
@@ -256,7 +256,7 @@ impl App {
         self
     }
 
-    /// What `dev` says below its examples.
+    /// A text that `dev` prints below its examples.
     #[must_use]
     pub const fn hints(mut self, hints: &'static str) -> Self {
         self.hints = hints;

@@ -42,17 +42,17 @@ enum Command<F: WorkerFlags> {
     Plan(PlanArgs),
     /// List sagas, newest first
     List(ListArgs),
-    /// Tell one saga from its start
+    /// Show one saga's history from its start
     Show(ShowArgs),
-    /// Watch what goes on: sagas, rates, what is stuck, what stands in the world
+    /// Watch open sagas, rates, stuck sagas, and effects that are not settled
     Top(TopArgs),
     /// Start a saga without a message
     Start(StartArgs),
-    /// Repeat now what was given up or waits to be repeated, with fresh patience
+    /// Retry now the steps that were given up or wait for a retry; their attempts are counted anew
     Retry(WholeSagaArgs),
     /// Go on without this compensation, or without this step after the pivot
     Skip(SkipArgs),
-    /// Say how a step ended that nobody else can answer for
+    /// Decide the outcome of a step that no service can report
     Resolve(ResolveArgs),
     /// Give the answer that a service deferred
     Reply(ReplyArgs),
@@ -74,7 +74,7 @@ enum Command<F: WorkerFlags> {
     Retire(VersionArgs),
     /// Let a retired version start sagas again
     Reinstate(VersionArgs),
-    /// Print what a shell needs to complete commands and flags
+    /// Print the script by which a shell completes commands and flags
     Completions(CompletionsArgs),
     /// Write pages for `man`
     Man(ManArgs),

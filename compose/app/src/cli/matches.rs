@@ -18,7 +18,7 @@ const OF_SERVERS: [&str; 7] = [
     "NATS_LOGIN_TIMEOUT",
 ];
 
-/// What the process was called with, or its end with help or what is wrong.
+/// The arguments of the process; or its end, with help or with the mistake.
 #[must_use]
 pub fn matches(command: Command) -> ArgMatches {
     discreet(command).try_get_matches().unwrap_or_else(|error| end_usage(&error))
