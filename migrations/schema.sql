@@ -484,7 +484,7 @@ grant select on amends.keys to amends_operator;
 grant select on amends.keys to amends_orchestrator;
 grant select on amends.keys to amends_viewer;
 
--- How many sagas were started and have ended since the statistics began, a second or so behind, for rates: two looks, and their difference
+-- How many sagas were started and have ended since the statistics began, for rates: two looks, and their difference. A session that is idle reports what it did up to ten seconds later
 create view amends.flow (
     started bigint,
     ended bigint,

@@ -10,7 +10,7 @@ use amends_postgres::Database;
 use clap::Args;
 use order::{Item, OrderPlaced, PlaceOrder};
 use order_services::{inventory, notification, payment, shipping};
-use trip::{BookTrip, CarWanted, RentCar, Stay, TripWanted};
+use trip::{BookTrip, CarWanted, RentCar, Stay, TripWanted, VisaGranted};
 use trip_services::{car, card, hotel, insurance, mail};
 
 /// The service that has a stock.
@@ -19,10 +19,7 @@ const STOCK_KEEPER: &str = "inventory";
 /// What `dev` tells beside its examples.
 const HINTS: &str = r#"
 Other fates: "card":"tok_declined", "country":"AQ", "sku":"moon-lamp" with a large quantity; "customer":"c-nobody" gets
-stuck, "card":"tok_review" waits for `amends reply`.
-The trip waits for its visa, for 15 seconds:
-
-  nats --server "$NATS_URL" pub visas.granted '{"trip_id":"t-1","visa":"v-1"}'
+stuck, "card":"tok_review" waits for `amends reply`. The trip waits for its visa for 15 seconds.
 "#;
 
 /// Both examples.
@@ -45,6 +42,7 @@ pub(crate) fn app() -> App {
         })
         .example::<PlaceOrder>(&an_order())
         .example::<BookTrip>(&a_trip())
+        .example_event("visas.granted", &a_visa())
         .hints(HINTS)
 }
 
@@ -69,6 +67,10 @@ fn a_trip() -> TripWanted {
         insured: false,
         visa: true,
     }
+}
+
+fn a_visa() -> VisaGranted {
+    VisaGranted { trip_id: "t-1".into(), visa: "v-1".into() }
 }
 
 /// The stock of the shop, for `worker`.

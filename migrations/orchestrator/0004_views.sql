@@ -349,7 +349,7 @@ select u.n_tup_ins as started, u.n_tup_del as ended, clock_timestamp() as at
 from pg_stat_user_tables u
 where u.schemaname = 'amends' and u.relname = 'timer';
 comment on view amends.flow is
-    'How many sagas were started and have ended since the statistics began, a second or so behind, for rates: two looks, and their difference';
+    'How many sagas were started and have ended since the statistics began, for rates: two looks, and their difference. A session that is idle reports what it did up to ten seconds later';
 
 create view amends.definitions as
 select d.name as definition, d.version, d.digest, d.registered_at, d.retired_at,

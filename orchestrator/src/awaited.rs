@@ -156,7 +156,7 @@ impl AwaitedEvents {
             tracing::warn!(
                 definition,
                 subject,
-                "a version that this program does not know waits for these events too: they stay in the stream until a program that knows it reads them; if there is none any more, retire the version (command `retire`)"
+                "a version that this program does not know may have sagas that wait for these events: they stay in the stream until a program that knows it reads them; if there is none any more, retire the version (command `retire`)"
             );
         }
     }

@@ -1,10 +1,10 @@
 //! Values that will be known when a saga runs.
 
-use std::{collections::BTreeSet, marker::PhantomData, sync::Arc};
+use std::{any::Any, collections::BTreeSet, marker::PhantomData, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Json, JsonError};
+use crate::{Json, JsonError, panic::panic_message, wire};
 
 /// What a saga knows while it runs.
 pub(crate) struct Env<'a> {
@@ -21,7 +21,10 @@ pub(crate) type Eval = Box<dyn Fn(&Env<'_>) -> Result<Json, MapError> + Send + S
 pub(crate) fn evaluate(eval: &Eval, env: &Env<'_>) -> Result<Json, MapError> {
     let run = std::panic::AssertUnwindSafe(|| eval(env));
     // The mapping is the user's code; a panic in it must not take the other sagas of a lane along.
-    std::panic::catch_unwind(run).unwrap_or_else(|_| Err(MapError::panicked()))
+    let result =
+        std::panic::catch_unwind(run).unwrap_or_else(|panic| Err(MapError::panicked(&*panic)));
+    // A panic may say anything, at any length.
+    result.map_err(|MapError(message)| MapError(wire::cut(message)))
 }
 
 /// Why a value could not be computed.
@@ -30,8 +33,17 @@ pub(crate) fn evaluate(eval: &Eval, env: &Env<'_>) -> Result<Json, MapError> {
 pub struct MapError(String);
 
 impl MapError {
-    pub(crate) fn panicked() -> Self {
-        Self("the mapping function panicked".to_owned())
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let what = "the mapping function panicked";
+        Self(match panic_message(panic) {
+            Some(message) => format!("{what}: {message}"),
+            None => what.to_owned(),
+        })
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn no_output() -> Self {
+        Self("the output of a step is not known".to_owned())
     }
 
     pub(crate) fn no_key() -> Self {

@@ -120,6 +120,7 @@ pub mod machine;
 mod members;
 mod name;
 mod outline;
+mod panic;
 mod plan;
 pub mod preview;
 mod record;

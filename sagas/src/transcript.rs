@@ -282,7 +282,9 @@ fn payload(fact: &Record) -> String {
 }
 
 fn reason(fact: &Record) -> String {
-    let code = if fact.kind == Kind::Unmappable { String::new() } else { field(fact, "code") };
+    // Where the kind says it, the code says no more.
+    let told = matches!(fact.kind, Kind::Unmappable | Kind::TimedOut);
+    let code = if told { String::new() } else { field(fact, "code") };
     let parts = [code, field(fact, "message")].into_iter().filter(|part| !part.is_empty());
     printable(&parts.collect::<Vec<_>>().join(": "))
 }

@@ -2,14 +2,14 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use amends::{Definition, DefinitionError, Handler, Saga};
+use amends::{Definition, DefinitionError, Handler, NameError, Saga, check_operation};
 use amends_postgres::Database;
 use amends_workers::Service;
 use serde::Serialize;
 use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
 
 use crate::{
-    example::Example,
+    example::{Example, ExampleEvent},
     failed::{BoxError, During as _, Failed},
 };
 
@@ -70,6 +70,7 @@ pub struct App {
     services: Vec<AppService>,
     elsewhere: Vec<Handler>,
     examples: Vec<Example>,
+    example_events: Vec<ExampleEvent>,
     first_data: Vec<FirstData>,
     hints: &'static str,
 }
@@ -152,6 +153,7 @@ impl App {
             services: Vec::new(),
             elsewhere: Vec::new(),
             examples: Vec::new(),
+            example_events: Vec::new(),
             first_data: Vec::new(),
             hints: "",
         }
@@ -183,8 +185,8 @@ impl App {
         self
     }
 
-    /// Names what a service handles that is no part of this program, such as one in another language: then
-    /// nobody misses its handlers.
+    /// Names the handlers of services outside this program, such as one in another language, so that `check` does
+    /// not miss them.
     ///
     /// ```
     /// use amends::Handler;
@@ -209,8 +211,28 @@ impl App {
         self
     }
 
-    /// Puts first data into the database of `dev`, each time that it starts: what is there already is to be
-    /// left as it is.
+    /// Names an event that a step of an [example](Self::example) waits for: `dev` prints the command that publishes it,
+    /// with the key that the example has there.
+    ///
+    /// ```
+    /// use amends_app::App;
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Settled { order_id: String }
+    ///
+    /// let app = App::new("shop")
+    ///     // .example::<PlaceOrder>(…) of the order o-1
+    ///     .example_event("payments.settled", &Settled { order_id: "o-1".into() });
+    /// # drop(app);
+    /// ```
+    #[must_use]
+    pub fn example_event<E: Serialize>(mut self, subject: &str, event: &E) -> Self {
+        self.example_events.extend(ExampleEvent::of(subject, event));
+        self
+    }
+
+    /// Puts first data into the database of `dev`, each time that it starts. Rows that are there
+    /// already should stay as they are.
     ///
     /// ```
     /// use amends_app::App;
@@ -234,7 +256,7 @@ impl App {
         self
     }
 
-    /// What `dev` says below its examples.
+    /// A text that `dev` prints below its examples.
     #[must_use]
     pub const fn hints(mut self, hints: &'static str) -> Self {
         self.hints = hints;
@@ -249,6 +271,10 @@ impl App {
 
     pub(crate) fn examples(&self) -> &[Example] {
         &self.examples
+    }
+
+    pub(crate) fn example_events(&self) -> &[ExampleEvent] {
+        &self.example_events
     }
 
     pub(crate) const fn further_hints(&self) -> &'static str {
@@ -294,6 +320,7 @@ impl App {
 
     /// What all services handle, here and elsewhere. Needs tokio's runtime, but no database.
     pub(crate) fn handlers(&self) -> Result<Vec<Handler>, Failed> {
+        self.elsewhere.iter().try_for_each(check_name).during("App::elsewhere")?;
         let unconnected = Database::new(PgConnectOptions::new_without_pgpass().into(), &[], 1);
         let mut handlers = self.elsewhere.clone();
         for service in &self.services {
@@ -307,6 +334,14 @@ impl App {
             fill(database.clone()).await?;
         }
         Ok(())
+    }
+}
+
+fn check_name(handler: &Handler) -> Result<(), NameError> {
+    match (handler.service(), handler.operation()) {
+        // Without a dot all of a name is the service's.
+        (service, "") => check_operation(service),
+        (service, operation) => check_operation(&format!("{service}.{operation}")),
     }
 }
 
@@ -336,5 +371,23 @@ impl AppService {
         };
         let what = "the service's database could not be brought up to date";
         migrated.during(&format!("service {}: {what}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_elsewhere_has_the_name_of_an_operation() {
+        let app = |name| App::new("shop").elsewhere([Handler::action(name)]);
+        assert!(app("hotel.book").handlers().is_ok());
+        let refused = app("no-dot").handlers().unwrap_err().to_string();
+        let says =
+            "App::elsewhere: step name \"no-dot\" is not allowed: use `<service>.<operation>`";
+        assert!(refused.starts_with(says), "{refused}");
+        for wrong in ["hotel.", ".book", "Hotel.book", "hotel.book.now"] {
+            assert!(app(wrong).handlers().is_err(), "{wrong}");
+        }
     }
 }

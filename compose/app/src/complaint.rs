@@ -42,7 +42,7 @@ pub(crate) fn complain(failed: &Failed) {
     }
 }
 
-/// Ends the process with help, or with what is wrong with its command line.
+/// Ends the process with help, or with the mistake in its command line.
 pub(crate) fn end_usage(error: &clap::Error) -> ! {
     if error.use_stderr() && json_is_asked_for(std::env::args_os()) {
         let text = error.render().to_string();

@@ -1,4 +1,4 @@
-//! An input with which a saga goes well.
+//! An input with which a saga goes well, and an event that it waits for.
 
 use std::sync::Arc;
 
@@ -14,6 +14,21 @@ pub(crate) struct Example {
     /// What names its saga in `show`.
     pub(crate) key: Option<String>,
     definition: Arc<Definition>,
+}
+
+/// An event that a step of an example waits for.
+pub(crate) struct ExampleEvent {
+    pub(crate) subject: String,
+    /// JSON.
+    pub(crate) body: String,
+}
+
+impl ExampleEvent {
+    /// `None` where it is no event that could be published.
+    pub(crate) fn of<E: Serialize>(subject: &str, event: &E) -> Option<Self> {
+        let body = Json::of(event).ok()?.as_str().to_owned();
+        Some(Self { subject: subject.to_owned(), body })
+    }
 }
 
 impl Example {

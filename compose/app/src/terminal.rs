@@ -26,6 +26,14 @@ impl Terminal {
         Self { width: width.filter(|width| *width > 0), colours }
     }
 
+    /// As much of a cell of a table as a terminal has room for, with a sign where it is cut.
+    pub(crate) fn shorten(self, cell: &str, chars: usize) -> String {
+        match (self.width, cell.char_indices().nth(chars)) {
+            (Some(_), Some((end, _))) => format!("{}…", &cell[..end]),
+            _ => cell.to_owned(),
+        }
+    }
+
     /// A saga's status, or a text about it, in its colour.
     pub(crate) fn paint(self, status: &str, text: &str) -> String {
         let style = if self.colours { style_of(status) } else { Style::new() };
@@ -47,4 +55,17 @@ fn style_of(status: &str) -> Style {
         _ => return Style::new(),
     };
     Style::new().fg_color(Some(colour.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_cut_on_a_terminal_only() {
+        let terminal = Terminal { width: Some(80), colours: false };
+        assert_eq!(terminal.shorten("ärger", 3), "ärg…");
+        assert_eq!(terminal.shorten("ärger", 5), "ärger");
+        assert_eq!(Terminal::default().shorten("ärger", 3), "ärger");
+    }
 }

@@ -69,9 +69,9 @@ pub struct Live {
 pub struct Ended {
     /// `completed`, `compensated`, or `stuck`, which only an operator can end.
     pub status: String,
-    /// What a completed saga gives.
+    /// The output of a completed saga.
     pub output: Option<Value>,
-    /// Why it turned back, or what it is stuck at.
+    /// The error for which it turned back or is stuck.
     pub error: Option<Value>,
 }
 

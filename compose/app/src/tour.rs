@@ -1,28 +1,38 @@
 //! What to try beside a `dev` that runs: one example of each saga, as commands to paste.
 
-use crate::example::Example;
+use crate::{
+    app::App,
+    example::{Example, ExampleEvent},
+};
 
-/// The commands; `executable` is this program as its user has called it.
-pub(crate) fn tour(examples: &[Example], hints: &str, executable: &str) -> String {
+/// The commands for these examples, which are the program's with the keys that they have now; `executable` is this
+/// program as its user has called it.
+pub(crate) fn tour(app: &App, now: &[Example], executable: &str) -> String {
     let mut text = String::new();
-    for example in examples {
-        let Example { subject, body, .. } = example;
-        text += &format!("  nats --server \"$NATS_URL\" pub {subject} {}\n", quoted(body));
+    for Example { subject, body, .. } in now {
+        text += &publish(subject, body);
+    }
+    for ExampleEvent { subject, body } in app.example_events() {
+        text += &publish(subject, &with_keys(body, app.examples(), now));
     }
     text += "  psql \"$DATABASE_URL\" -c 'select key, status, step, error from amends.sagas'\n";
-    for key in examples.iter().filter_map(|example| example.key.as_ref()) {
+    for key in now.iter().filter_map(|example| example.key.as_ref()) {
         text += &format!("  {executable} show {}\n", quoted(key));
     }
-    text + hints
+    text + &with_keys(app.further_hints(), app.examples(), now)
+}
+
+fn publish(subject: &str, body: &str) -> String {
+    format!("  nats --server \"$NATS_URL\" pub {subject} {}\n", quoted(body))
 }
 
 /// What the program's author wrote about its examples, with the keys that the examples have now.
-pub(crate) fn hints_about(hints: &str, written: &[Example], now: &[Example]) -> String {
+fn with_keys(text: &str, written: &[Example], now: &[Example]) -> String {
     let keys = written
         .iter()
         .zip(now)
         .filter_map(|(written, now)| Some((written.key.as_ref()?, now.key.as_ref()?)));
-    keys.fold(hints.to_owned(), |hints, (old, new)| with_key(&hints, old, new))
+    keys.fold(text.to_owned(), |text, (old, new)| with_key(&text, old, new))
 }
 
 /// The text with another key where this one stands in JSON.
@@ -41,6 +51,56 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use amends::{Await, BeforePivot, Finished, Given, Plan, Saga, Step, Trigger};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    struct Charge;
+
+    impl Step for Charge {
+        const NAME: &'static str = "card.charge";
+        type Input = Value;
+        type Output = ();
+        type Rejection = Infallible;
+    }
+
+    struct Travel;
+
+    impl Saga for Travel {
+        const NAME: &'static str = "travel";
+        const VERSION: u32 = 1;
+        type Input = Value;
+        type Output = ();
+        fn trigger() -> Trigger<Value> {
+            Trigger::on("trips.wanted").key(|trip| trip["trip"].as_str().unwrap().to_owned())
+        }
+        fn plan(mut p: Plan<BeforePivot>, trip: Given<Value>) -> Finished<()> {
+            let visa = Await::<Value>::on("visas.granted")
+                .matching(|visa| visa["trip"].as_str().unwrap().to_owned());
+            p.step(visa);
+            let (p, charged) = p.pivot(Charge::with(trip));
+            p.finish(charged)
+        }
+    }
+
+    #[test]
+    fn an_event_that_an_example_waits_for_is_published_behind_it() {
+        let app = App::new("agency")
+            .example::<Travel>(&json!({"trip": "t-1"}))
+            .example_event("visas.granted", &json!({"trip": "t-1", "visa": 7}))
+            .hints("then the trip \"t-1\" goes on\n");
+        let now: Vec<_> = app.examples().iter().filter_map(|one| one.numbered(2)).collect();
+        let tour = tour(&app, &now, "agency");
+        let lines: Vec<_> = tour.lines().collect();
+        assert_eq!(lines.len(), 5, "{tour}");
+        assert!(lines[0].ends_with(r#" pub trips.wanted '{"trip":"t-1-2"}'"#), "{tour}");
+        assert!(lines[1].ends_with(r#" pub visas.granted '{"trip":"t-1-2","visa":7}'"#), "{tour}");
+        assert_eq!(lines[3..], ["  agency show t-1-2", "then the trip \"t-1-2\" goes on"]);
+    }
+
     #[test]
     fn hints_follow_the_key() {
         let hints = r#"pub visas.granted '{"trip_id":"t-1","visa":"t-10"}'"#;

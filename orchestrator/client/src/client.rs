@@ -43,8 +43,9 @@ impl Client {
     /// Starts a saga in a transaction of its own, and waits, for 15 s at most, until an orchestrator has
     /// decided. The same key with the same input is the same saga, however often it is started.
     ///
-    /// After [`Error::Postgres`] nobody knows whether it was started. A saga with a business key may be started
-    /// again; of one without, that may be a second: start it by [`start_in`](Self::start_in), with what it is for.
+    /// After [`Error::Postgres`] the outcome of the start is unknown. A saga with a business key may be started
+    /// again. Without a key that may start a second saga: use [`start_in`](Self::start_in), in the transaction of the
+    /// rows that the saga is about.
     ///
     /// # Errors
     /// Each of [`Error`] but those of looking; [`Error::OtherInput`] where the key has another input.

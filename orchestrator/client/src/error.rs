@@ -1,4 +1,4 @@
-//! What may go wrong, and what to do then.
+//! The errors of the client, with advice.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub enum Error {
         request: Uuid,
         /// The saga's name.
         definition: &'static str,
-        /// How long was waited.
+        /// The time of the wait.
         limit: Duration,
     },
     /// No start is noted under this id.
@@ -82,7 +82,7 @@ pub enum Error {
         /// The definition that it was looked for under.
         definition: &'static str,
     },
-    /// What is stored does not fit the saga's type.
+    /// The stored output or error does not fit the saga's type.
     #[error(
         "saga {saga} of `{definition}` ({status}) does not fit this program's type: {source}; its version may differ from the program's (select * from amends.sagas)"
     )]
@@ -93,7 +93,7 @@ pub enum Error {
         definition: &'static str,
         /// Its status.
         status: String,
-        /// What does not fit.
+        /// The misfit.
         source: JsonError,
     },
     /// The database did not answer, or not as it should.
@@ -119,7 +119,7 @@ fn advice(error: &sqlx::Error) -> &'static str {
         _ if refusal(error).is_some() => "",
         Class::Outage | Class::Conflict => "; ask again when the database is back",
         Class::Taken | Class::Poison | Class::Defect => {
-            "; is the schema `amends` there and up to date (`amends migrate`)?"
+            "; is the schema `amends` there and up to date (`migrate` of the orchestrator's program)?"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a start gives: names of a request and of a saga, typed by the saga.
+//! The handles of a request and of a saga, typed by the saga.
 
 use std::{fmt, marker::PhantomData};
 

@@ -1,7 +1,7 @@
 //! Starts sagas and watches them from a Rust service, typed by the [`Saga`](amends::Saga). The client speaks SQL
 //! alone: it needs the orchestrator's Postgres and the saga's contract, and neither NATS nor the saga's services.
 //!
-//! A whole program: a hotel books a room, and says what became of it.
+//! A whole program: a hotel books a room, and prints the outcome.
 //!
 //! ```no_run
 //! use std::{convert::Infallible, time::Duration};

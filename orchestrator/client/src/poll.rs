@@ -1,4 +1,4 @@
-//! Looking again and again, less and less often.
+//! Polling with growing pauses.
 
 use std::time::Duration;
 

@@ -17,11 +17,13 @@ pub async fn migrate(database: &Database) -> Result<(), MigrationError> {
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// It is not there.
-    #[error("the schema `amends` is not there: run `amends migrate` against this database")]
+    #[error(
+        "the schema `amends` is not there: run `migrate` of this program against this database"
+    )]
     Missing,
     /// It lacks migrations.
     #[error(
-        "the schema `amends` has version {found}, and this program needs {needed}: run `amends migrate` of this program against this database"
+        "the schema `amends` has version {found}, and this program needs {needed}: run `migrate` of this program against this database"
     )]
     Old {
         /// The version in the database.
@@ -77,7 +79,7 @@ pub(super) fn is_denied(error: &sqlx::Error) -> bool {
     has_code(error, &["42501"])
 }
 
-/// Whether a statement failed because `amends migrate` has not run, or not lately, against this
+/// Whether a statement failed because `migrate` has not run, or not lately, against this
 /// database: the schema `amends`, or a table, view or function of it, is not there.
 #[must_use]
 pub fn is_not_migrated(error: &sqlx::Error) -> bool {

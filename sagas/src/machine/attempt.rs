@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Kind, Phase,
     builder::TurnBuilder,
-    fact::{UNMAPPABLE, message_json},
+    fact::{TIMED_OUT, UNMAPPABLE, message_json},
 };
 use crate::{AttemptId, Json, Op};
 
@@ -61,7 +61,8 @@ impl TurnBuilder<'_> {
             || limit.is_some_and(|limit| due >= limit)
             || (op == Op::Action && self.state.turned);
         let due = (!given_up).then_some(due);
-        self.record(kind, Some((at, op, attempt)), Some(message_json(None, message)), due);
+        let code = (kind == Kind::TimedOut).then_some(TIMED_OUT);
+        self.record(kind, Some((at, op, attempt)), Some(message_json(code, message)), due);
         if given_up {
             let message = format!("given up after attempt {attempt}: {message}");
             self.set_cause_given_up(at, op, &message);
@@ -72,7 +73,7 @@ impl TurnBuilder<'_> {
     pub(super) fn set_cause_given_up(&mut self, at: usize, op: Op, message: &str) {
         let code = match self.state.steps[at].op(op).phase {
             Phase::Unknown => "unknown",
-            Phase::Rejected => "timed_out",
+            Phase::Rejected => TIMED_OUT,
             _ => "given_up",
         };
         self.set_cause(at, code, message);

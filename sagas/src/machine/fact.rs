@@ -220,7 +220,8 @@ pub struct Fact {
     pub op: Option<Op>,
     /// In which attempt; 0 when none.
     pub attempt: u32,
-    /// The output, the rejection, what broke.
+    /// The output; or why not: `code` and `message` of a rejection, of a value that cannot be computed
+    /// (`unmappable`) and of what took too long (`timed_out`), `message` of what broke.
     pub detail: Option<Json>,
     /// What followed.
     pub next: Next,
@@ -272,6 +273,9 @@ pub struct Failure {
 
 /// The code of a value that cannot be computed, or does not fit its type.
 pub(super) const UNMAPPABLE: &str = "unmappable";
+
+/// The code of a wait or an attempt that took too long.
+pub(super) const TIMED_OUT: &str = "timed_out";
 
 impl Failure {
     /// As a payload for SQL.

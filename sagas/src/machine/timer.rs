@@ -1,7 +1,10 @@
 //! What time decides: limits that have passed, and what goes on when its time has come.
 
 use super::{
-    Decision, Kind, OpState, Phase, State, Time, builder::TurnBuilder, fact::message_json, waits,
+    Decision, Kind, OpState, Phase, State, Time,
+    builder::TurnBuilder,
+    fact::{TIMED_OUT, message_json},
+    waits,
 };
 use crate::{Definition, Op, Task};
 
@@ -87,7 +90,7 @@ fn time_out(turn: &mut TurnBuilder<'_>, at: usize, op: Op, phase: Phase) {
         _ => "the deferred reply did not come in time",
     };
     let attempt = turn.state.steps[at].op(op).attempt;
-    let detail = message_json(None, message);
+    let detail = message_json(Some(TIMED_OUT), message);
     turn.record(Kind::TimedOut, Some((at, op, attempt)), Some(detail), None);
     turn.set_cause_given_up(at, op, message);
 }

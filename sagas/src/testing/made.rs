@@ -79,6 +79,6 @@ fn value(env: &Env<'_>, source: Option<usize>) -> Result<Json, MapError> {
     match source {
         None => Ok(env.input.clone()),
         Some(step) if (env.omitted)(step) => Ok(Json::null()),
-        Some(step) => (env.output)(step).cloned().ok_or_else(MapError::panicked),
+        Some(step) => (env.output)(step).cloned().ok_or_else(MapError::no_output),
     }
 }

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     AttemptId, Definition, EventId, Json, SagaId,
     machine::{Status, Time},
+    panic::panic_message,
     turn::{Input, Item, Start},
 };
 
@@ -143,7 +144,8 @@ impl<'a> Sim<'a> {
     pub(crate) fn run(&mut self) -> Kept<End> {
         let run = AssertUnwindSafe(|| self.run_on());
         catch_unwind(run).unwrap_or_else(|panic| {
-            Err(Breach::new(Guarantee::Panic, super::threads::panic_message(&*panic)))
+            let message = panic_message(&*panic).unwrap_or_default();
+            Err(Breach::new(Guarantee::Panic, message.to_owned()))
         })
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::FaultMatrix;
 use crate::{
     Await, BeforePivot, Compensatable, Delay, Finished, Given, Plan, Rejection, Retry, Saga, Step,
-    Trigger, Values, machine::Status,
+    Trigger, Values, machine::Status, panic::panic_message,
 };
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -166,7 +166,7 @@ fn a_plan_with_everything_survives_every_fault() {
 
 /// What a failing matrix says.
 fn says(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
-    super::threads::panic_message(&*std::panic::catch_unwind(run).unwrap_err())
+    panic_message(&*std::panic::catch_unwind(run).unwrap_err()).unwrap_or_default().to_owned()
 }
 
 #[test]

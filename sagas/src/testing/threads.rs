@@ -1,7 +1,6 @@
 //! Many runs on all processors.
 
 use std::{
-    any::Any,
     num::NonZero,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
@@ -29,10 +28,4 @@ pub(crate) fn share<I: Sync, O: Send>(items: &[I], work: impl Fn(&I) -> O + Sync
     });
     answers.sort_by_key(|(at, _)| *at);
     answers.into_iter().map(|(_, answer)| answer).collect()
-}
-
-/// The message of a panic.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

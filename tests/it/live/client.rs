@@ -125,9 +125,10 @@ async fn a_wait_ends_when_its_time_is_over_or_a_person_is_needed() {
 async fn a_start_without_an_orchestrator_stays_noted() {
     let mut shop = Shop::closed().await;
     let (server, _) = shop.local.database_url().rsplit_once('/').unwrap();
-    for (database, advice) in
-        [("postgres", "up to date (`amends migrate`)?"), ("nowhere", "database of the address")]
-    {
+    for (database, advice) in [
+        ("postgres", "up to date (`migrate` of the orchestrator's program)?"),
+        ("nowhere", "database of the address"),
+    ] {
         let client = Client::connect(&format!("{server}/{database}")).unwrap();
         let request = Request::<PlaceOrder>::of(Uuid::nil());
         let error = client.started(&request, LONG).await.unwrap_err();

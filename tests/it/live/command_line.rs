@@ -125,6 +125,32 @@ async fn tables_fit_a_terminal() {
     assert_eq!(told.replace(GREEN, "completed"), shop.done(&["show", "o-1"]).await);
 }
 
+/// A key and a reason are as long as they are; only a terminal has less room.
+#[tokio::test]
+async fn a_pipe_gets_whole_keys_and_reasons() {
+    let shop = Shop::open(&[]).await;
+    let (key, wrong) = ("k".repeat(60), "w".repeat(120));
+    shop.publish_order(&order(&key)).await;
+    let mut unreadable = order("o-2");
+    unreadable["items"][0]["quantity"] = wrong.into();
+    shop.publish_order(&unreadable).await;
+    shop.at_least("select count(*) from amends.dead_letters", 1).await;
+    shop.at_least("select count(*) from amends.sagas", 1).await;
+    for args in [&["list"][..], &["top", "--once"]] {
+        let piped = shop.done(args).await;
+        assert!(piped.contains(&key), "{piped}");
+        let terminal = on_a_terminal(&shop, 500, args, "1").await;
+        assert!(!terminal.contains(&key) && terminal.contains("kk…"), "{terminal}");
+    }
+    let letters: Value = serde_json::from_str(&shop.done(&["letters", "--json"]).await).unwrap();
+    let reason = letters[0]["reason"].as_str().unwrap();
+    assert!(reason.len() > 100, "{reason}");
+    let piped = shop.done(&["letters"]).await;
+    assert!(piped.contains(reason), "{piped}");
+    let terminal = on_a_terminal(&shop, 500, &["letters"], "1").await;
+    assert!(!terminal.contains(reason) && terminal.contains('…'), "{terminal}");
+}
+
 /// A usage error shows how the command is called, and no flag that a variable has set.
 #[test]
 fn usage_errors_are_silent_about_variables() {

@@ -28,7 +28,7 @@ async fn an_orchestrator_waits_for_its_schema() {
     let mut shop = Shop::closed().await;
     sqlx::query("drop schema amends cascade").execute(&shop.pool).await.unwrap();
     shop.start("orchestrator", &["orchestrator"]);
-    shop.says("orchestrator", "run `amends migrate`").await;
+    shop.says("orchestrator", "run `migrate` of this program").await;
     shop.done(&["migrate"]).await;
     shop.says("orchestrator", "orchestrator runs").await;
 }

@@ -76,6 +76,27 @@ async fn locks_are_listed_and_broken() {
     assert!(table.contains("shelf/7  held") && table.contains("shelf/7  waiting"), "{table}");
     assert_eq!(shop.done(&["locks", "--name", "shelf/8"]).await, "no locks\n");
 
+    let holder = both[0]["saga"].as_str().unwrap();
+    let shown = shop.done(&["show", "b"]).await;
+    let behind =
+        format!("waits for the lock shelf/7 held by {holder}  stocktaking  key a  running: ");
+    let told = shown.lines().last().unwrap();
+    assert!(told.starts_with(&behind) && told.ends_with(&format!(" show {holder}")), "{shown}");
+    let queued = shop.done(&["list", "--status", "queued"]).await;
+    assert!(queued.trim_end().ends_with(&format!("  lock shelf/7 held by {holder}")), "{queued}");
+    for listed in [
+        json(shop, &["show", "b", "--json"]).await,
+        json(shop, &["list", "--key", "b", "--json"]).await[0].clone(),
+    ] {
+        let locks = &listed["waits_for_locks"];
+        assert_eq!((&locks[0]["name"], &locks[0]["saga"]), (&"shelf/7".into(), &holder.into()));
+        assert_eq!((&locks[0]["status"], &locks[1]), (&"held".into(), &Value::Null));
+    }
+    assert_eq!(
+        json(shop, &["show", "a", "--json"]).await["waits_for_locks"],
+        serde_json::json!([])
+    );
+
     let said = shop.done(&["break-lock", "shelf/7", "--reason", "the counter is ill"]).await;
     assert!(said.contains("break-lock: accepted"), "{said}");
     eventually("the next holder", async || {

@@ -233,7 +233,7 @@ async fn without_an_outbox_commands_are_served() {
     let missing = "events wait in the outbox";
     sqlx::query("drop function amends_barrier.relay_claim").execute(&shop.pool).await.unwrap();
     shop.says("inventory", missing).await;
-    shop.says("inventory", "run `amends migrate --participant URL`").await;
+    shop.says("inventory", "run `migrate --participant URL` of the orchestrator's program").await;
     shop.publish_order(&order("o-1")).await;
     assert_eq!(shop.fate("o-1").await, "completed");
     sqlx::raw_sql(OUTBOX).execute(&shop.pool).await.unwrap();

@@ -49,7 +49,7 @@ async fn an_orchestrator_waits_for_a_newer_schema() {
         where version = (select max(version) from amends._migrations)";
     sqlx::query(hide).execute(&shop.pool).await.unwrap();
     shop.start("orchestrator", &["orchestrator"]);
-    shop.says("orchestrator", "run `amends migrate` of this program").await;
+    shop.says("orchestrator", "run `migrate` of this program").await;
     assert!(!shop.log_of("orchestrator").contains("orchestrator runs"));
     let show = "update amends._migrations set version = -version where version < 0";
     sqlx::query(show).execute(&shop.pool).await.unwrap();

@@ -120,6 +120,11 @@ async fn a_visa_that_never_comes() {
     assert_eq!(agency.reason("t-1").await, ("visas.granted".into(), "timed_out".into()));
     let id = agency.id("t-1").await;
     let steps = agency.steps(id).await;
+    let code =
+        "select error ->> 'code' from amends.steps where saga_id = $1 and step = 'visas.granted'";
+    let code: Option<String> =
+        sqlx::query_scalar(code).bind(id).fetch_one(&agency.pool).await.unwrap();
+    assert_eq!(code.as_deref(), Some("timed_out"));
     for step in ["hotel.book.0", "hotel.book.1", "hotel.book.2", "rental", "insurance.take"] {
         assert_eq!(steps[step], "compensated", "{step} in {steps:?}");
     }

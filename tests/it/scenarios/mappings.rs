@@ -4,7 +4,8 @@ use std::{convert::Infallible, sync::Arc};
 
 use amends::{
     BeforePivot, Compensatable, Definition, Finished, Given, Json, Plan, Saga, Step, Trigger,
-    machine::{OperatorCommand, Status},
+    machine::{Failure, OperatorCommand, Status},
+    wire::MESSAGE_BYTES_MAX,
 };
 
 use crate::script::Script;
@@ -14,7 +15,7 @@ const TAKE: &str = "bank.take";
 const TELL: &str = "mail.tell";
 const COUNT: &str = "shop.count";
 
-const STILL: &str = "the input of `mail.tell` cannot be computed, now as before: the mapping function panicked; resolve `mail.tell` with its output, or skip it";
+const STILL: &str = "the input of `mail.tell` cannot be computed, now as before: the mapping function panicked: no mail from place 3; resolve `mail.tell` with its output, or skip it";
 
 /// Each step passes the number of the place on where a mapping panics.
 macro_rules! steps {
@@ -55,46 +56,50 @@ impl Saga for Pay {
 
     fn plan(mut p: Plan<BeforePivot>, place: Given<u8>) -> Finished<u8> {
         let held = p.step(Hold::with(place.map(|place| {
-            assert_ne!(place, 1);
+            assert!(place != 1, "no account");
             place
         })));
         let (mut p, taken) = p.pivot(Take::with(held.map(|place| {
-            assert_ne!(place, 2);
+            assert!(place != 2, "no\0 {}", "ä".repeat(MESSAGE_BYTES_MAX));
             place
         })));
         let told = taken.map(|place| {
-            assert_ne!(place, 3);
+            assert!(place != 3, "no mail from place {place}");
             place
         });
         p.together((Tell::with(told), Count::with(taken.clone())));
         p.finish(taken.map(|place| {
-            assert_ne!(place, 4);
+            if place == 4 {
+                std::panic::panic_any(place);
+            }
             place
         }))
     }
 }
 
-/// The step and the code of the saga's last error.
-fn error(script: &Script) -> (String, String) {
-    let error = script.records().iter().rev().find_map(|record| record.next.error.clone()).unwrap();
-    assert_eq!(error.message, "the mapping function panicked");
-    (error.step, error.code)
+/// The saga's last error.
+fn error(script: &Script) -> Failure {
+    script.records().iter().rev().find_map(|record| record.next.error.clone()).unwrap()
 }
 
-fn unmappable(step: &str) -> (String, String) {
-    (step.to_owned(), "unmappable".to_owned())
+fn unmappable(step: &str, message: &str) -> Failure {
+    let message = format!("the mapping function panicked{message}");
+    Failure { step: step.to_owned(), code: "unmappable".to_owned(), message }
 }
 
 #[test]
 fn before_the_pivot_the_saga_turns_back() {
     let script = Script::given::<Pay>("1").nothing_else().is(Status::Compensated);
-    assert_eq!(error(&script), unmappable(HOLD));
+    assert_eq!(error(&script), unmappable(HOLD, ": no account"));
 }
 
 #[test]
 fn at_the_pivot_the_saga_turns_back() {
     let script = Script::given::<Pay>("2").asks(HOLD).ok(HOLD, "2").asks_undo(HOLD, "2");
-    assert_eq!(error(&script), unmappable(TAKE));
+    let message = error(&script).message;
+    assert!(message.starts_with("the mapping function panicked: no ää"), "{message}");
+    assert!((MESSAGE_BYTES_MAX - 1..=MESSAGE_BYTES_MAX).contains(&message.len()));
+    assert_eq!(error(&script), Failure { message, ..unmappable(TAKE, "") });
     script.undone(HOLD).is(Status::Compensated);
 }
 
@@ -105,7 +110,7 @@ fn taken(place: &str) -> Script {
 #[test]
 fn after_the_pivot_the_saga_is_stuck_until_somebody_speaks() {
     let script = taken("3").asks(COUNT).nothing_else().is(Status::Stuck);
-    assert_eq!(error(&script), unmappable(TELL));
+    assert_eq!(error(&script), unmappable(TELL, ": no mail from place 3"));
     script
         .ok(COUNT, "3")
         .refuses(OperatorCommand::Retry, STILL)
@@ -116,7 +121,7 @@ fn after_the_pivot_the_saga_is_stuck_until_somebody_speaks() {
 #[test]
 fn an_output_after_the_pivot_leaves_the_saga_stuck() {
     let script = taken("4").asks(TELL).asks(COUNT).ok(TELL, "4").ok(COUNT, "4").is(Status::Stuck);
-    assert_eq!(error(&script), unmappable(""));
+    assert_eq!(error(&script), unmappable("", ""));
 }
 
 #[test]

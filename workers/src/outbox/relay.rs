@@ -165,7 +165,7 @@ fn explain(error: &sqlx::Error) -> (RoundOutcome, String) {
     match &*code {
         // No such function, table or schema.
         "42883" | "42P01" | "3F000" => {
-            let run = "this database has no outbox: run `amends migrate --participant URL`";
+            let run = "this database has no outbox: run `migrate --participant URL` of the orchestrator's program";
             (RoundOutcome::Lacking, run.to_owned())
         }
         "42501" => {

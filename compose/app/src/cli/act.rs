@@ -37,13 +37,13 @@ pub(super) struct BulkArgs {
     /// text
     #[arg(long, requires = "all", value_name = "PATTERN")]
     pub(super) error: Option<String>,
-    /// With --all: at most so many
+    /// With --all: at most this many sagas
     #[arg(long, requires = "all", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     pub(super) limit: i32,
     /// With --all: list the sagas, and do nothing
     #[arg(long, requires = "all")]
     pub(super) dry_run: bool,
-    /// What became of it, as JSON
+    /// Print the decision as JSON
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -54,7 +54,7 @@ pub(super) struct WholeSagaArgs {
     /// The saga's id, or its business key
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     pub(super) saga: Option<String>,
-    /// Why: kept with who did it
+    /// The reason; the audit keeps it with your login
     #[arg(long, required_unless_present = "dry_run")]
     pub(super) reason: Option<String>,
     #[command(flatten)]
@@ -72,7 +72,7 @@ pub(super) struct CancelArgs {
     /// Only if this is still the plan that --plan showed
     #[arg(long, value_name = "HASH", conflicts_with = "all")]
     pub(super) apply: Option<String>,
-    /// Why: kept with who did it
+    /// The reason; the audit keeps it with your login
     #[arg(long, required_unless_present_any = ["dry_run", "plan"])]
     pub(super) reason: Option<String>,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub(super) struct SkipArgs {
     /// In place of a step: the saga's output, where it cannot be computed; it is null then
     #[arg(long, conflicts_with_all = ["step", "all"])]
     pub(super) output: bool,
-    /// Why: kept with who did it
+    /// The reason; the audit keeps it with your login
     #[arg(long, required_unless_present = "dry_run")]
     pub(super) reason: Option<String>,
     #[command(flatten)]
@@ -100,13 +100,13 @@ pub(super) struct SkipArgs {
 /// How a step ended.
 #[derive(Debug, Args)]
 pub(super) struct EndingArgs {
-    /// It was done, with this output: JSON, @FILE with JSON in it, or - for standard input
+    /// The step was done, with this output: JSON, @FILE with JSON in it, or - for standard input
     #[arg(long, value_name = "OUTPUT", value_parser = json, required_unless_present_any = ["rejected", "dry_run"], conflicts_with = "rejected")]
     pub(super) ok: Option<Json>,
-    /// It was refused, with this code: nothing changed and nothing will
+    /// The step was rejected, with this code: nothing changed and nothing will
     #[arg(long, value_name = "CODE")]
     pub(super) rejected: Option<String>,
-    /// A sentence to the code
+    /// A sentence for people, beside the code
     #[arg(long, requires = "rejected")]
     pub(super) message: Option<String>,
 }
@@ -124,7 +124,7 @@ pub(super) struct ResolveArgs {
     pub(super) output: bool,
     #[command(flatten)]
     pub(super) ending: EndingArgs,
-    /// Why: kept with who did it
+    /// The reason; the audit keeps it with your login
     #[arg(long, required_unless_present = "dry_run")]
     pub(super) reason: Option<String>,
     #[command(flatten)]
@@ -138,7 +138,7 @@ pub(super) struct ReplyArgs {
     pub(super) saga: String,
     /// The step's name
     pub(super) step: String,
-    /// It was done, with this output: JSON, @FILE with JSON in it, or - for standard input
+    /// The step was done, with this output: JSON, @FILE with JSON in it, or - for standard input
     #[arg(
         long,
         value_name = "OUTPUT",
@@ -147,16 +147,16 @@ pub(super) struct ReplyArgs {
         conflicts_with = "rejected"
     )]
     pub(super) ok: Option<Json>,
-    /// It was refused, with this code: nothing changed and nothing will
+    /// The step was rejected, with this code: nothing changed and nothing will
     #[arg(long, value_name = "CODE")]
     pub(super) rejected: Option<String>,
-    /// A sentence to the code
+    /// A sentence for people, beside the code
     #[arg(long, requires = "rejected")]
     pub(super) message: Option<String>,
-    /// Why: kept with who did it
+    /// The reason; the audit keeps it with your login
     #[arg(long, default_value = "the deferred answer, given by hand")]
     pub(super) reason: String,
-    /// What became of it, as a JSON object
+    /// Print the decision as a JSON object
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -165,13 +165,13 @@ pub(super) struct ReplyArgs {
 pub(super) struct StartArgs {
     /// The definition's name
     pub(super) definition: String,
-    /// What its trigger would carry: JSON, @FILE with JSON in it, or - for standard input
+    /// The saga's input, which is the body of its trigger: JSON, @FILE with JSON in it, or - for standard input
     #[arg(long, value_name = "JSON", value_parser = json)]
     pub(super) input: Json,
     /// The saga's business key, where the input does not hold it
     #[arg(long)]
     pub(super) key: Option<String>,
-    /// Wait until it has ended or is stuck, at most so long; exit 0 only if it is completed
+    /// Wait until the saga has ended or is stuck, at most this long; exit 0 only if it completed
     #[arg(long, value_name = "SECONDS", num_args = 0..=1)]
     pub(super) wait: Option<Option<u32>>,
     /// The saga as a JSON object

@@ -46,17 +46,17 @@ enum Command<F: WorkerFlags> {
     NatsConfig(NatsConfigArgs),
     /// List sagas, newest first
     List(ListArgs),
-    /// Tell one saga from its start
+    /// Show one saga's history from its start
     Show(ShowArgs),
-    /// Watch what goes on: sagas, rates, what is stuck, what stands in the world
+    /// Watch open sagas, rates, stuck sagas, and effects that are not settled
     Top(TopArgs),
     /// Start a saga without a message
     Start(StartArgs),
-    /// Repeat now what was given up or waits to be repeated, with fresh patience
+    /// Retry now the steps that were given up or wait for a retry; their attempts are counted anew
     Retry(WholeSagaArgs),
     /// Go on without this compensation, or without this step after the pivot
     Skip(SkipArgs),
-    /// Say how a step ended that nobody else can answer for
+    /// Decide the outcome of a step that no service can report
     Resolve(ResolveArgs),
     /// Give the answer that a service deferred
     Reply(ReplyArgs),
@@ -80,7 +80,7 @@ enum Command<F: WorkerFlags> {
     Reinstate(VersionArgs),
     /// List what people did, and why
     Audit(AuditArgs),
-    /// Print what a shell needs to complete commands and flags
+    /// Print the script by which a shell completes commands and flags
     Completions(CompletionsArgs),
     /// Write pages for `man`
     Man(ManArgs),
@@ -127,11 +127,13 @@ impl<F: WorkerFlags> Command<F> {
         let looks = match self {
             Self::Migrate(_) => return Some(Need::Ownership),
             Self::Plan(_)
+            | Self::Graph(_)
             | Self::List(_)
             | Self::Show(_)
             | Self::Top(_)
             | Self::Locks(_)
-            | Self::Definitions(_) => true,
+            | Self::Definitions(_)
+            | Self::Audit(_) => true,
             Self::Letters(args) => !args.acts(),
             Self::Retry(args) | Self::Pause(args) | Self::Resume(args) => args.bulk.dry_run,
             Self::Skip(args) => args.bulk.dry_run,
@@ -147,7 +149,7 @@ impl<F: WorkerFlags> Command<F> {
             | Self::Worker(_)
             | Self::All(_)
             | Self::Check(_)
-            | Self::Graph(_)
+            | Self::NatsConfig(_)
             | Self::Completions(_)
             | Self::Man(_) => return None,
         };

@@ -1,4 +1,4 @@
-//! Flags of what is done before a deploy.
+//! Flags of commands before a deploy.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// One JSON object with the definitions and what was found
+    /// One JSON object with definitions and findings
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -4,17 +4,42 @@ use clap::{ArgMatches, Command};
 
 use crate::complaint::end_usage;
 
-/// What the process was called with, or its end with help or what is wrong.
+/// Commands that need no servers, or start their own.
+const WITHOUT_SERVERS: [&str; 4] = ["dev", "check", "completions", "man"];
+
+/// What says where servers are, and who logs in there.
+const OF_SERVERS: [&str; 7] = [
+    "DATABASE_URL",
+    "NATS_URL",
+    "NATS_CREDS",
+    "NATS_USER",
+    "NATS_PASSWORD_FILE",
+    "NATS_TOKEN_FILE",
+    "NATS_LOGIN_TIMEOUT",
+];
+
+/// The arguments of the process; or its end, with help or with the mistake.
 #[must_use]
 pub fn matches(command: Command) -> ArgMatches {
     discreet(command).try_get_matches().unwrap_or_else(|error| end_usage(&error))
 }
 
 /// The same command line, which shows no value of the environment, and whose usage errors show how a command is
-/// called: not those flags that are set already, of which most come from the environment.
+/// called: not those flags that are set already, of which most come from the environment. The help of a command
+/// without servers shows no flags about them.
 fn discreet(mut command: Command) -> Command {
+    // Only then each command has the flags that all have.
     command.build();
-    with_usage(command)
+    with_usage(command).mut_subcommands(|one| {
+        if !WITHOUT_SERVERS.contains(&one.get_name()) {
+            return one;
+        }
+        one.mut_args(|arg| {
+            let of_servers =
+                arg.get_env().is_some_and(|name| OF_SERVERS.iter().any(|of| name == *of));
+            if of_servers { arg.hide(true) } else { arg }
+        })
+    })
 }
 
 fn with_usage(mut command: Command) -> Command {
@@ -30,7 +55,8 @@ fn with_usage(mut command: Command) -> Command {
 mod tests {
     use clap::{Arg, Command};
 
-    use super::discreet;
+    use super::{WITHOUT_SERVERS, discreet};
+    use crate::{app::App, cli::parse};
 
     #[test]
     fn usage_errors_are_discreet() {
@@ -45,5 +71,21 @@ mod tests {
         let help = discreet(command).try_get_matches_from(["shop", "show", "--help"]).unwrap_err();
         let help = help.render().to_string();
         assert!(help.contains("[env: PATH]") && help.contains("Usage: shop show"), "{help}");
+    }
+
+    #[test]
+    fn a_command_without_servers_asks_for_none() {
+        let help_of = |name: &str| {
+            let called = discreet(parse::command(&App::new("shop")));
+            called.try_get_matches_from(["shop", name, "--help"]).unwrap_err().render().to_string()
+        };
+        let flags = ["--database-url", "--nats-url", "--nats-creds", "--nats-login-timeout"];
+        for name in WITHOUT_SERVERS {
+            let help = help_of(name);
+            assert!(flags.iter().all(|flag| !help.contains(flag)), "{help}");
+            assert!(help.contains("--log-format"), "{help}");
+        }
+        let help = help_of("all");
+        assert!(flags.iter().all(|flag| help.contains(flag)), "{help}");
     }
 }

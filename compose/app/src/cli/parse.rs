@@ -29,7 +29,7 @@ const TRY: (&str, &[&str]) = ("Try it", &["dev"]);
 /// What was asked for.
 pub(crate) type Parsed = (Settings, Commands<NoFlags>);
 
-/// The command line, or the end of the process with help or what is wrong with it.
+/// The command line; or the end of the process, with help or with the mistake.
 pub(crate) fn parse(app: &App) -> Parsed {
     let matches = matches(command(app));
     let Cli { settings, command } =

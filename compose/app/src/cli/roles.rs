@@ -23,13 +23,13 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
-    /// Where the data is kept [default: ~/.local/share/NAME/dev, as root /var/lib/NAME/dev, by the program's name]
+    /// The folder of the data [default: ~/.local/share/NAME/dev, as root /var/lib/NAME/dev, by the program's name]
     #[arg(long, value_name = "DIR", env = "AMENDS_DATA")]
     pub(super) data: Option<PathBuf>,
     /// Serve /livez, /readyz and /metrics here
     #[arg(long, value_name = "ADDR", env = "AMENDS_HTTP")]
     pub(super) http: Option<SocketAddr>,
-    /// Drop sagas that have ended so long after they began, e.g. 30d [default: keep them for ever]
+    /// Drop ended sagas this long after they began, e.g. 30d [default: keep them for ever]
     #[arg(long, value_name = "AGE", env = "AMENDS_RETAIN", value_parser = retention)]
     pub(super) retain: Option<Duration>,
     /// Leave this service out: it runs elsewhere, with the printed addresses. May be given several times
@@ -67,7 +67,7 @@ pub struct OrchestratorArgs {
     /// Replicas of each stream that is created: 3 in a NATS cluster
     #[arg(long, env = "AMENDS_STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub stream_replicas: u8,
-    /// Drop sagas that have ended so long after they began, e.g. 30d [default: keep them for ever]
+    /// Drop ended sagas this long after they began, e.g. 30d [default: keep them for ever]
     #[arg(long, value_name = "AGE", env = "AMENDS_RETAIN", value_parser = retention)]
     pub retain: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! What a shell and `man` learn of the commands.
+//! Completion scripts of shells, and pages for `man`.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
-    /// For which shell
+    /// The shell that will read the script
     pub(super) shell: Shell,
 }
 

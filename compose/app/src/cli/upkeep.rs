@@ -1,4 +1,4 @@
-//! Flags of what is kept in order: letters, locks, versions.
+//! Flags of maintenance: letters, locks, versions.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ pub(super) struct LettersArgs {
     /// Only messages that were kept longer ago than this, e.g. 10m, 36h, 7d
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub(super) older_than: Option<Duration>,
-    /// Those that were replayed or discarded, instead of those that are open
+    /// List replayed and discarded messages in place of open ones
     #[arg(long)]
     pub(super) settled: bool,
-    /// At most so many
+    /// At most this many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) limit: u32,
     /// One JSON array
@@ -48,11 +48,11 @@ pub(super) struct LettersArgs {
 pub(super) enum LettersCommand {
     /// Show one message with its headers and body
     Show(LetterArgs),
-    /// Publish it once more on its subject
+    /// Publish a message once more on its subject
     Replay(LetterActArgs),
-    /// Throw it away
+    /// Discard a message
     Discard(LetterActArgs),
-    /// How many messages were only counted, because too many of their kind are open
+    /// Count the messages that were not kept, because too many of their kind are open
     Dropped(DroppedArgs),
 }
 
@@ -78,10 +78,10 @@ pub(super) struct LetterActArgs {
     /// The letter's number
     #[arg(value_name = "ID")]
     pub(super) letter: i64,
-    /// Why: kept with who did it
+    /// The reason; the audit keeps it with your login
     #[arg(long)]
     pub(super) reason: String,
-    /// What became of it, as a JSON object
+    /// Print the decision as a JSON object
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -124,7 +124,7 @@ pub(super) struct LocksArgs {
     /// Only this lock
     #[arg(long)]
     pub(super) name: Option<String>,
-    /// At most so many
+    /// At most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) limit: u32,
     /// One JSON array
@@ -136,10 +136,10 @@ pub(super) struct LocksArgs {
 pub(super) struct BreakLockArgs {
     /// The lock's name
     pub(super) name: String,
-    /// Why: kept with who did it
+    /// The reason; the audit keeps it with your login
     #[arg(long)]
     pub(super) reason: String,
-    /// What became of it, as a JSON object
+    /// Print the decision as a JSON object
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -158,7 +158,7 @@ pub(super) struct VersionArgs {
     /// Its version
     #[arg(value_parser = clap::value_parser!(i32).range(1..))]
     pub(super) version: i32,
-    /// Why: kept with who did it
+    /// The reason; the audit keeps it with your login
     #[arg(long)]
     pub(super) reason: String,
     /// What was done, as a JSON object

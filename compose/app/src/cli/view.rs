@@ -31,7 +31,7 @@ pub(super) struct ListArgs {
     /// Only sagas with an error whose code or message is like this: SQL's LIKE, % is any text
     #[arg(long, value_name = "PATTERN")]
     pub(super) error: Option<String>,
-    /// At most so many
+    /// At most this many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) limit: u32,
     /// One JSON array
@@ -72,7 +72,7 @@ impl ShowArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct TopArgs {
-    /// Print one frame and end; without a terminal this is what happens anyway
+    /// Print one frame and end, as always without a terminal
     #[arg(long)]
     pub(super) once: bool,
     /// One frame as a JSON object

@@ -21,9 +21,10 @@ use crate::{
     program_name::program_name,
     run::connect,
     settings::Settings,
+    terminal::Terminal,
 };
 
-/// Characters of a reason in the list.
+/// Characters of a reason in the list on a terminal.
 const REASON_WIDTH: usize = 100;
 
 /// Which letters to list.
@@ -140,13 +141,14 @@ pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Re
     if letters.is_empty() {
         return print(&format!("no dead letters\n{dropped}"));
     }
+    let terminal = Terminal::of_stdout();
     let mut lines = vec![["LETTER", "KEPT", "SUBJECT", "REASON"].map(str::to_owned)];
     lines.extend(letters.iter().map(|letter| {
         [
             letter.id.to_string(),
             letter.at.format("%Y-%m-%d %H:%M:%S").to_string(),
             printable(&letter.subject),
-            printable(&letter.reason.chars().take(REASON_WIDTH).collect::<String>()),
+            terminal.shorten(&printable(&letter.reason), REASON_WIDTH),
         ]
     }));
     print_table(&lines, &dropped)

@@ -13,17 +13,22 @@ use sqlx::types::Uuid;
 use super::{
     act::Act,
     known::{self, Names},
+    locks::{self, Lock},
 };
 use crate::{
     failed::{During as _, Failed},
     print::{print, print_json, print_table},
     run::connect,
     settings::Settings,
+    terminal::Terminal,
 };
 
 /// Ids tell the time of the trigger, which stood in its stream before the saga was started: never
 /// for long, or this makes a slow list of it, not a wrong one.
 const ID_SLACK: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+
+/// Characters of a business key on a terminal.
+const KEY_WIDTH: usize = 40;
 
 /// Which sagas to list.
 pub(crate) struct Filter {
@@ -75,10 +80,12 @@ pub(super) struct Summary {
     started_at: Time,
     updated_at: Option<Time>,
     finished_at: Option<Time>,
+    /// What a queued saga waits for, with the sagas that go first.
+    waits_for_locks: Vec<Lock>,
 }
 
-impl From<Row> for Summary {
-    fn from(r: Row) -> Self {
+impl Summary {
+    fn new(r: Row, waits_for_locks: Vec<Lock>) -> Self {
         Self {
             id: r.id,
             definition: r.definition,
@@ -94,6 +101,7 @@ impl From<Row> for Summary {
             started_at: r.started_at,
             updated_at: r.updated_at,
             finished_at: r.finished_at,
+            waits_for_locks,
         }
     }
 }
@@ -102,7 +110,7 @@ impl From<Row> for Summary {
 pub(crate) async fn run(settings: &Settings, filter: &Filter, json: bool) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 1, &[])?;
     let rows = read(&database, filter).await.during("sagas cannot be listed")?;
-    let sagas: Vec<_> = rows.into_iter().map(Summary::from).collect();
+    let sagas = summaries(&database, rows).await?;
     if sagas.is_empty() {
         let (definition, step) = (filter.definition.as_deref(), filter.step.as_deref());
         known::check(&database, Names { definition, step, ..Names::default() }).await?;
@@ -165,7 +173,19 @@ pub(super) async fn candidates(
     .fetch_all(database)
     .await
     .during("sagas cannot be listed")?;
-    Ok(rows.into_iter().map(Summary::from).collect())
+    summaries(database, rows).await
+}
+
+/// The same with the locks that queued sagas wait for: of these sagas, and of no others.
+async fn summaries(database: &Database, rows: Vec<Row>) -> Result<Vec<Summary>, Failed> {
+    let queued: Vec<_> =
+        rows.iter().filter(|row| row.status == locks::QUEUED).map(|row| row.id).collect();
+    let mut locks = locks::in_the_way(database, &queued).await?;
+    let summary = |row: Row| {
+        let locks = locks.remove(&row.id).unwrap_or_default();
+        Summary::new(row, locks)
+    };
+    Ok(rows.into_iter().map(summary).collect())
 }
 
 /// An id that no saga of an earlier time exceeds.
@@ -174,11 +194,21 @@ fn id_bound(time: Time) -> Uuid {
     Uuid::from_u128(millis << 80)
 }
 
+/// The first lock that a saga waits for, and how many others there are.
+fn waits_for(saga: &Summary) -> Option<String> {
+    let (first, others) = saga.waits_for_locks.split_first()?;
+    match others.len() {
+        0 => Some(first.to_string()),
+        n => Some(format!("{first}, and {n} more")),
+    }
+}
+
 /// Sagas for people, and a text below them.
 pub(super) fn print_sagas(sagas: &[Summary], below: &str) -> Result<(), Failed> {
     if sagas.is_empty() {
         return print(if below.is_empty() { "no sagas\n" } else { below });
     }
+    let terminal = Terminal::of_stdout();
     let mut lines = vec![
         ["SAGA", "DEFINITION", "KEY", "STATUS", "STARTED", "TOOK", "WHERE OR WHY"]
             .map(str::to_owned),
@@ -195,11 +225,11 @@ pub(super) fn print_sagas(sagas: &[Summary], below: &str) -> Result<(), Failed> 
         [
             saga.id.to_string(),
             format!("{}@{}", saga.definition, saga.version),
-            printable(&saga.key.as_deref().unwrap_or("-").chars().take(40).collect::<String>()),
+            terminal.shorten(&printable(saga.key.as_deref().unwrap_or("-")), KEY_WIDTH),
             saga.status.clone(),
             saga.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
             format!("{}.{:03} s", took / 1000, took % 1000),
-            why.or_else(|| saga.step.clone()).unwrap_or_default(),
+            why.or_else(|| saga.step.clone()).or_else(|| waits_for(saga)).unwrap_or_default(),
         ]
     }));
     print_table(&lines, below)

@@ -1,6 +1,9 @@
-//! Locks: who holds which, who waits for it, and taking one away.
+//! Locks: who holds which, who waits for it and behind whom, and taking one away.
+
+use std::{collections::HashMap, fmt};
 
 use amends::transcript::printable;
+use amends_postgres::Database;
 use serde::Serialize;
 use sqlx::types::Uuid;
 
@@ -12,12 +15,17 @@ use crate::{
     age::age,
     failed::{During as _, Failed},
     print::{print, print_json, print_table},
+    program_name::program_name,
     run::connect,
     settings::Settings,
 };
 
+/// The status of a saga that waits for locks.
+pub(super) const QUEUED: &str = "queued";
+
+/// A lock, and a saga that holds it or waits for it.
 #[derive(Debug, Serialize)]
-struct Lock {
+pub(super) struct Lock {
     name: String,
     status: String,
     age_seconds: f64,
@@ -25,6 +33,56 @@ struct Lock {
     definition: String,
     key: Option<String>,
     saga_status: String,
+}
+
+/// What a saga waits for that is behind this one.
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.status == "held" { "held by" } else { "first wanted by" };
+        write!(f, "lock {} {place} {}", printable(&self.name), self.saga)
+    }
+}
+
+impl Lock {
+    /// The same as a line below the transcript of the saga that waits.
+    pub(super) fn explanation(&self) -> String {
+        let key =
+            self.key.as_ref().map_or_else(String::new, |key| format!("  key {}", printable(key)));
+        format!(
+            "waits for the {self}  {}{key}  {}: {} show {}\n",
+            self.definition,
+            self.saga_status,
+            program_name(),
+            self.saga
+        )
+    }
+}
+
+/// For each of these sagas that waits for locks, these locks with the sagas that go first.
+pub(super) async fn in_the_way(
+    database: &Database,
+    sagas: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Lock>>, Failed> {
+    let mut locks: HashMap<_, Vec<_>> = HashMap::new();
+    if sagas.is_empty() {
+        return Ok(locks);
+    }
+    let rows = sqlx::query_file!("src/sql/locks_in_the_way.sql", sagas)
+        .fetch_all(database)
+        .await
+        .during("the locks that sagas wait for cannot be read")?;
+    for row in rows {
+        locks.entry(row.waiting).or_default().push(Lock {
+            name: row.name,
+            status: row.status,
+            age_seconds: row.age_seconds,
+            saga: row.saga,
+            definition: row.definition,
+            key: row.key,
+            saga_status: row.saga_status,
+        });
+    }
+    Ok(locks)
 }
 
 /// Lists who holds which lock, and who waits for it.

@@ -5,7 +5,10 @@ use amends_postgres::Database;
 use serde::Serialize;
 use sqlx::types::Uuid;
 
-use super::saga::{self, Step};
+use super::{
+    locks::{self, Lock},
+    saga::{self, SagaRow, Step},
+};
 use crate::{
     failed::{During as _, Failed},
     print::{print, print_json},
@@ -27,6 +30,8 @@ struct ShownSaga {
     started_at: Time,
     updated_at: Option<Time>,
     finished_at: Option<Time>,
+    /// What it waits for while it is queued, with the sagas that go first.
+    waits_for_locks: Vec<Lock>,
     steps: Vec<Step>,
     history: Vec<ShownFact>,
 }
@@ -109,13 +114,25 @@ pub async fn transcript(database: &Database, saga: &str) -> Result<String, Faile
     for nested in saga::stuck_within(database, row.id).await? {
         text += &format!("{nested}\n");
     }
+    for lock in waited_for(database, &row).await? {
+        text += &lock.explanation();
+    }
     Ok(text)
+}
+
+async fn waited_for(database: &Database, row: &SagaRow) -> Result<Vec<Lock>, Failed> {
+    if row.status != locks::QUEUED {
+        return Ok(Vec::new());
+    }
+    let mut locks = locks::in_the_way(database, &[row.id]).await?;
+    Ok(locks.remove(&row.id).unwrap_or_default())
 }
 
 async fn read(database: &Database, saga: &str) -> Result<ShownSaga, Failed> {
     let row = saga::find(database, saga).await?;
     let json = |text: String| Json::trusted(&text);
     Ok(ShownSaga {
+        waits_for_locks: waited_for(database, &row).await?,
         steps: saga::steps(database, row.id).await?,
         history: saga::records(database, row.id).await?.into_iter().map(ShownFact::from).collect(),
         id: row.id,

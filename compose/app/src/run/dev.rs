@@ -23,7 +23,7 @@ use crate::{
     local::{Local, Ports},
     print::print,
     settings::Settings,
-    tour::{hints_about, tour},
+    tour::tour,
 };
 
 /// Connections to prepare the database with.
@@ -102,27 +102,20 @@ fn default_data(app: &App) -> Result<PathBuf, Failed> {
 
 /// The examples of the program, each with a key that no saga here has had.
 async fn unused(app: &App, database: &Database) -> Result<Vec<Example>, Failed> {
-    let mut examples = Vec::new();
-    for example in app.examples() {
-        let mut free = example.clone();
-        let mut others = (2..).map_while(|number| example.numbered(number));
-        while is_taken(database, &free).await?
-            && let Some(other) = others.next()
-        {
-            free = other;
-        }
-        examples.push(free);
-    }
-    Ok(examples)
-}
-
-async fn is_taken(database: &Database, example: &Example) -> Result<bool, Failed> {
-    let Some(key) = &example.key else { return Ok(false) };
-    let found = sqlx::query_file!("src/sql/key_taken.sql", example.definition(), key)
-        .fetch_one(database)
+    let keyed = app.examples().iter().filter_map(|one| Some((one.definition(), one.key.as_ref()?)));
+    let (definitions, keys): (Vec<_>, Vec<_>) =
+        keyed.map(|(definition, key)| (definition.to_owned(), key.clone())).unzip();
+    let found = sqlx::query_file!("src/sql/free_numbers.sql", &definitions, &keys)
+        .fetch_all(database)
         .await
         .during("the keys of sagas cannot be read")?;
-    Ok(found.taken)
+    let mut numbers = found.into_iter().map(|row| row.number);
+    let unused = |example: &Example| {
+        let number = example.key.as_ref().and_then(|_| numbers.next()).flatten();
+        let number = number.and_then(|number| u32::try_from(number).ok()).filter(|n| *n > 1);
+        number.and_then(|number| example.numbered(number)).unwrap_or_else(|| example.clone())
+    };
+    Ok(app.examples().iter().map(unused).collect())
 }
 
 fn welcome(
@@ -134,8 +127,7 @@ fn welcome(
 ) -> String {
     let (database, nats) = (local.database_url(), local.nats_url());
     let executable = std::env::args().next().unwrap_or_else(|| app.name().to_owned());
-    let hints = hints_about(app.further_hints(), app.examples(), examples);
-    let mut tour = tour(examples, &hints, &executable);
+    let mut tour = tour(app, examples, &executable);
     for service in absent {
         tour += &format!("\n  {executable} worker {}\n", service.name());
     }

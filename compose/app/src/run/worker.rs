@@ -168,7 +168,7 @@ async fn prepare<F: WorkerFlags>(
     seeded.during(&format!("service {}", service.name()))
 }
 
-/// What a readiness probe looks at.
+/// The state that a readiness probe reads.
 #[derive(Default)]
 pub(super) struct Watched {
     /// What a service waits for before it is served.

@@ -274,7 +274,7 @@ fn reader(outline: &Outline, needs: &[String], unreadable: &'static str) -> Eval
     Box::new(move |env| {
         let mut read = Vec::with_capacity(sources.len());
         for source in &sources {
-            read.push(value(env, *source, unreadable).ok_or_else(MapError::panicked)?);
+            read.push(value(env, *source, unreadable).ok_or_else(MapError::no_output)?);
         }
         let text = if read.is_empty() { "null".into() } else { format!("[{}]", read.join(",")) };
         Ok(Json::trusted(&text))

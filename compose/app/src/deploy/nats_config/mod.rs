@@ -18,17 +18,8 @@ use crate::{
 };
 
 use installation::Installation;
-pub(crate) use parties::Grant;
 use parties::parties;
-
-/// What each party may, beside the services' own work.
-#[derive(Debug, Default)]
-pub(crate) struct Grants {
-    /// Who publishes on which subjects.
-    pub(crate) publishers: Vec<Grant>,
-    /// Who follows sagas of which definitions.
-    pub(crate) followers: Vec<Grant>,
-}
+pub(crate) use parties::{Grant, Grants};
 
 /// Writes the configuration, into a file or to standard output.
 pub(crate) fn run(app: &App, grants: &Grants, output: Option<&Path>) -> Result<(), Failed> {

@@ -8,7 +8,7 @@ use std::{
 
 use amends::{check_name, check_subject};
 
-use super::{Grants, Installation};
+use super::installation::Installation;
 use crate::failed::Failed;
 
 /// Who publishes and follows everything, if nobody is named.
@@ -36,6 +36,15 @@ impl FromStr for Grant {
         let what = what.split(',').map(str::to_owned).collect();
         Ok(Self { party: party.to_owned(), what })
     }
+}
+
+/// What each party may, beside the services' own work.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    /// Who publishes on which subjects.
+    pub(crate) publishers: Vec<Grant>,
+    /// Who follows sagas of which definitions.
+    pub(crate) followers: Vec<Grant>,
 }
 
 /// As the command line has it.

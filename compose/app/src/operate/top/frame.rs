@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use amends::{machine::Time, transcript::printable};
 
 use super::overview::{Overview, Saga};
-use crate::{age::age, print::columns, program_name::program_name};
+use crate::{age::age, print::columns, program_name::program_name, terminal::Terminal};
 
-/// Characters of a business key.
+/// Characters of a business key on a terminal.
 const KEY_WIDTH: usize = 24;
 
 /// Statuses of sagas that have not ended, and of effects, as columns.
@@ -34,16 +34,21 @@ fn line(text: impl Into<String>, style: Style) -> Line {
     Line { text: text.into(), style }
 }
 
-/// The overview for a terminal.
-pub(super) fn lines(overview: &Overview) -> Vec<Line> {
+/// The overview as this terminal has room for it.
+pub(super) fn lines(overview: &Overview, terminal: Terminal) -> Vec<Line> {
     let mut lines = head(overview);
     lines.extend(table("", sagas(overview), |_| Style::Plain));
     if !overview.stuck.is_empty() {
-        lines
-            .extend(table("", listed("STUCK FOR", &overview.stuck, overview.at), |_| Style::Alarm));
+        lines.extend(table(
+            "",
+            listed("STUCK FOR", &overview.stuck, overview.at, terminal),
+            |_| Style::Alarm,
+        ));
     }
     if !overview.oldest.is_empty() {
-        lines.extend(table("", listed("OLDEST", &overview.oldest, overview.at), |_| Style::Plain));
+        lines.extend(table("", listed("OLDEST", &overview.oldest, overview.at, terminal), |_| {
+            Style::Plain
+        }));
     }
     if !overview.exposed.is_empty() {
         let behind = overview.at - overview.exposed_at;
@@ -59,7 +64,7 @@ pub(super) fn lines(overview: &Overview) -> Vec<Line> {
 
 /// The overview as text.
 pub(super) fn plain(overview: &Overview) -> String {
-    lines(overview).into_iter().map(|line| line.text + "\n").collect()
+    lines(overview, Terminal::of_stdout()).into_iter().map(|line| line.text + "\n").collect()
 }
 
 /// What is shown when there is nothing to show.
@@ -129,16 +134,15 @@ fn exposed(overview: &Overview) -> Vec<[String; 9]> {
     lines
 }
 
-fn listed(heading: &str, sagas: &[Saga], now: Time) -> Vec<[String; 6]> {
+fn listed(heading: &str, sagas: &[Saga], now: Time, terminal: Terminal) -> Vec<[String; 6]> {
     let mut lines =
         vec![[heading, "SAGA", "DEFINITION", "KEY", "STATUS", "WHERE AND WHY"].map(str::to_owned)];
     lines.extend(sagas.iter().map(|saga| {
-        let key: String = saga.key.as_deref().unwrap_or("-").chars().take(KEY_WIDTH).collect();
         [
             age(now - saga.since),
             saga.id.to_string(),
             saga.definition.clone(),
-            printable(&key),
+            terminal.shorten(&printable(saga.key.as_deref().unwrap_or("-")), KEY_WIDTH),
             saga.status.clone(),
             printable(&why(saga)),
         ]

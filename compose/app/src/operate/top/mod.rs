@@ -25,14 +25,11 @@ use crate::{
     rights::Need,
     run::{connect, stop_on_signal},
     settings::Settings,
-    terminal::can_redraw,
+    terminal::{Terminal, can_redraw},
 };
 
 /// Between two frames.
 const REFRESH: Duration = Duration::from_secs(1);
-
-/// What one frame's rates are taken over: Postgres counts with a delay of a second.
-const SAMPLE: Duration = Duration::from_secs(2);
 
 /// Shows one frame, or on a terminal one after the other.
 pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Result<(), Failed> {
@@ -44,13 +41,9 @@ pub(crate) async fn run(settings: &Settings, only_one: bool, json: bool) -> Resu
     live(reader, settings).await
 }
 
+/// One look has no rates: they are the difference of two that are far apart.
 async fn once(mut reader: Reader, json: bool) -> Result<(), Failed> {
-    const WHAT: &str = "the overview cannot be read";
-    reader.count().await.during(WHAT)?;
-    tokio::time::sleep(SAMPLE / 2).await;
-    reader.look_ahead().await.during(WHAT)?;
-    tokio::time::sleep(SAMPLE / 2).await;
-    let overview = reader.read(true).await.during(WHAT)?;
+    let overview = reader.read(true).await.during("the overview cannot be read")?;
     if json {
         return print_json(&overview);
     }
@@ -73,7 +66,7 @@ async fn live(reader: Reader, settings: &Settings) -> Result<(), Failed> {
             finished = &mut reading => {
                 let (reader, overview) = finished.during("the overview failed")?;
                 match overview {
-                    Ok(overview) => screen.show(&frame::lines(&overview)),
+                    Ok(overview) => screen.show(&frame::lines(&overview, Terminal::of_stdout())),
                     Err(error) => {
                         let failed = Failed::caused_by("no answer", error);
                         let need = Need::Role(Role::Viewer);

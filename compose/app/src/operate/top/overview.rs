@@ -12,10 +12,11 @@ use tokio::{task::JoinHandle, time::Instant};
 const LISTED: i64 = 8;
 
 /// Rates are taken over this time.
-const WINDOW: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(15);
 
-/// Seconds between two counts that make a rate: sessions report what they did once a second.
-const APART: f64 = 1.5;
+/// Seconds between two counts that make a rate: a session of Postgres that is idle reports what it did up to so much
+/// later, and a burst of long ago would be the rate of now.
+const APART: f64 = 10.0;
 
 /// What is exposed asks for each step of each open saga: beside the frames, and after a pause of so
 /// many times as long as it took.
@@ -25,7 +26,7 @@ const EXPOSURE_PAUSE: u32 = 10;
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Overview {
     pub(super) at: Time,
-    /// `None` until there are two counts to compare.
+    /// `None` until there are two counts that are far enough apart.
     pub(super) rates: Option<Rates>,
     pub(super) sagas: Vec<Sagas>,
     /// At most 10,000 are counted.
@@ -104,7 +105,7 @@ impl Reader {
     }
 
     /// Takes a count for the rates.
-    pub(super) async fn count(&mut self) -> Result<Time, sqlx::Error> {
+    async fn count(&mut self) -> Result<Time, sqlx::Error> {
         let now =
             sqlx::query_file_as!(Count, "src/sql/top_flow.sql").fetch_one(&self.database).await?;
         let at = now.at;
@@ -118,12 +119,6 @@ impl Reader {
 
     fn rates(&self) -> Option<Rates> {
         rates(self.counts.front()?, self.counts.back()?)
-    }
-
-    /// Begins to read what is exposed, which takes the longest, so that the next frame has it.
-    pub(super) async fn look_ahead(&mut self) -> Result<(), sqlx::Error> {
-        let at = self.count().await?;
-        self.exposure.read(&self.database, at, false).await
     }
 
     /// Reads all but what is exposed, which is read beside the frames; `whole` waits for it.
@@ -205,8 +200,8 @@ mod tests {
             ended: 0,
             at: chrono::DateTime::<Utc>::UNIX_EPOCH + TimeDelta::milliseconds(millis),
         };
-        assert!(rates(&count(0, 0), &count(50, 1000)).is_none(), "one report of a second or two");
-        let rates = rates(&count(0, 0), &count(50, 2000)).unwrap();
-        assert_eq!((rates.started_per_second, rates.ended_per_second), (25.0, 0.0));
+        assert!(rates(&count(0, 0), &count(50, 9_900)).is_none(), "a burst before both counts");
+        let rates = rates(&count(0, 0), &count(50, 10_000)).unwrap();
+        assert_eq!((rates.started_per_second, rates.ended_per_second), (5.0, 0.0));
     }
 }

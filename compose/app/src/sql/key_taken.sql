@@ -1,1 +1,0 @@
-select exists (select from amends.keys where definition = $1 and key = $2) as "taken!"
