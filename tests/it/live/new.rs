@@ -181,11 +181,13 @@ async fn roles_under_its_permissions(project: &Project) {
     let local: Local = servers(&servers_folder).await;
     let nats_folder = project.data.path().join("guarded");
     let conf = std::fs::read_to_string(project.path().join("nats.conf")).unwrap();
+    let written = run(&mut project.program(&["nats-config"])).await;
+    assert_eq!(String::from_utf8(written.stdout).unwrap(), conf, "its nats.conf is written by it");
     let conf = conf
         .replace("\"0.0.0.0:4222\"", "\"127.0.0.1:-1\"")
         .replace("\"0.0.0.0:8222\"", "\"127.0.0.1:-1\"")
         .replace("\"/data\"", &format!("\"{}\"", nats_folder.display()));
-    let users = ["ORCHESTRATOR", "STORE", "PUBLISHER"];
+    let users = ["ORCHESTRATOR", "STORE", "PUBLISHER", "ADMIN"];
     let passwords = users.map(|user| (format!("NATS_PASSWORD_{user}"), "secret".to_owned()));
     let guarded = NatsServer::start(&nats_folder, &conf, passwords).await;
     let url = |user: &str| format!("nats://{user}:secret@{}", guarded.address);

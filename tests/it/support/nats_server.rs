@@ -1,7 +1,14 @@
 //! A nats-server under a configuration of the test's own.
 
-use std::{path::Path, process::Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tokio::process::{Child, Command};
 
 use super::eventually;
@@ -10,7 +17,8 @@ use super::eventually;
 pub(crate) struct NatsServer {
     /// Host and port.
     pub(crate) address: String,
-    _process: Child,
+    file: PathBuf,
+    process: Child,
 }
 
 impl NatsServer {
@@ -23,8 +31,7 @@ impl NatsServer {
     ) -> Self {
         std::fs::create_dir(folder).unwrap();
         let file = folder.join("nats.conf");
-        let ports = format!("\nports_file_dir: \"{}\"\n", folder.display());
-        std::fs::write(&file, format!("{configuration}{ports}")).unwrap();
+        write(&file, configuration);
         let log = std::fs::File::create(folder.join("server.log")).unwrap();
         let process = Command::new(amends_app::local::nats_server().await.unwrap())
             .arg("-c")
@@ -45,11 +52,24 @@ impl NatsServer {
             Some(ports["nats"][0].as_str()?.trim_start_matches("nats://").to_owned())
         })
         .await;
-        Self { address, _process: process }
+        Self { address, file, process }
+    }
+
+    /// Has it read another configuration.
+    pub(crate) fn reload(&self, configuration: &str) {
+        write(&self.file, configuration);
+        let process = Pid::from_raw(self.process.id().unwrap().try_into().unwrap());
+        kill(process, Signal::SIGHUP).unwrap();
     }
 
     /// Its address without a user.
     pub(crate) fn url(&self) -> String {
         format!("nats://{}", self.address)
     }
+}
+
+/// The configuration, and where the server says which ports it has got.
+fn write(file: &Path, configuration: &str) {
+    let folder = file.parent().unwrap().display();
+    std::fs::write(file, format!("{configuration}\nports_file_dir: \"{folder}\"\n")).unwrap();
 }

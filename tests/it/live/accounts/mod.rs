@@ -2,4 +2,5 @@
 
 mod attacks;
 mod raw;
+mod reload;
 mod rights;

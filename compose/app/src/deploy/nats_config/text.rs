@@ -69,10 +69,12 @@ pub(super) fn configuration(
     let mut text = format!(
         "# NATS with JetStream for {program}. Passwords come from the environment.
 #
-# From the program's sagas and services; when they change, write it again, and let the server read it with
-# `nats-server --signal reload`:
+# From the program's sagas and services; when they change, write it again:
 #
 #     {command}
+#
+# and let each server read it by `nats-server --signal reload`, twice: accounts that are new to a server import what
+# others export from the second time on.
 
 server_name: {program}
 {SERVER}
