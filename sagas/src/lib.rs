@@ -123,6 +123,7 @@ mod outline;
 mod panic;
 mod plan;
 pub mod preview;
+mod printable;
 mod record;
 mod retry;
 mod retry_loop;

@@ -8,6 +8,8 @@ use crate::{
     machine::{Kind, Status, Time},
 };
 
+pub use crate::printable::printable;
+
 /// Longest payload shown on a line, in characters; more is cut with `…`.
 const PAYLOAD_CHARS_MAX: usize = 120;
 
@@ -330,12 +332,4 @@ fn short(json: &Json) -> String {
         Some((end, _)) => printable(&format!("{}…", &text[..end])),
         None => printable(text),
     }
-}
-
-/// Text from outside on one line, without control characters that a terminal would obey.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let hidden =
-        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write as _},
 };
 
+use amends::transcript::printable;
 use serde::Serialize;
 
 use crate::{failed::Failed, program_name::program_name};
@@ -38,7 +39,8 @@ pub(crate) fn complain(failed: &Failed) {
             help: "",
         });
     } else {
-        write_line(&format!("{}: {failed}", program_name()));
+        // Errors and arguments of other people's are in it.
+        write_line(&lines(&format!("{}: {failed}", program_name())));
     }
 }
 
@@ -51,7 +53,21 @@ pub(crate) fn end_usage(error: &clap::Error) -> ! {
         write_json(&Complaint { error: &sentence, exit_code, sqlstate: None, details: "", help });
         std::process::exit(exit_code.into());
     }
+    let text = error.render().to_string();
+    if error.use_stderr() && lines(&text) != text {
+        write_line(lines(&text).trim_end());
+        std::process::exit(error.exit_code());
+    }
     error.exit()
+}
+
+/// The same lines, without what a terminal might obey.
+fn lines(text: &str) -> String {
+    let parts = text.split_inclusive(['\n', '\t']).map(|part| {
+        let text = part.trim_end_matches(['\n', '\t']);
+        printable(text) + &part[text.len()..]
+    });
+    parts.collect()
 }
 
 /// Whether the command line has `--json`: also when the parser could make nothing of it.
@@ -94,6 +110,12 @@ mod tests {
         ] {
             assert_eq!(json_is_asked_for(line.split(' ')), json, "{line}");
         }
+    }
+
+    #[test]
+    fn lines_stay_and_what_a_terminal_obeys_does_not() {
+        assert_eq!(lines("a\n\tb\n"), "a\n\tb\n");
+        assert_eq!(lines("a\u{1b}[2J\n\u{202e}b"), "a\u{fffd}[2J\n\u{fffd}b");
     }
 
     #[test]
