@@ -794,6 +794,10 @@ create function amends.begin_act(reason text) returns void
 create function amends.ask(act bigint, saga uuid, seq integer, what text, step text, reason text) returns bigint
     language sql volatile set search_path=pg_catalog, pg_temp;
 
+-- Raises for a text that is too long
+create function amends.check_size(what text, value text, bytes integer) returns void
+    language plpgsql volatile set search_path=pg_catalog, pg_temp;
+
 -- Notes an act on a saga, and wakes it; where exactly is given, only for a saga with so many facts. Raises for one that has ended
 create function amends.note_act(saga uuid, act text, step text, outcome json, reason text, exactly integer DEFAULT NULL::integer) returns bigint
     language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;

@@ -41,6 +41,20 @@ end;
 comment on function amends.ask is
     'Writes the fact that somebody asks for an act; null where the saga has moved on';
 
+-- What no saga could take is refused before it is stored.
+create function amends.check_size(what text, value text, bytes integer) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if octet_length(value) > bytes then
+        raise exception 'the % has % bytes; at most % are allowed', what, octet_length(value), bytes
+            using errcode = 'program_limit_exceeded';
+    end if;
+end
+$$;
+comment on function amends.check_size is 'Raises for a text that is too long';
+
 create function amends.note_act(
     saga uuid, act text, step text, outcome json, reason text, exactly integer default null
 ) returns bigint
@@ -54,6 +68,8 @@ declare
     noted bigint;
 begin
     perform amends.begin_act(note_act.reason);
+    perform amends.check_size('name of a step', note_act.step, 256);
+    perform amends.check_size('outcome', note_act.outcome::text, 262144);
     for attempt in 1..100 loop
         -- The facts are counted before the status is read: a saga that ends between the two has one more.
         facts := coalesce((select max(f.seq) + 1 from amends.fact f where f.saga_id = saga), 0);
@@ -246,6 +262,8 @@ begin
     if start.input is null then
         raise exception 'a saga needs an input' using errcode = 'invalid_parameter_value';
     end if;
+    perform amends.check_size('input', start.input::text, 262144);
+    perform amends.check_size('key', start.key, 256);
     -- UUIDv7 (RFC 9562): milliseconds, version 7, and what is random of a version 4
     random := set_byte(random, 6, (get_byte(random, 6) & 15) | 112);
     id := encode(substring(int8send(millis) from 3) || substring(random from 7), 'hex')::uuid;

@@ -457,3 +457,32 @@ async fn what_is_repeated_is_not_stuck_any_more() {
     shop.done(&["retry", "o-1", "--reason", "the address is known now"]).await;
     is("running").await;
 }
+
+/// It would be refused later, and kept until then.
+#[tokio::test]
+async fn what_is_too_large_for_a_saga_is_refused_before_it_is_stored() {
+    let shop = waiting().await;
+    let saga = "(select id from amends.sagas limit 1)";
+    for (call, why) in [
+        ("amends.start('order', to_json(repeat('x', 262143)))", "the input has 262145 bytes"),
+        (
+            "amends.start('order', '{}', repeat('k', 257))",
+            "the key has 257 bytes; at most 256 are allowed",
+        ),
+        (
+            &format!("amends.resolve({saga}, 'a.b', to_json(repeat('x', 262143)), 'why')"),
+            "the outcome has 262145 bytes; at most 262144 are allowed",
+        ),
+        (
+            &format!("amends.skip({saga}, repeat('s', 257), 'why')"),
+            "the name of a step has 257 bytes",
+        ),
+    ] {
+        let asked = sqlx::query(AssertSqlSafe(format!("select {call}"))).execute(&shop.pool).await;
+        let error = asked.unwrap_err().to_string();
+        assert!(error.contains(why), "{call}: {error}");
+    }
+    let stored =
+        "select (select count(*) from amends.act) + (select count(*) from amends.start_request)";
+    assert_eq!(shop.number(stored).await, 0);
+}
