@@ -322,7 +322,11 @@ create function amends.check_starts(names text[], versions integer[], parents uu
     set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- Without a retired version, as mostly, no array is unfolded.
     if exists (
+        select from amends.definition d
+        where d.retired_at is not null and d.name = any(check_starts.names)
+    ) and exists (
         select from amends.definition d
         join unnest(check_starts.names, check_starts.versions, check_starts.parents)
             as s (name, version, parent) using (name, version)
