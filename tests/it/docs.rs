@@ -318,16 +318,32 @@ fn each_invariant_names_its_tests() {
         }
     }
     assert!((2..=INVARIANTS_MAX).contains(&items.len()), "{} invariants", items.len());
+    assert_each_names_tests(&items);
+}
+
+#[test]
+fn each_attack_names_its_tests() {
+    let text = read("SECURITY.md");
+    let section = text.split("\n## What does not get through\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let items: Vec<_> = section.split("\n- ").skip(1).map(|item| item.replace('\n', " ")).collect();
+    assert!(items.len() > 5, "{} attacks", items.len());
+    assert_each_names_tests(&items);
+}
+
+#[track_caller]
+fn assert_each_names_tests(items: &[String]) {
     let (tests, mut wrong) = (tests(), Vec::new());
-    for item in &items {
+    for item in items {
         let names = item.split('`').skip(1).step_by(2);
-        let names: Vec<_> = names.filter(|name| name.matches('_').count() > 1).collect();
+        let names: Vec<_> =
+            names.filter(|name| tests.contains(*name) || name.matches('_').count() > 1).collect();
         if names.is_empty() {
             wrong.push(item.clone());
         }
         wrong.extend(names.into_iter().filter(|n| !tests.contains(*n)).map(str::to_owned));
     }
-    assert_none(&wrong, "invariants without a test, and tests that there are not");
+    assert_none(&wrong, "items without a test, and tests that there are not");
 }
 
 #[test]
