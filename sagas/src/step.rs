@@ -63,7 +63,7 @@ pub trait Step: 'static {
 /// A step with a compensation: some worker implements `Compensate` for it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no compensation, so it cannot stand before the pivot",
-    note = "write `impl Compensatable for {Self} {{}}` and a `Compensate` handler in its service, or make it the pivot"
+    note = "write `impl Compensatable for {Self} {{}}` and a `Compensate` handler in its service, or make it the pivot; if it comes after the pivot, use the plan that `p.pivot(…)` returned"
 )]
 pub trait Compensatable: Step {}
 

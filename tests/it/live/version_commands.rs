@@ -17,8 +17,10 @@ async fn json(shop: &Shop, args: &[&str]) -> Value {
 #[tokio::test]
 async fn versions_are_retired_and_reinstated() {
     let shop = Shop::open(&[]).await;
-    let said = shop.done(&["retire", "order", "1", "--reason", "the tax changed"]).await;
+    let retired = shop.run(&["retire", "order", "1", "--reason", "the tax changed"]).await;
+    let [said, warned] = [retired.stdout, retired.stderr].map(|t| String::from_utf8(t).unwrap());
     assert_eq!(said, "retire: order@1 starts no more sagas\n");
+    assert!(warned.starts_with("warning: no other version of order is known here"), "{warned}");
     let versions = json(&shop, &["definitions", "--json"]).await;
     assert_eq!(versions[0]["retired_reason"], "the tax changed");
     assert_eq!(versions[0]["retired_by"], "amends");

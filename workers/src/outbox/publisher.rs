@@ -186,7 +186,9 @@ fn is_too_large(error: &PublishError) -> bool {
 /// A refusal, and what to do about it where that is known.
 fn describe(error: &PublishError) -> String {
     match error.kind() {
-        PublishErrorKind::StreamNotFound => "no stream captures this subject".to_owned(),
+        PublishErrorKind::StreamNotFound => {
+            "no stream captures this subject, or this user may not publish on it".to_owned()
+        }
         PublishErrorKind::TimedOut => {
             format!("no ack within {} s: may this user publish on the subject?", ACK_WAIT.as_secs())
         }

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use amends::{machine::Time, transcript::printable};
+use amends_postgres::Database;
 use serde::{Serialize, Serializer};
 
 use crate::{
+    complaint::write_line,
     failed::{During as _, Failed},
     print::{print, print_json, print_table},
     run::connect,
@@ -60,13 +62,23 @@ struct Version {
     retired_reason: Option<String>,
 }
 
+async fn versions(database: &Database) -> Result<Vec<Version>, Failed> {
+    sqlx::query_file_as!(Version, "src/sql/definitions.sql")
+        .fetch_all(database)
+        .await
+        .during("definitions cannot be listed")
+}
+
+/// Whether some version of a definition starts sagas.
+async fn starts(database: &Database, definition: &str) -> Result<bool, Failed> {
+    let versions = versions(database).await?;
+    Ok(versions.iter().any(|v| v.definition == definition && v.retired_at.is_none()))
+}
+
 /// Lists the versions of all definitions that ever ran against this database.
 pub(crate) async fn list(settings: &Settings, json: bool) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 1, &[])?;
-    let versions = sqlx::query_file_as!(Version, "src/sql/definitions.sql")
-        .fetch_all(&database)
-        .await
-        .during("definitions cannot be listed")?;
+    let versions = versions(&database).await?;
     if json {
         return print_json(&versions);
     }
@@ -120,6 +132,11 @@ pub(crate) async fn act(
         }
     };
     done.during(&format!("cannot {verb}"))?;
+    if verb == VersionVerb::Retire && !starts(&database, definition).await? {
+        write_line(&format!(
+            "warning: no other version of {definition} is known here: what would start it waits until one runs"
+        ));
+    }
     if json {
         return print_json(&Acted { verb, definition, version });
     }

@@ -13,18 +13,24 @@ use std::path::Path;
 
 use crate::{
     app::App,
+    complaint::write_line,
     failed::{During as _, Failed},
     print::print,
 };
 
 use installation::Installation;
-use parties::parties;
 pub(crate) use parties::{Grant, Grants};
+use parties::{parties, unpublished};
 
 /// Writes the configuration, into a file or to standard output.
 pub(crate) fn run(app: &App, grants: &Grants, output: Option<&Path>) -> Result<(), Failed> {
     let installation = Installation::of(&app.definitions()?);
     let parties = parties(&installation, grants)?;
+    for subject in unpublished(&installation, &parties) {
+        write_line(&format!(
+            "warning: nobody may publish {subject}: name who does with --publisher NAME={subject}"
+        ));
+    }
     let text =
         text::configuration(app.name(), &command(app.name(), grants), &installation, &parties);
     match output {

@@ -109,6 +109,16 @@ pub(super) fn parties(
     Ok(parties)
 }
 
+/// The subjects of triggers and awaited events that are nobody's to publish on.
+pub(super) fn unpublished<'a>(
+    installation: &'a Installation,
+    parties: &BTreeMap<String, Party>,
+) -> impl Iterator<Item = &'a String> {
+    let published: BTreeSet<_> =
+        parties.values().flat_map(|party| party.publishes.clone()).collect();
+    installation.events.iter().filter(move |subject| !published.contains(*subject))
+}
+
 fn taken(name: &str) -> Option<String> {
     let is_taken = RESERVED.contains(&name);
     is_taken.then(|| format!("`{name}` has a meaning of its own here: another name is needed"))
@@ -150,6 +160,7 @@ mod tests {
         assert_eq!(all["payment"].publishes, set(&["payments.refunded"]));
         assert_eq!(all["shop"].publishes, set(&["orders.placed"]));
         assert_eq!(all["shop"].follows, set(&["order"]));
+        assert_eq!(unpublished(&shop(), &all).collect::<Vec<_>>(), ["visas.granted"]);
     }
 
     #[test]

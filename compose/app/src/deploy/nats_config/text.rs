@@ -67,7 +67,8 @@ pub(super) fn configuration(
     parties: &BTreeMap<String, Party>,
 ) -> String {
     let mut text = format!(
-        "# NATS with JetStream for {program}. Passwords come from the environment.
+        "# NATS with JetStream for {program}. Passwords come from the environment:
+{}
 #
 # From the program's sagas and services; when they change, write it again:
 #
@@ -81,6 +82,7 @@ server_name: {program}
 {}
 {ACCOUNTS}accounts {{
 ",
+        passwords(parties),
         orchestrator(installation)
     );
     text += &streams_account(parties);
@@ -89,6 +91,19 @@ server_name: {program}
     }
     text += "}\n";
     text
+}
+
+/// The variables that the server reads, in lines of a comment.
+fn passwords(parties: &BTreeMap<String, Party>) -> String {
+    let users = ["orchestrator", "admin"].into_iter().chain(parties.keys().map(String::as_str));
+    let variables: Vec<_> = users.map(password).collect();
+    let lines: Vec<_> = variables.chunks(3).map(|some| format!("# {}", some.join(", "))).collect();
+    lines.join(",\n")
+}
+
+/// The variable with a user's password.
+fn password(user: &str) -> String {
+    format!("NATS_PASSWORD_{}", user.to_uppercase().replace('-', "_"))
 }
 
 /// What an orchestrator may do in the account of the streams.
@@ -164,9 +179,9 @@ fn streams_account(parties: &BTreeMap<String, Party>) -> String {
 
 /// The account of a party, and what it imports.
 fn account(name: &str, party: &Party) -> String {
-    let (account, password) = (account_name(name), name.to_uppercase().replace('-', "_"));
+    let (account, password) = (account_name(name), password(name));
     let mut text = format!(
-        "  {account}: {{\n    users: [{{ user: {name}, password: $NATS_PASSWORD_{password} }}]\n    imports: [\n"
+        "  {account}: {{\n    users: [{{ user: {name}, password: ${password} }}]\n    imports: [\n"
     );
     let own = party.serves.then(|| std::iter::once(pulls(name)).chain(answers(name)));
     let own = own.into_iter().flatten();
