@@ -7,6 +7,7 @@ use crate::{
     given::{Env, Eval, MapError, evaluate},
     name::{self, NameError},
     outline::{ELEMENTS_MAX, OWN_SERVICE, Outline, Task, element_name},
+    panic::caught,
 };
 
 /// Longest business key, in bytes.
@@ -132,7 +133,8 @@ impl Definition {
         };
         let matches = self.code.get(step).and_then(|code| code.matches.as_ref());
         let matches = matches.ok_or_else(|| wrong(AwaitedErrorKind::Match))?;
-        let key = caught(|| matches(event)).ok_or_else(|| wrong(AwaitedErrorKind::Match))?;
+        let key = caught("its function `.matching(…)`", || matches(event));
+        let key = key.map_err(|why| wrong(AwaitedErrorKind::Panicked(why)))?;
         let key = key.map_err(|error| wrong(AwaitedErrorKind::Shape(error)))?;
         usable(key).ok_or_else(|| wrong(AwaitedErrorKind::Match))
     }
@@ -177,11 +179,6 @@ impl Definition {
     pub(crate) fn output(&self, env: &Env<'_>) -> Result<Json, MapError> {
         evaluate(&self.output, env)
     }
-}
-
-/// Runs a user's function: its panic must not take the other sagas of a lane along.
-pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Option<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).ok()
 }
 
 /// A business key that can be used.
@@ -287,6 +284,9 @@ pub enum InputError {
     /// No usable name of a lock.
     #[error("the name of a lock must have 1 to {KEY_BYTES_MAX} bytes and no control characters")]
     Lock,
+    /// A function of the trigger panicked: which, and its message.
+    #[error("{0}")]
+    Panicked(String),
 }
 
 /// Why a step that waits for events cannot use one.
@@ -312,6 +312,9 @@ pub enum AwaitedErrorKind {
         "the name that `.matching(…)` finds in it must have 1 to {KEY_BYTES_MAX} bytes and no control characters"
     )]
     Match,
+    /// The function that is to find it panicked: its message.
+    #[error("{0}")]
+    Panicked(String),
 }
 
 /// Why a definition cannot be used.

@@ -1,10 +1,10 @@
 //! Values that will be known when a saga runs.
 
-use std::{any::Any, collections::BTreeSet, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeSet, marker::PhantomData, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Json, JsonError, panic::panic_message, wire};
+use crate::{Json, JsonError, panic::caught, wire};
 
 /// What a saga knows while it runs.
 pub(crate) struct Env<'a> {
@@ -19,11 +19,7 @@ pub(crate) type Eval = Box<dyn Fn(&Env<'_>) -> Result<Json, MapError> + Send + S
 
 /// Evaluates a mapping against what the saga knows.
 pub(crate) fn evaluate(eval: &Eval, env: &Env<'_>) -> Result<Json, MapError> {
-    let run = std::panic::AssertUnwindSafe(|| eval(env));
-    // The mapping is the user's code; a panic in it must not take the other sagas of a lane along.
-    let result =
-        std::panic::catch_unwind(run).unwrap_or_else(|panic| Err(MapError::panicked(&*panic)));
-    // A panic may say anything, at any length.
+    let result = caught("the mapping function", || eval(env)).map_err(MapError).flatten();
     result.map_err(|MapError(message)| MapError(wire::cut(message)))
 }
 
@@ -33,14 +29,6 @@ pub(crate) fn evaluate(eval: &Eval, env: &Env<'_>) -> Result<Json, MapError> {
 pub struct MapError(String);
 
 impl MapError {
-    fn panicked(panic: &(dyn Any + Send)) -> Self {
-        let what = "the mapping function panicked";
-        Self(match panic_message(panic) {
-            Some(message) => format!("{what}: {message}"),
-            None => what.to_owned(),
-        })
-    }
-
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn no_output() -> Self {
         Self("the output of a step is not known".to_owned())

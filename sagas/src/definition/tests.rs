@@ -58,11 +58,18 @@ impl Saga for Trip {
     type Output = ();
 
     fn trigger() -> Trigger<String> {
-        Trigger::on("trips.wanted").key(String::clone)
+        let known = |trip: &String| match trip.as_str() {
+            "nowhere" => panic!("no such place: {trip}"),
+            _ => trip.clone(),
+        };
+        Trigger::on("trips.wanted").key(known).lock(|trip| trip[1..].to_owned())
     }
 
     fn plan(mut p: Plan<BeforePivot>, trip: Given<String>) -> Finished<()> {
-        p.step(Await::<VisaGranted>::on("visas.granted").matching(|visa| visa.trip.clone()));
+        p.step(Await::<VisaGranted>::on("visas.granted").matching(|visa| {
+            assert!(visa.trip != "nobody", "nobody travels");
+            visa.trip.clone()
+        }));
         p.finish(trip.map(|_| ()))
     }
 }
@@ -82,4 +89,25 @@ fn an_awaited_event_that_cannot_be_used_names_its_step() {
     assert!(error.contains("missing field `trip`"), "{error}");
     let error = matched(r#"{"trip":""}"#).unwrap_err();
     assert!(error.starts_with(&format!("{event}the name that `.matching(…)` finds")), "{error}");
+}
+
+/// A dead letter says so.
+#[test]
+fn a_panic_of_a_users_function_has_its_message() {
+    let definition = Definition::of::<Trip>().unwrap();
+    let admitted = |trip: &str| {
+        let trip = Json::parse(serde_json::to_vec(trip).unwrap().as_slice()).unwrap();
+        definition.admit(&trip).map(|admitted| admitted.key).map_err(|error| error.to_string())
+    };
+    assert_eq!(admitted("t-1"), Ok(Some("t-1".to_owned())));
+    let key = "the trigger's function `.key(…)` panicked: no such place: nowhere";
+    assert_eq!(admitted("nowhere"), Err(key.to_owned()));
+    let lock = admitted("ä").unwrap_err();
+    assert!(lock.starts_with("the trigger's function `.lock(…)` panicked: "), "{lock}");
+    let event = Json::parse(br#"{"trip":"nobody"}"#).unwrap();
+    let error = definition.matches(0, &event).unwrap_err().to_string();
+    assert!(
+        error.ends_with("used: its function `.matching(…)` panicked: nobody travels"),
+        "{error}"
+    );
 }

@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use super::{Plan, Saga, Trigger};
 use crate::{
     Admitted, Definition, DefinitionError, DefinitionErrorKind, Given, InputError, Json, Outline,
-    definition::{Admit, NESTING_MAX, caught, usable},
+    definition::{Admit, NESTING_MAX, usable},
     duration::millis,
+    panic::caught,
 };
 
 /// Shortest deadline of a saga: a shorter one would be over before an answer can come.
@@ -51,9 +52,14 @@ impl Definition {
 
 fn admit<T: DeserializeOwned>(json: &Json, trigger: &Trigger<T>) -> Result<Admitted, InputError> {
     let input: T = json.read().map_err(InputError::Shape)?;
-    let name = |name: fn(&T) -> String| caught(|| name(&input)).and_then(usable);
-    let key = trigger.key.map(|key| name(key).ok_or(InputError::Key)).transpose()?;
-    let locks = trigger.locks.iter().map(|lock| name(*lock).ok_or(InputError::Lock));
+    let name = |what, name: fn(&T) -> String, unusable| {
+        let name = caught(what, || name(&input)).map_err(InputError::Panicked)?;
+        usable(name).ok_or(unusable)
+    };
+    let key = |key| name("the trigger's function `.key(…)`", key, InputError::Key);
+    let key = trigger.key.map(key).transpose()?;
+    let lock = |lock: &_| name("the trigger's function `.lock(…)`", *lock, InputError::Lock);
+    let locks = trigger.locks.iter().map(lock);
     let locks: BTreeSet<String> = locks.collect::<Result<_, _>>()?;
     Ok(Admitted { key, locks: locks.into_iter().collect() })
 }
