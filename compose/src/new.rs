@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -79,7 +80,13 @@ impl NewArgs {
         let source = path.as_deref().map(checkout).transpose()?;
         let folder = Path::new(&name);
         let what = format!("the folder {name}");
-        fs::create_dir(folder).during(&format!("{what} cannot be made"))?;
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let why = format!("{what} is there already: choose another name, or move it");
+                return Err(Failed::new(why));
+            }
+            made => made.during(&format!("{what} cannot be made"))?,
+        }
         for (file, text) in FILES {
             let (file, text) = (folder.join(file), filled(text, &name, source.as_deref()));
             let parent = file.parent().unwrap_or(folder);
@@ -99,13 +106,13 @@ impl NewArgs {
 
 /// The folder of a checkout, wherever the project is.
 fn checkout(path: &Path) -> Result<PathBuf, Failed> {
-    let path = path.canonicalize().during(&format!("--path {}", path.display()))?;
+    let what = format!("--path {} is no checkout of Amends", path.display());
+    let path = path.canonicalize().during(&what)?;
     match LIBRARIES.iter().find(|(_, folder)| !path.join(folder).join("Cargo.toml").is_file()) {
         None => Ok(path),
-        Some((library, folder)) => Err(Failed::new(format!(
-            "--path {} is no checkout of Amends: {library} is not in its folder {folder}",
-            path.display()
-        ))),
+        Some((library, folder)) => {
+            Err(Failed::misused(format!("{what}: {library} is not in its folder {folder}")))
+        }
     }
 }
 

@@ -231,7 +231,7 @@ async fn what_is_there_already_is_not_touched() {
     let again = new(&["shop"]).await;
     assert_eq!(again.status.code(), Some(1));
     assert!(
-        text(&again).contains("the folder shop cannot be made: File exists"),
+        text(&again).contains("the folder shop is there already: choose another name"),
         "{}",
         text(&again)
     );
