@@ -74,7 +74,11 @@ fn fact(saga: SagaId, outline: &Outline, fact: &Record) {
 }
 
 fn status(saga: SagaId, outline: &Outline, status: Status, error: Option<&Failure>) {
-    let why = error.map(|e| format!("{}: {}: {}", e.step, e.code, e.message)).unwrap_or_default();
+    let why = error.map(|error| {
+        let parts = [&error.step, &error.code, &error.message].map(String::as_str);
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+    });
+    let why = why.unwrap_or_default();
     if status == Status::Stuck {
         tracing::error!(%saga, definition = outline.name, why, "stuck: an operator must look");
     } else {
