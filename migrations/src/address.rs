@@ -4,10 +4,34 @@
 
 use std::{fmt, str::FromStr};
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::postgres::PgConnectOptions;
 
 /// Hosts of one address: more are a mistake.
 const HOSTS_MAX: usize = 16;
+
+/// Parameters that are read here.
+const OURS: [&str; 3] = ["host", "port", "target_session_attrs"];
+
+/// Parameters that sqlx reads. It would log any other with its value, which may be a secret.
+const THEIRS: [&str; 16] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "hostaddr",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
 
 /// A database's address: the hosts in the order in which they are tried.
 ///
@@ -26,7 +50,7 @@ const HOSTS_MAX: usize = 16;
 /// Database::new(address.for_writing(), &[("lock_timeout", "10s")], 8)
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Address {
     hosts: Vec<PgConnectOptions>,
     target: Target,
@@ -135,6 +159,15 @@ impl fmt::Display for Address {
     }
 }
 
+/// Without the password.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Address");
+        shown.field("hosts", &format_args!("{self}")).field("user", &self.user());
+        shown.field("target", &self.target).finish()
+    }
+}
+
 impl From<PgConnectOptions> for Address {
     fn from(options: PgConnectOptions) -> Self {
         Self { hosts: vec![options], target: Target::Any }
@@ -146,18 +179,12 @@ impl FromStr for Address {
 
     fn from_str(uri: &str) -> Result<Self, AddressError> {
         let parts = Parts::of(uri).ok_or(AddressError::Form)?;
-        let hosts = parts.hosts()?;
-        // The list is taken out: for sqlx it is no URL.
-        let options = PgConnectOptions::from_str(&parts.without_hosts())?;
-        let at = |(host, port): &(String, Option<u16>)| {
-            let options = match host.as_str() {
-                "" => options.clone(),
-                socket if socket.starts_with('/') => options.clone().socket(socket),
-                host => options.clone().host(host),
-            };
-            port.map_or_else(|| options.clone(), |port| options.clone().port(port))
+        parts.warn_of_unknown();
+        let options = |(host, port): &(String, Option<u16>)| {
+            PgConnectOptions::from_str(&parts.with_host(host, *port))
         };
-        Ok(Self { hosts: hosts.iter().map(at).collect(), target: parts.target()? })
+        let hosts = parts.hosts()?.iter().map(options).collect::<Result<_, _>>()?;
+        Ok(Self { hosts, target: parts.target()? })
     }
 }
 
@@ -226,13 +253,30 @@ impl<'a> Parts<'a> {
         self.query.iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
     }
 
-    fn without_hosts(&self) -> String {
-        let ours = ["host", "port", "target_session_attrs"];
-        let rest = self.query.iter().filter(|(key, _)| !ours.contains(key));
-        let rest: Vec<_> = rest.map(|(key, value)| format!("{key}={value}")).collect();
+    /// For sqlx, to which a list of hosts is no URL. It looks the password of this host up in the password
+    /// file, as libpq does.
+    fn with_host(&self, host: &str, port: Option<u16>) -> String {
+        let theirs = self.query.iter().filter(|(key, _)| is_theirs(&decoded(key)));
+        let mut query: Vec<_> = theirs.map(|(key, value)| format!("{key}={value}")).collect();
+        if !host.is_empty() {
+            query.push(format!("host={}", utf8_percent_encode(host, NON_ALPHANUMERIC)));
+        }
+        query.extend(port.map(|port| format!("port={port}")));
         let at = if self.user.is_empty() { "" } else { "@" };
-        format!("{}://{}{at}localhost/{}?{}", self.scheme, self.user, self.path, rest.join("&"))
+        format!("{}://{}{at}localhost/{}?{}", self.scheme, self.user, self.path, query.join("&"))
     }
+
+    fn warn_of_unknown(&self) {
+        for name in self.query.iter().map(|(key, _)| decoded(key)) {
+            if !is_theirs(&name) && !OURS.contains(&&*name) {
+                tracing::warn!("the database URL has a parameter `{name}`, which is ignored");
+            }
+        }
+    }
+}
+
+fn is_theirs(name: &str) -> bool {
+    THEIRS.contains(&name) || name.starts_with("options[")
 }
 
 /// One of the list: `host`, `host:port`, `[v6]`, `[v6]:port`, or a folder of sockets.
@@ -310,6 +354,17 @@ mod tests {
             error.to_string().starts_with("`target_session_attrs=master` is none of"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn nothing_shows_the_password() {
+        let uri = "postgres://me:hush@a,b/shop?password=hush&sslpassword=hush";
+        let address: Address = uri.parse().unwrap();
+        let shown = format!("{address:?} {address}");
+        assert!(shown.contains("a:5432,b:5432") && !shown.contains("hush"), "{shown}");
+        assert!(shown.contains("\"me\""), "{shown}");
+        let parts = Parts::of(uri).unwrap().with_host("a", None);
+        assert!(!parts.contains("sslpassword"), "{parts}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod raw_worker;
 mod replays;
 mod replicas;
 mod retention;
+mod secrets;
 mod shapes;
 mod shared;
 mod silent;

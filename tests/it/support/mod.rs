@@ -10,6 +10,7 @@ mod lookout;
 mod nats_server;
 mod pooler;
 mod port;
+pub(crate) mod private_postgres;
 mod probe;
 mod proxy;
 mod shop;

@@ -32,6 +32,7 @@ const RECONNECT_CAP: Duration = Duration::from_secs(1);
 /// Where NATS is, who logs in, and whether the servers let them in.
 #[derive(Clone)]
 pub struct Access {
+    /// Without a user and a password, which the client would log.
     servers: Arc<[ServerAddr]>,
     credentials: Arc<Credentials>,
     /// When what was answered last expires.
@@ -50,7 +51,7 @@ impl Access {
             servers.collect::<Result<_, _>>().during("the NATS address cannot be used")?;
         Ok(Self {
             credentials: Arc::new(credentials(settings, &servers)?),
-            servers,
+            servers: servers.iter().map(without_login).collect::<Result<_, _>>()?,
             expires: Arc::new(watch::Sender::new(None)),
             login: Login::new(settings.nats_login_timeout),
         })
@@ -200,6 +201,14 @@ fn credentials(settings: &NatsSettings, servers: &[ServerAddr]) -> Result<Creden
             "say one of NATS_CREDS, NATS_USER and NATS_TOKEN_FILE: a process logs in by one of them",
         )),
     }
+}
+
+/// The same server.
+fn without_login(address: &ServerAddr) -> Result<ServerAddr, Failed> {
+    let no_host = || Failed::new("the NATS address cannot be used: it has no host");
+    let mut url = address.clone().into_inner();
+    url.set_password(None).and_then(|()| url.set_username("")).map_err(|()| no_host())?;
+    ServerAddr::from_url(url).during("the NATS address cannot be used")
 }
 
 /// The user whom an address names.
