@@ -5,7 +5,7 @@
 use std::{fmt, str::FromStr};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// Hosts of one address: more are a mistake.
 const HOSTS_MAX: usize = 16;
@@ -31,6 +31,13 @@ const THEIRS: [&str; 16] = [
     "password",
     "application_name",
     "options",
+];
+
+/// Parameters that name a file with certificates or a key, all their names, and the variable that says the same.
+const CERTIFICATES: [(&str, &[&str], &str); 3] = [
+    ("sslrootcert", &["sslrootcert", "ssl-root-cert", "ssl-ca"], "PGSSLROOTCERT"),
+    ("sslcert", &["sslcert", "ssl-cert"], "PGSSLCERT"),
+    ("sslkey", &["sslkey", "ssl-key"], "PGSSLKEY"),
 ];
 
 /// A database's address: the hosts in the order in which they are tried.
@@ -78,6 +85,16 @@ pub enum AddressError {
         "`target_session_attrs={0}` is none of any, read-write, read-only, primary, standby, prefer-standby"
     )]
     Target(String),
+    /// A certificate, or its key, that is not there.
+    #[error("the file of its `{parameter}`, {file}, cannot be read")]
+    Certificate {
+        /// The parameter.
+        parameter: &'static str,
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// What sqlx says.
     #[error(transparent)]
     Url(#[from] sqlx::Error),
@@ -117,6 +134,19 @@ impl Address {
             Target::Primary => "primary",
             Target::Standby => "standby",
         }
+    }
+
+    /// Those of its hosts to which a connection may be in plain text, beside this one: where nobody asks for TLS,
+    /// whoever is in between can keep it out.
+    #[must_use]
+    pub fn in_plain_text(&self) -> Option<Self> {
+        let may_be = |options: &&PgConnectOptions| {
+            let mode = options.get_ssl_mode();
+            let open = matches!(mode, PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer);
+            open && options.get_socket().is_none() && !is_loopback(options.get_host())
+        };
+        let hosts: Vec<_> = self.hosts.iter().filter(may_be).cloned().collect();
+        (!hosts.is_empty()).then_some(Self { hosts, target: self.target })
     }
 
     /// Who logs in.
@@ -183,7 +213,16 @@ impl FromStr for Address {
         let options = |(host, port): &(String, Option<u16>)| {
             PgConnectOptions::from_str(&parts.with_host(host, *port))
         };
-        let hosts = parts.hosts()?.iter().map(options).collect::<Result<_, _>>()?;
+        let mut hosts = Vec::new();
+        let verified = parts.certificates()?;
+        for host in parts.hosts()? {
+            let options = options(&host)?;
+            hosts.push(match options.get_ssl_mode() {
+                // As in libpq: whoever names authorities wants them asked. sqlx would not ask them.
+                PgSslMode::Require if verified => options.ssl_mode(PgSslMode::VerifyCa),
+                _ => options,
+            });
+        }
         Ok(Self { hosts, target: parts.target()? })
     }
 }
@@ -249,6 +288,26 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// Whether authorities are named. A file that is not there is told here, by its name.
+    fn certificates(&self) -> Result<bool, AddressError> {
+        let mut authorities = false;
+        for (parameter, aliases, variable) in CERTIFICATES {
+            let given = aliases.iter().find_map(|name| self.parameter(name));
+            let Some(file) = given.or_else(|| std::env::var(variable).ok()) else { continue };
+            authorities |= parameter == CERTIFICATES[0].0;
+            // Itself, in place of the name of a file.
+            if file.trim_start().starts_with("-----BEGIN") {
+                continue;
+            }
+            std::fs::File::open(&file).map_err(|source| AddressError::Certificate {
+                parameter,
+                file,
+                source,
+            })?;
+        }
+        Ok(authorities)
+    }
+
     fn parameter(&self, name: &str) -> Option<String> {
         self.query.iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
     }
@@ -293,6 +352,12 @@ fn host_and_port(one: &str) -> Option<(String, Option<u16>)> {
         Some((host, port)) => Some((host.to_owned(), Some(port.parse().ok()?))),
         None => Some((one.to_owned(), None)),
     }
+}
+
+/// Whether a host is this machine, by its name alone.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 fn decoded(part: &str) -> String {
@@ -365,6 +430,41 @@ mod tests {
         assert!(shown.contains("\"me\""), "{shown}");
         let parts = Parts::of(uri).unwrap().with_host("a", None);
         assert!(!parts.contains("sslpassword"), "{parts}");
+    }
+
+    #[test]
+    fn authorities_that_are_named_are_asked() {
+        let there = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for (query, verified) in [
+            (format!("sslmode=require&sslrootcert={there}"), true),
+            (format!("sslmode=require&ssl-ca={there}"), true),
+            ("sslmode=require".to_owned(), false),
+        ] {
+            let address: Address = format!("postgres://a,b/d?{query}").parse().unwrap();
+            for options in address.hosts() {
+                let mode = options.get_ssl_mode();
+                assert_eq!(matches!(mode, PgSslMode::VerifyCa), verified, "{query}: {mode:?}");
+            }
+        }
+        let gone = "postgres://a/d?sslkey=/nowhere".parse::<Address>().unwrap_err();
+        assert_eq!(gone.to_string(), "the file of its `sslkey`, /nowhere, cannot be read");
+    }
+
+    #[test]
+    fn plain_text_to_others_is_told() {
+        for (uri, hosts) in [
+            ("postgres://a,localhost,127.0.0.1:7,[::1],b/d", Some("a:5432,b:5432")),
+            ("postgres://a/d?sslmode=disable", Some("a:5432")),
+            ("postgres://a/d?sslmode=allow", Some("a:5432")),
+            ("postgres://a/d?sslmode=require", None),
+            ("postgres://a,b/d?sslmode=verify-full", None),
+            ("postgres:///d?host=/run/postgres", None),
+            ("postgres://localhost/d", None),
+        ] {
+            let address: Address = uri.parse().unwrap();
+            let open = address.in_plain_text().map(|address| address.to_string());
+            assert_eq!(open.as_deref(), hosts, "{uri}");
+        }
     }
 
     #[test]

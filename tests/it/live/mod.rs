@@ -41,6 +41,7 @@ mod starts;
 mod status;
 mod storm;
 mod times;
+mod tls;
 mod top;
 mod traces;
 mod transport;

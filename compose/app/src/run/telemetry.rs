@@ -27,13 +27,9 @@ const FACTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 /// cannot connect.
 const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx=warn";
 
-/// Where the clients of NATS and Postgres log a secret, at whatever level, and the field that holds it.
-const SECRETS: [(&str, &str); 2] = [
-    // The login, as it is sent.
-    ("async_nats::connection", "connect_info"),
-    // A line of a password file that is not in its form, such as the bare password.
-    ("sqlx_postgres::options::pgpass", "line"),
-];
+/// Where the client of Postgres logs a secret, and the field that holds it: a line of a password file that is not
+/// in its form, such as the bare password. At `trace`, the client of NATS hides its login by itself.
+const SECRET: (&str, &str) = ("sqlx_postgres::options::pgpass", "line");
 
 /// Prints log lines to stderr, as `RUST_LOG` says, but none with a secret.
 pub fn log_lines(format: LogFormat) {
@@ -51,9 +47,8 @@ pub fn log_lines(format: LogFormat) {
 }
 
 fn holds_secret(metadata: &Metadata<'_>) -> bool {
-    SECRETS.iter().any(|(target, field)| {
-        metadata.target() == *target && metadata.fields().field(field).is_some()
-    })
+    let (target, field) = SECRET;
+    metadata.target() == target && metadata.fields().field(field).is_some()
 }
 
 /// Collects metrics from now on, to be read by `/metrics`.
