@@ -45,6 +45,9 @@ pub struct NatsSettings {
     /// File with a NATS token
     #[arg(long, env = "NATS_TOKEN_FILE", global = true, display_order = LAST, value_name = "FILE")]
     pub nats_token_file: Option<PathBuf>,
+    /// File with the seed of an nkey that NATS knows
+    #[arg(long, env = "NATS_NKEY", global = true, display_order = LAST, value_name = "FILE")]
+    pub nats_nkey: Option<PathBuf>,
     /// File with the authorities whose certificates NATS may have, in place of the system's
     #[arg(long, env = "NATS_CA", global = true, display_order = LAST, value_name = "FILE")]
     pub nats_ca: Option<PathBuf>,
@@ -114,6 +117,7 @@ impl NatsSettings {
             nats_user: None,
             nats_password_file: None,
             nats_token_file: None,
+            nats_nkey: None,
             nats_ca: None,
             nats_cert: None,
             nats_key: None,
@@ -143,6 +147,7 @@ impl NatsSettings {
             ("NATS_USER", text(&self.nats_user)),
             ("NATS_PASSWORD_FILE", path(&self.nats_password_file)),
             ("NATS_TOKEN_FILE", path(&self.nats_token_file)),
+            ("NATS_NKEY", path(&self.nats_nkey)),
             ("NATS_CA", path(&self.nats_ca)),
             ("NATS_CERT", path(&self.nats_cert)),
             ("NATS_KEY", path(&self.nats_key)),

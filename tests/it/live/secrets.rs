@@ -2,6 +2,8 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
+use nkeys::KeyPair;
+
 use crate::support::{Issuer, NatsServer, Shop, listen, private_postgres::let_in};
 
 /// What every secret has in it, and nothing else.
@@ -17,22 +19,23 @@ fn encoded(text: &str) -> String {
 }
 
 /// What no line may have: no secret in any form in which a line could have it.
-fn forbidden(issued: &str) -> Vec<String> {
+fn forbidden(issued: &str, seed: &str) -> Vec<String> {
     let blocks = issued.lines().filter(|line| !line.starts_with('-') && !line.is_empty());
-    let mut all = vec![MARK.to_owned(), encoded(MARK)];
+    let mut all = vec![MARK.to_owned(), encoded(MARK), seed.to_owned()];
     all.extend(blocks.map(str::to_owned));
-    assert_eq!(all.len(), 2 + 2, "a JWT and a seed: {issued}");
+    assert_eq!(all.len(), 3 + 2, "a JWT and a seed: {issued}");
     all
 }
 
 struct Servers {
     users: NatsServer,
     tokens: NatsServer,
+    keys: NatsServer,
     issued: NatsServer,
 }
 
 impl Servers {
-    async fn start(folder: &Path, issuer: &Issuer) -> Self {
+    async fn start(folder: &Path, issuer: &Issuer, key: &KeyPair) -> Self {
         let user = serde_json::json!({"user": "ada", "password": PASSWORD});
         let start = async |name: &str, login: String| {
             let folder = folder.join(name);
@@ -43,6 +46,11 @@ impl Servers {
         Self {
             users: start("users", format!("authorization {{ users: [ {user} ] }}")).await,
             tokens: start("tokens", format!("authorization {{ token: \"{TOKEN}\" }}")).await,
+            keys: start(
+                "keys",
+                format!("authorization {{ users: [ {{ nkey: {} }} ] }}", key.public_key()),
+            )
+            .await,
             issued: start("issued", issuer.configuration()).await,
         }
     }
@@ -63,8 +71,10 @@ async fn no_line_shows_a_secret() {
     let folder = shop.folder.path().to_owned();
     let (issuer, file) = (Issuer::new(), |name: &str, text: &str| file(&folder, name, text));
     let credentials = issuer.credentials(None);
-    let forbidden = forbidden(&credentials);
-    let nats = Servers::start(&folder, &issuer).await;
+    let key = KeyPair::new_user();
+    let seed = key.seed().unwrap();
+    let forbidden = forbidden(&credentials, &seed);
+    let nats = Servers::start(&folder, &issuer, &key).await;
     let create = format!("create role keeper superuser login password $p${PASSWORD}$p$");
     sqlx::query(sqlx::AssertSqlSafe(create)).execute(&shop.pool).await.unwrap();
     let_in(&shop.pool, "host all keeper 127.0.0.1/32 scram-sha-256").await;
@@ -80,10 +90,14 @@ async fn no_line_shows_a_secret() {
     let lines = format!("Hush alone\n{host}:*:amends:keeper:{escaped}\n");
     let passwords = file("pgpass", &lines);
     let (password, token) = (file("password", PASSWORD), file("token", TOKEN));
+    let seed = file("seed", &format!("{seed}\n"));
+    let token_url = format!("nats://{}@{}", encoded(TOKEN), nats.tokens.address);
     let creds = file("creds", &credentials);
     let user = format!("nats://ada:{}@{}", encoded(PASSWORD), nats.users.address);
 
-    let cases: [(&str, &[(&str, &str)]); 4] = [
+    let cases: [(&str, &[(&str, &str)]); 6] = [
+        ("token", &[("DATABASE_URL", &named), ("NATS_URL", &token_url)]),
+        ("nkey", &[("DATABASE_URL", &named), ("NATS_URL", &nats.keys.url()), ("NATS_NKEY", &seed)]),
         ("addresses", &[("DATABASE_URL", &named), ("NATS_URL", &user)]),
         (
             "files",

@@ -239,12 +239,13 @@ fn credentials(settings: &NatsSettings, servers: &[ServerAddr]) -> Result<Creden
     let file = settings.nats_creds.clone().map(Credentials::File);
     let user = user.zip(password).map(|(user, password)| Credentials::User { user, password });
     let token = settings.nats_token_file.clone().map(Credentials::Token);
-    let mut ways = [file, user, token].into_iter().flatten();
+    let seed = settings.nats_nkey.clone().map(Credentials::Seed);
+    let mut ways = [file, seed, user, token].into_iter().flatten();
     match (ways.next(), ways.next()) {
         (None, _) => Ok(servers.iter().find_map(named).unwrap_or(Credentials::Nobody)),
         (Some(way), None) => Ok(way),
         (Some(_), Some(_)) => Err(Failed::misused(
-            "say one of NATS_CREDS, NATS_USER and NATS_TOKEN_FILE: a process logs in by one of them",
+            "say one of NATS_CREDS, NATS_NKEY, NATS_USER and NATS_TOKEN_FILE: a process logs in by one of them",
         )),
     }
 }
@@ -270,12 +271,15 @@ fn without_login(address: &ServerAddr) -> Result<ServerAddr, Failed> {
     ServerAddr::from_url(url).during("the NATS address cannot be used")
 }
 
-/// The user whom an address names.
+/// The user whom an address names; a name without a password is a token.
 fn named(address: &ServerAddr) -> Option<Credentials> {
     let decoded =
         |part| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
-    let (user, password) = (decoded(address.username()?), decoded(address.password()?));
-    Some(Credentials::Named { user, password })
+    let user = decoded(address.username()?);
+    Some(match address.password().map(decoded) {
+        Some(password) => Credentials::Named { user, password },
+        None => Credentials::NamedToken(user),
+    })
 }
 
 #[cfg(test)]
@@ -299,6 +303,8 @@ mod tests {
         assert_eq!(user.credentials.describe(), "as `ada`, with the password in /p");
         let address = Access::of(&NatsSettings::at("b:2,nats://e%40e:secret@a:1")).unwrap();
         assert_eq!(address.credentials.describe(), "as `e@e`, with the password of its address");
+        let token = Access::of(&NatsSettings::at("nats://s%40cret@a:1")).unwrap();
+        assert_eq!(token.credentials.describe(), "with the token of its address");
         let both = NatsSettings { nats_token_file: Some("/t".into()), ..at("a:1") };
         let half = NatsSettings { nats_user: None, ..at("a:1") };
         let keyless = NatsSettings { nats_cert: Some("/c".into()), ..at("a:1") };
