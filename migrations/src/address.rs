@@ -61,6 +61,8 @@ const CERTIFICATES: [(&str, &[&str], &str); 3] = [
 pub struct Address {
     hosts: Vec<PgConnectOptions>,
     target: Target,
+    /// Names of parameters that nobody here knows.
+    unknown: Vec<String>,
 }
 
 /// Why an address cannot be used.
@@ -126,6 +128,13 @@ impl Address {
         }
     }
 
+    /// Says which of its parameters have no effect.
+    pub(crate) fn warn_of_unknown(&self) {
+        for name in &self.unknown {
+            tracing::warn!("the database URL has a parameter `{name}`, which is ignored");
+        }
+    }
+
     pub(crate) fn target(&self) -> &'static str {
         match self.target {
             Target::Any => "any",
@@ -146,7 +155,7 @@ impl Address {
             open && options.get_socket().is_none() && !is_loopback(options.get_host())
         };
         let hosts: Vec<_> = self.hosts.iter().filter(may_be).cloned().collect();
-        (!hosts.is_empty()).then_some(Self { hosts, target: self.target })
+        (!hosts.is_empty()).then(|| Self { hosts, ..self.clone() })
     }
 
     /// Who logs in.
@@ -200,7 +209,7 @@ impl fmt::Debug for Address {
 
 impl From<PgConnectOptions> for Address {
     fn from(options: PgConnectOptions) -> Self {
-        Self { hosts: vec![options], target: Target::Any }
+        Self { hosts: vec![options], target: Target::Any, unknown: Vec::new() }
     }
 }
 
@@ -209,7 +218,6 @@ impl FromStr for Address {
 
     fn from_str(uri: &str) -> Result<Self, AddressError> {
         let parts = Parts::of(uri).ok_or(AddressError::Form)?;
-        parts.warn_of_unknown();
         let options = |(host, port): &(String, Option<u16>)| {
             PgConnectOptions::from_str(&parts.with_host(host, *port))
         };
@@ -223,7 +231,7 @@ impl FromStr for Address {
                 _ => options,
             });
         }
-        Ok(Self { hosts, target: parts.target()? })
+        Ok(Self { hosts, target: parts.target()?, unknown: parts.unknown() })
     }
 }
 
@@ -325,12 +333,9 @@ impl<'a> Parts<'a> {
         format!("{}://{}{at}localhost/{}?{}", self.scheme, self.user, self.path, query.join("&"))
     }
 
-    fn warn_of_unknown(&self) {
-        for name in self.query.iter().map(|(key, _)| decoded(key)) {
-            if !is_theirs(&name) && !OURS.contains(&&*name) {
-                tracing::warn!("the database URL has a parameter `{name}`, which is ignored");
-            }
-        }
+    fn unknown(&self) -> Vec<String> {
+        let names = self.query.iter().map(|(key, _)| decoded(key));
+        names.filter(|name| !is_theirs(name) && !OURS.contains(&&**name)).collect()
     }
 }
 
@@ -430,6 +435,7 @@ mod tests {
         assert!(shown.contains("\"me\""), "{shown}");
         let parts = Parts::of(uri).unwrap().with_host("a", None);
         assert!(!parts.contains("sslpassword"), "{parts}");
+        assert_eq!(address.unknown, ["sslpassword"]);
     }
 
     #[test]
