@@ -4,10 +4,41 @@
 
 use std::{fmt, str::FromStr};
 
-use sqlx::postgres::PgConnectOptions;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// Hosts of one address: more are a mistake.
 const HOSTS_MAX: usize = 16;
+
+/// Parameters that are read here.
+const OURS: [&str; 3] = ["host", "port", "target_session_attrs"];
+
+/// Parameters that sqlx reads. It would log any other with its value, which may be a secret.
+const THEIRS: [&str; 16] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "hostaddr",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Parameters that name a file with certificates or a key, all their names, and the variable that says the same.
+const CERTIFICATES: [(&str, &[&str], &str); 3] = [
+    ("sslrootcert", &["sslrootcert", "ssl-root-cert", "ssl-ca"], "PGSSLROOTCERT"),
+    ("sslcert", &["sslcert", "ssl-cert"], "PGSSLCERT"),
+    ("sslkey", &["sslkey", "ssl-key"], "PGSSLKEY"),
+];
 
 /// A database's address: the hosts in the order in which they are tried.
 ///
@@ -26,10 +57,12 @@ const HOSTS_MAX: usize = 16;
 /// Database::new(address.for_writing(), &[("lock_timeout", "10s")], 8)
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Address {
     hosts: Vec<PgConnectOptions>,
     target: Target,
+    /// Names of parameters that nobody here knows.
+    unknown: Vec<String>,
 }
 
 /// Why an address cannot be used.
@@ -54,6 +87,16 @@ pub enum AddressError {
         "`target_session_attrs={0}` is none of any, read-write, read-only, primary, standby, prefer-standby"
     )]
     Target(String),
+    /// A certificate, or its key, that is not there.
+    #[error("the file of its `{parameter}`, {file}, cannot be read")]
+    Certificate {
+        /// The parameter.
+        parameter: &'static str,
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// What sqlx says.
     #[error(transparent)]
     Url(#[from] sqlx::Error),
@@ -85,6 +128,13 @@ impl Address {
         }
     }
 
+    /// Says which of its parameters have no effect.
+    pub(crate) fn warn_of_unknown(&self) {
+        for name in &self.unknown {
+            tracing::warn!("the database URL has a parameter `{name}`, which is ignored");
+        }
+    }
+
     pub(crate) fn target(&self) -> &'static str {
         match self.target {
             Target::Any => "any",
@@ -93,6 +143,19 @@ impl Address {
             Target::Primary => "primary",
             Target::Standby => "standby",
         }
+    }
+
+    /// Those of its hosts to which a connection may be in plain text, beside this one: where nobody asks for TLS,
+    /// whoever is in between can keep it out.
+    #[must_use]
+    pub fn in_plain_text(&self) -> Option<Self> {
+        let may_be = |options: &&PgConnectOptions| {
+            let mode = options.get_ssl_mode();
+            let open = matches!(mode, PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer);
+            open && options.get_socket().is_none() && !is_loopback(options.get_host())
+        };
+        let hosts: Vec<_> = self.hosts.iter().filter(may_be).cloned().collect();
+        (!hosts.is_empty()).then(|| Self { hosts, ..self.clone() })
     }
 
     /// Who logs in.
@@ -135,9 +198,18 @@ impl fmt::Display for Address {
     }
 }
 
+/// Without the password.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Address");
+        shown.field("hosts", &format_args!("{self}")).field("user", &self.user());
+        shown.field("target", &self.target).finish()
+    }
+}
+
 impl From<PgConnectOptions> for Address {
     fn from(options: PgConnectOptions) -> Self {
-        Self { hosts: vec![options], target: Target::Any }
+        Self { hosts: vec![options], target: Target::Any, unknown: Vec::new() }
     }
 }
 
@@ -146,18 +218,20 @@ impl FromStr for Address {
 
     fn from_str(uri: &str) -> Result<Self, AddressError> {
         let parts = Parts::of(uri).ok_or(AddressError::Form)?;
-        let hosts = parts.hosts()?;
-        // The list is taken out: for sqlx it is no URL.
-        let options = PgConnectOptions::from_str(&parts.without_hosts())?;
-        let at = |(host, port): &(String, Option<u16>)| {
-            let options = match host.as_str() {
-                "" => options.clone(),
-                socket if socket.starts_with('/') => options.clone().socket(socket),
-                host => options.clone().host(host),
-            };
-            port.map_or_else(|| options.clone(), |port| options.clone().port(port))
+        let options = |(host, port): &(String, Option<u16>)| {
+            PgConnectOptions::from_str(&parts.with_host(host, *port))
         };
-        Ok(Self { hosts: hosts.iter().map(at).collect(), target: parts.target()? })
+        let mut hosts = Vec::new();
+        let verified = parts.certificates()?;
+        for host in parts.hosts()? {
+            let options = options(&host)?;
+            hosts.push(match options.get_ssl_mode() {
+                // As in libpq: whoever names authorities wants them asked. sqlx would not ask them.
+                PgSslMode::Require if verified => options.ssl_mode(PgSslMode::VerifyCa),
+                _ => options,
+            });
+        }
+        Ok(Self { hosts, target: parts.target()?, unknown: parts.unknown() })
     }
 }
 
@@ -222,17 +296,51 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// Whether authorities are named. A file that is not there is told here, by its name.
+    fn certificates(&self) -> Result<bool, AddressError> {
+        let mut authorities = false;
+        for (parameter, aliases, variable) in CERTIFICATES {
+            let given = aliases.iter().find_map(|name| self.parameter(name));
+            let Some(file) = given.or_else(|| std::env::var(variable).ok()) else { continue };
+            authorities |= parameter == CERTIFICATES[0].0;
+            // Itself, in place of the name of a file.
+            if file.trim_start().starts_with("-----BEGIN") {
+                continue;
+            }
+            std::fs::File::open(&file).map_err(|source| AddressError::Certificate {
+                parameter,
+                file,
+                source,
+            })?;
+        }
+        Ok(authorities)
+    }
+
     fn parameter(&self, name: &str) -> Option<String> {
         self.query.iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
     }
 
-    fn without_hosts(&self) -> String {
-        let ours = ["host", "port", "target_session_attrs"];
-        let rest = self.query.iter().filter(|(key, _)| !ours.contains(key));
-        let rest: Vec<_> = rest.map(|(key, value)| format!("{key}={value}")).collect();
+    /// For sqlx, to which a list of hosts is no URL. It looks the password of this host up in the password
+    /// file, as libpq does.
+    fn with_host(&self, host: &str, port: Option<u16>) -> String {
+        let theirs = self.query.iter().filter(|(key, _)| is_theirs(&decoded(key)));
+        let mut query: Vec<_> = theirs.map(|(key, value)| format!("{key}={value}")).collect();
+        if !host.is_empty() {
+            query.push(format!("host={}", utf8_percent_encode(host, NON_ALPHANUMERIC)));
+        }
+        query.extend(port.map(|port| format!("port={port}")));
         let at = if self.user.is_empty() { "" } else { "@" };
-        format!("{}://{}{at}localhost/{}?{}", self.scheme, self.user, self.path, rest.join("&"))
+        format!("{}://{}{at}localhost/{}?{}", self.scheme, self.user, self.path, query.join("&"))
     }
+
+    fn unknown(&self) -> Vec<String> {
+        let names = self.query.iter().map(|(key, _)| decoded(key));
+        names.filter(|name| !is_theirs(name) && !OURS.contains(&&**name)).collect()
+    }
+}
+
+fn is_theirs(name: &str) -> bool {
+    THEIRS.contains(&name) || name.starts_with("options[")
 }
 
 /// One of the list: `host`, `host:port`, `[v6]`, `[v6]:port`, or a folder of sockets.
@@ -249,6 +357,12 @@ fn host_and_port(one: &str) -> Option<(String, Option<u16>)> {
         Some((host, port)) => Some((host.to_owned(), Some(port.parse().ok()?))),
         None => Some((one.to_owned(), None)),
     }
+}
+
+/// Whether a host is this machine, by its name alone.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 fn decoded(part: &str) -> String {
@@ -310,6 +424,53 @@ mod tests {
             error.to_string().starts_with("`target_session_attrs=master` is none of"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn nothing_shows_the_password() {
+        let uri = "postgres://me:hush@a,b/shop?password=hush&sslpassword=hush";
+        let address: Address = uri.parse().unwrap();
+        let shown = format!("{address:?} {address}");
+        assert!(shown.contains("a:5432,b:5432") && !shown.contains("hush"), "{shown}");
+        assert!(shown.contains("\"me\""), "{shown}");
+        let parts = Parts::of(uri).unwrap().with_host("a", None);
+        assert!(!parts.contains("sslpassword"), "{parts}");
+        assert_eq!(address.unknown, ["sslpassword"]);
+    }
+
+    #[test]
+    fn authorities_that_are_named_are_asked() {
+        let there = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for (query, verified) in [
+            (format!("sslmode=require&sslrootcert={there}"), true),
+            (format!("sslmode=require&ssl-ca={there}"), true),
+            ("sslmode=require".to_owned(), false),
+        ] {
+            let address: Address = format!("postgres://a,b/d?{query}").parse().unwrap();
+            for options in address.hosts() {
+                let mode = options.get_ssl_mode();
+                assert_eq!(matches!(mode, PgSslMode::VerifyCa), verified, "{query}: {mode:?}");
+            }
+        }
+        let gone = "postgres://a/d?sslkey=/nowhere".parse::<Address>().unwrap_err();
+        assert_eq!(gone.to_string(), "the file of its `sslkey`, /nowhere, cannot be read");
+    }
+
+    #[test]
+    fn plain_text_to_others_is_told() {
+        for (uri, hosts) in [
+            ("postgres://a,localhost,127.0.0.1:7,[::1],b/d", Some("a:5432,b:5432")),
+            ("postgres://a/d?sslmode=disable", Some("a:5432")),
+            ("postgres://a/d?sslmode=allow", Some("a:5432")),
+            ("postgres://a/d?sslmode=require", None),
+            ("postgres://a,b/d?sslmode=verify-full", None),
+            ("postgres:///d?host=/run/postgres", None),
+            ("postgres://localhost/d", None),
+        ] {
+            let address: Address = uri.parse().unwrap();
+            let open = address.in_plain_text().map(|address| address.to_string());
+            assert_eq!(open.as_deref(), hosts, "{uri}");
+        }
     }
 
     #[test]

@@ -37,6 +37,17 @@ pub fn refuses_login(error: &Error) -> bool {
     has_code(error, &["28000", "28P01", "3D000"])
 }
 
+/// Whether there is no TLS where it is asked for, or no trust in the server's certificate, or the server's in ours.
+#[must_use]
+pub fn refuses_tls(error: &Error) -> bool {
+    match error {
+        Error::Tls(_) => true,
+        // A refusal in the middle of the handshake. What Postgres itself sends comes as another kind.
+        Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     Address, Unfit,
-    class::refuses_login,
+    class::{refuses_login, refuses_tls},
     server,
     suspicion::{Suspicion, silence},
 };
@@ -265,6 +265,7 @@ fn refused(refusal: Refusal) -> Error {
 #[must_use]
 pub fn is_permanent(error: &Error) -> bool {
     refuses_login(error)
+        || refuses_tls(error)
         || refusal(error).is_some_and(|refusal| !matches!(refusal, Refusal::Target(_)))
 }
 

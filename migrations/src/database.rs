@@ -52,6 +52,7 @@ impl Database {
     /// At most `connections` sessions with these settings; a statement takes at most 12 s.
     #[must_use]
     pub fn new(address: Address, session: &[(&str, &str)], connections: u32) -> Self {
+        address.warn_of_unknown();
         let size = usize::try_from(connections).unwrap_or(1).max(1);
         Self { pool: pool_of(Connector::new(address, session), size), limit: STATEMENT }
     }

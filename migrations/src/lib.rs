@@ -26,8 +26,8 @@ mod session;
 mod sqlstate;
 mod suspicion;
 
-pub use address::{Address, AddressError};
-pub use class::{class_of, has_code, refuses_login};
+pub use address::{Address, AddressError, is_loopback};
+pub use class::{class_of, has_code, refuses_login, refuses_tls};
 pub use connector::{Refusal, is_permanent, refusal};
 pub use database::Database;
 pub use grants::{GrantError, Right, Role, schemas};

@@ -119,6 +119,7 @@ mod example;
 mod failed;
 pub mod local;
 mod operate;
+mod plain_text;
 mod print;
 mod process;
 mod program;

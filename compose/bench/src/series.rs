@@ -59,7 +59,7 @@ async fn connected(
     stop: &CancellationToken,
 ) -> Result<(Database, async_nats::Client), Failed> {
     let settings = &servers.settings;
-    let nats = nats::Access::of(&settings.nats)?;
+    let nats = nats::Access::of_role(settings)?;
     let client = tokio::time::timeout(PATIENCE, nats.connect(stop)).await;
     let client = client.during("NATS does not answer")??.ok_or_else(Failed::interrupted)?;
     let (url, patience) = (settings.database()?, Some(PATIENCE));

@@ -41,7 +41,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Servers that cannot be used.
 pub async fn run(settings: &Settings, args: BenchWorkersArgs) -> Result<(), Failed> {
     let stop = stop_on_signal()?;
-    let nats = nats::Access::of(&settings.nats)?;
+    let nats = nats::Access::of_role(settings)?;
     let mut serving = JoinSet::new();
     for (at, service) in SERVICES.into_iter().enumerate() {
         let Some(client) = nats.connect(&stop).await? else { return Ok(()) };

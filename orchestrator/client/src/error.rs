@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use amends::{JsonError, SagaId};
-use amends_postgres::{Class, class_of, has_code, is_permanent, refusal, refuses_login};
+use amends_postgres::{
+    Class, class_of, has_code, is_permanent, refusal, refuses_login, refuses_tls,
+};
 use sqlx::types::Uuid;
 
 /// Why a saga was not started, or cannot be looked at.
@@ -115,6 +117,9 @@ impl From<sqlx::Error> for Error {
 fn advice(error: &sqlx::Error) -> &'static str {
     match class_of(error) {
         _ if refuses_login(error) => "; check user, password and database of the address",
+        _ if refuses_tls(error) => {
+            "; compare `sslmode` and `sslrootcert` of the address with the server"
+        }
         // It says itself what to do.
         _ if refusal(error).is_some() => "",
         Class::Outage | Class::Conflict => "; ask again when the database is back",

@@ -1,6 +1,7 @@
 //! What the live tests share: private servers, real processes, and waiting for what must come.
 
 mod agency;
+mod authority;
 mod chance;
 mod faked_clock;
 mod guarded;
@@ -10,6 +11,7 @@ mod lookout;
 mod nats_server;
 mod pooler;
 mod port;
+pub(crate) mod private_postgres;
 mod probe;
 mod proxy;
 mod shop;
@@ -29,6 +31,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
 pub(crate) use agency::{Agency, trip};
+pub(crate) use authority::Authority;
 pub(crate) use chance::Chance;
 pub(crate) use faked_clock::FakedClock;
 pub(crate) use guarded::Guarded;

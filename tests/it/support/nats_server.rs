@@ -49,7 +49,8 @@ impl NatsServer {
                 files.map(|f| f.path()).find(|f| f.extension().is_some_and(|e| e == "ports"));
             let ports: serde_json::Value =
                 serde_json::from_str(&std::fs::read_to_string(ports?).ok()?).ok()?;
-            Some(ports["nats"][0].as_str()?.trim_start_matches("nats://").to_owned())
+            // With TLS the scheme is another.
+            Some(ports["nats"][0].as_str()?.split_once("://")?.1.to_owned())
         })
         .await;
         Self { address, file, process }
@@ -60,6 +61,11 @@ impl NatsServer {
         write(&self.file, configuration);
         let process = Pid::from_raw(self.process.id().unwrap().try_into().unwrap());
         kill(process, Signal::SIGHUP).unwrap();
+    }
+
+    /// Ends it; its port is free when this returns.
+    pub(crate) async fn stop(&mut self) {
+        self.process.kill().await.unwrap();
     }
 
     /// Its address without a user.

@@ -22,8 +22,9 @@ pub const GROUPS: [Group<'static>; 6] = [
 
 /// What `--help` ends with.
 pub const ENVIRONMENT: &str = "Environment:
-  DATABASE_URL, NATS_URL, NATS_CREDS, NATS_USER, NATS_PASSWORD_FILE, NATS_TOKEN_FILE,
-  NATS_LOGIN_TIMEOUT, AMENDS_LOG_FORMAT
+  DATABASE_URL, NATS_URL, NATS_CREDS, NATS_NKEY, NATS_USER, NATS_PASSWORD_FILE, NATS_TOKEN_FILE,
+  NATS_CA, NATS_CERT, NATS_KEY, NATS_INBOX_PREFIX, NATS_LOGIN_TIMEOUT, AMENDS_REQUIRE_TLS,
+  AMENDS_LOG_FORMAT
                            the options above
   AMENDS_HTTP              orchestrator, worker, all, dev: where to serve /livez, /readyz and /metrics
   AMENDS_LANES             orchestrator, all: batches that are committed side by side; default 2
@@ -32,6 +33,7 @@ pub const ENVIRONMENT: &str = "Environment:
   AMENDS_RETAIN            orchestrator, all, dev: how long sagas are kept, e.g. 30d; default for ever
   <SERVICE>_DATABASE_URL   worker, all, migrate: the database of one service, e.g. INVENTORY_DATABASE_URL;
                            default DATABASE_URL
+  PGPASSWORD, PGPASSFILE   the password of a database whose URL has none, and a file with one for each
   AMENDS_DATA              dev: where the data is kept
   AMENDS_POSTGRES_BIN      private servers: the folder of the postgres and initdb programs to use
   AMENDS_NATS_SERVER       private servers: the nats-server program to use

@@ -17,6 +17,7 @@ use crate::{
     deploy::check,
     failed::Failed,
     local::Local,
+    plain_text,
     settings::{LogFormat, NatsSettings, Settings},
 };
 
@@ -50,6 +51,8 @@ pub(crate) async fn run<F: WorkerFlags>(
     let stop = shutdown::stop_on_signal()?;
     let everyone = app.services().iter().collect::<Vec<_>>();
     let places = worker::places(settings, everyone)?;
+    let databases = places.iter().map(Place::database_url);
+    plain_text::warn_of_databases(databases.chain([settings.database()?]));
     let announce = || tracing::info!("the orchestrator and all services are ready");
     serve(settings, app, places, options, &stop, announce).await
 }
@@ -66,6 +69,7 @@ pub(crate) async fn on(
     let settings = Settings {
         database_url: Some(local.database_url().to_owned()),
         nats: NatsSettings::at(local.nats_url()),
+        require_tls: false,
         log_format: LogFormat::Text,
     };
     let place = |service| Place::new(service, local.database_url().to_owned());
@@ -85,7 +89,7 @@ async fn serve<F: WorkerFlags>(
 ) -> Result<(), Failed> {
     let AllOptions { flags, http, config } = options;
     let definitions = app.definitions()?;
-    let nats = Access::of(&settings.nats)?;
+    let nats = Access::of_role(settings)?;
     let (health, watched) = (Arc::new(Health::default()), Arc::<Watched>::default());
     let ready = both(orchestrator::readiness(&health), worker::readiness(&watched));
     let services = u32::try_from(places.len().max(1)).unwrap_or(CONNECTIONS);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amends_postgres::{Address, Database, is_permanent, refusal};
+use amends_postgres::{Address, Database, is_permanent, refusal, refuses_tls};
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,10 @@ fn explain(address: &Address, patience: Option<Duration>, error: &sqlx::Error) -
     let why = describe(error);
     Failed::new(if let Some(refusal) = refusal(error) {
         format!("Postgres at {address} cannot be used: {refusal}")
+    } else if refuses_tls(error) {
+        format!(
+            "Postgres at {address} cannot be spoken to by TLS: {why}: compare sslmode, sslrootcert and host of its URL with its certificate"
+        )
     } else if is_permanent(error) {
         format!(
             "Postgres at {address} refuses: {why}: check user, password and database of its URL"

@@ -24,6 +24,8 @@ pub(super) enum Credentials {
         /// The password.
         password: String,
     },
+    /// Whoever has the token that an address names.
+    NamedToken(String),
     /// A user, with the password in a file.
     User {
         /// The user.
@@ -33,6 +35,8 @@ pub(super) enum Credentials {
     },
     /// Whoever has the token in a file.
     Token(PathBuf),
+    /// The user who has the nkey whose seed is in a file.
+    Seed(PathBuf),
     /// The user of the JWT in a file, which also holds the seed that signs for it.
     File(PathBuf),
 }
@@ -46,7 +50,7 @@ pub(super) enum CredentialsError {
     Empty { what: &'static str, file: PathBuf },
     #[error("the credentials {} hold no user JWT and seed", .0.display())]
     NoCredentials(PathBuf),
-    #[error("the seed in the credentials {} cannot be used", file.display())]
+    #[error("the seed in {} cannot be used", file.display())]
     Seed { file: PathBuf, source: nkeys::error::Error },
 }
 
@@ -66,11 +70,16 @@ impl Credentials {
             Self::Named { user, password } => {
                 (auth.username, auth.password) = (Some(user.clone()), Some(password.clone()));
             }
+            Self::NamedToken(token) => auth.token = Some(token.clone()),
             Self::User { user, password } => {
                 auth.username = Some(user.clone());
                 auth.password = Some(read("password", password).await?);
             }
             Self::Token(file) => auth.token = Some(read("token", file).await?),
+            Self::Seed(file) => {
+                let (key, signature) = sign(&read("seed", file).await?, file, nonce)?;
+                (auth.nkey, auth.signature) = (Some(key), Some(signature));
+            }
             Self::File(file) => return signed(file, nonce).await,
         }
         Ok(Secret { auth, expires: None })
@@ -81,10 +90,12 @@ impl Credentials {
         match self {
             Self::Nobody => "without credentials".into(),
             Self::Named { user, .. } => format!("as `{user}`, with the password of its address"),
+            Self::NamedToken(_) => "with the token of its address".into(),
             Self::User { user, password } => {
                 format!("as `{user}`, with the password in {}", password.display())
             }
             Self::Token(file) => format!("with the token in {}", file.display()),
+            Self::Seed(file) => format!("with the seed in {}", file.display()),
             Self::File(file) => format!("with the credentials in {}", file.display()),
         }
     }
@@ -93,11 +104,12 @@ impl Credentials {
     pub(super) const fn advice(&self) -> &'static str {
         match self {
             Self::Nobody => {
-                "name a user in NATS_URL, or files by NATS_CREDS, NATS_USER and NATS_PASSWORD_FILE, or \
-                 NATS_TOKEN_FILE"
+                "name a user in NATS_URL, or files by NATS_CREDS, NATS_NKEY, NATS_USER and \
+                 NATS_PASSWORD_FILE, or NATS_TOKEN_FILE"
             }
             Self::Named { .. } => "correct user and password in NATS_URL",
-            Self::User { .. } | Self::Token(_) | Self::File(_) => {
+            Self::NamedToken(_) => "correct the token in NATS_URL",
+            Self::User { .. } | Self::Token(_) | Self::Seed(_) | Self::File(_) => {
                 "put a valid secret into the file, which is read again at each try"
             }
         }
@@ -122,11 +134,17 @@ async fn signed(file: &Path, nonce: &[u8]) -> Result<Secret, CredentialsError> {
     let (Some(jwt), Some(seed)) = (blocks.next(), blocks.next()) else {
         return Err(CredentialsError::NoCredentials(file.to_owned()));
     };
-    let unusable = |source| CredentialsError::Seed { file: file.to_owned(), source };
-    let signature = KeyPair::from_seed(seed).and_then(|key| key.sign(nonce)).map_err(unusable)?;
+    let (_, signature) = sign(seed, file, nonce)?;
     let mut auth = Auth::new();
     (auth.jwt, auth.signature) = (Some(jwt.to_owned()), Some(signature));
     Ok(Secret { auth, expires: expiry(jwt) })
+}
+
+/// The public key of a seed, which a file holds, and the nonce signed by it.
+fn sign(seed: &str, file: &Path, nonce: &[u8]) -> Result<(String, Vec<u8>), CredentialsError> {
+    let unusable = |source| CredentialsError::Seed { file: file.to_owned(), source };
+    let key = KeyPair::from_seed(seed.trim()).map_err(unusable)?;
+    Ok((key.public_key(), key.sign(nonce).map_err(unusable)?))
 }
 
 /// What stands between lines of hyphens that begin and end something: first the JWT, then the seed.

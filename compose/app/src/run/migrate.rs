@@ -13,6 +13,7 @@ use super::{
 use crate::{
     app::App,
     failed::{During as _, Failed},
+    plain_text,
     settings::Settings,
 };
 
@@ -42,6 +43,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failed> {
     let stop = stop_on_signal()?;
     if let Target::Participant(url) = &target {
+        settings.permit(plain_text::of_database(url))?;
         return participant(url, grants, &stop).await;
     }
     let database = connected(settings.database()?, &stop).await?;

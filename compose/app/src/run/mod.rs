@@ -5,7 +5,7 @@
 //! | the roles | `orchestrator`, `worker`, both in one process: `all`, with private servers: `dev` |
 //! | schemas brought up to date, and what a login needs in them | `migrate`, `grant` |
 //! | connecting to Postgres, to NATS | [`connect`], [`nats`] |
-//! | who logs in to NATS, and whether they are let in | `credentials`, `login` |
+//! | who logs in to NATS, by TLS, and whether they are let in | `credentials`, `nats_tls`, `login` |
 //! | what a monitor asks | `probes`, `http`, `telemetry` |
 //! | how a role ends | `shutdown` |
 
@@ -18,6 +18,7 @@ mod http;
 mod login;
 pub(crate) mod migrate;
 pub mod nats;
+mod nats_tls;
 pub(crate) mod orchestrator;
 mod probes;
 mod shutdown;

@@ -13,11 +13,13 @@ use super::{
     connect::until_connected,
     credentials::Credentials,
     login::Login,
+    nats_tls::{NoTls, Tls},
     probes::{NotReady, Readiness},
 };
 use crate::{
     failed::{During as _, Failed},
-    settings::NatsSettings,
+    plain_text,
+    settings::{NatsSettings, Settings},
 };
 
 /// A connection that says nothing for twice this time is dead: a broken network is noticed in
@@ -32,8 +34,14 @@ const RECONNECT_CAP: Duration = Duration::from_secs(1);
 /// Where NATS is, who logs in, and whether the servers let them in.
 #[derive(Clone)]
 pub struct Access {
+    /// Without a user and a password, which the client would log.
     servers: Arc<[ServerAddr]>,
     credentials: Arc<Credentials>,
+    tls: Arc<Tls>,
+    /// Whether servers that a server tells of are no choice: how they are spoken to nobody has said.
+    named_only: bool,
+    /// The first tokens of the subjects on which servers answer, where they are not the usual.
+    inbox_prefix: Option<Arc<str>>,
     /// When what was answered last expires.
     expires: Arc<watch::Sender<Option<DateTime<Utc>>>>,
     login: Login,
@@ -43,17 +51,39 @@ impl Access {
     /// What the settings say.
     ///
     /// # Errors
-    /// No address, one that cannot be used, or more than one way to log in.
+    /// No address, one that cannot be used, more than one way to log in, a certificate without its key, or a prefix
+    /// that is no subject.
     pub fn of(settings: &NatsSettings) -> Result<Self, Failed> {
         let servers = settings.url()?.split(',').map(|one| one.trim().parse());
         let servers: Arc<[ServerAddr]> =
             servers.collect::<Result<_, _>>().during("the NATS address cannot be used")?;
+        let asked = servers.iter().any(ServerAddr::tls_required);
         Ok(Self {
+            tls: Arc::new(Tls::of(settings, asked)?),
+            named_only: false,
+            inbox_prefix: settings.nats_inbox_prefix.as_deref().map(subject).transpose()?,
             credentials: Arc::new(credentials(settings, &servers)?),
-            servers,
+            servers: servers.iter().map(without_login).collect::<Result<_, _>>()?,
             expires: Arc::new(watch::Sender::new(None)),
             login: Login::new(settings.nats_login_timeout),
         })
+    }
+
+    /// What the settings say, for a process that runs. Warns of plain text to other hosts.
+    ///
+    /// # Errors
+    /// As [`Self::of`], and plain text where that is refused.
+    pub fn of_role(settings: &Settings) -> Result<Self, Failed> {
+        let access = Self::of(&settings.nats)?;
+        if access.tls.is_required() {
+            return Ok(access);
+        }
+        let plain_text = plain_text::of_nats(&access.servers);
+        settings.permit(plain_text.clone())?;
+        if let Some(sentence) = plain_text {
+            tracing::warn!("{sentence}");
+        }
+        Ok(Self { named_only: settings.require_tls, ..access })
     }
 
     /// Connects and stays connected; waits until a server is there. `None` when stopped meanwhile.
@@ -63,6 +93,9 @@ impl Access {
     pub async fn connect(&self, stop: &CancellationToken) -> Result<Option<Client>, Failed> {
         let attempt = || self.options().connect(&*self.servers);
         let log_retry = |error: async_nats::ConnectError, wait: Duration| {
+            if let Some(NoTls { why, advice }) = self.tls.failure(&error) {
+                return self.login.refused(&why, advice);
+            }
             if self.tried(error.kind()) {
                 return;
             }
@@ -109,7 +142,7 @@ impl Access {
 
     fn options(&self) -> ConnectOptions {
         let (this, that) = (self.clone(), self.clone());
-        ConnectOptions::with_auth_callback(move |nonce| {
+        let options = ConnectOptions::with_auth_callback(move |nonce| {
             let this = this.clone();
             async move { this.authorize(&nonce).await }
         })
@@ -119,7 +152,13 @@ impl Access {
         .event_callback(move |event| {
             that.hear(&event);
             std::future::ready(())
-        })
+        });
+        let options = self.tls.apply(options);
+        let options = if self.named_only { options.ignore_discovered_servers() } else { options };
+        match &self.inbox_prefix {
+            Some(prefix) => options.custom_inbox_prefix(prefix),
+            None => options,
+        }
     }
 
     /// What to answer to a server's nonce; asked before each connection.
@@ -143,8 +182,11 @@ impl Access {
             Event::Connected => self.login.accepted(),
             // Of a try that failed the client tells the kind only, and that by its text.
             Event::ClientError(ClientError::Other(text)) => {
-                let refusals =
-                    [ConnectErrorKind::AuthorizationViolation, ConnectErrorKind::Authentication];
+                let refusals = [
+                    ConnectErrorKind::AuthorizationViolation,
+                    ConnectErrorKind::Authentication,
+                    ConnectErrorKind::Tls,
+                ];
                 let refusal = refusals.into_iter().find(|kind| kind.to_string() == *text);
                 if self.tried(refusal.unwrap_or(ConnectErrorKind::Io)) {
                     return;
@@ -169,6 +211,11 @@ impl Access {
             }
             // `authorize` has said why.
             ConnectErrorKind::Authentication => true,
+            ConnectErrorKind::Tls => {
+                let NoTls { why, advice } = self.tls.unusable("");
+                self.login.refused(&why, advice);
+                true
+            }
             _ => {
                 self.login.unanswered();
                 false
@@ -192,22 +239,47 @@ fn credentials(settings: &NatsSettings, servers: &[ServerAddr]) -> Result<Creden
     let file = settings.nats_creds.clone().map(Credentials::File);
     let user = user.zip(password).map(|(user, password)| Credentials::User { user, password });
     let token = settings.nats_token_file.clone().map(Credentials::Token);
-    let mut ways = [file, user, token].into_iter().flatten();
+    let seed = settings.nats_nkey.clone().map(Credentials::Seed);
+    let mut ways = [file, seed, user, token].into_iter().flatten();
     match (ways.next(), ways.next()) {
         (None, _) => Ok(servers.iter().find_map(named).unwrap_or(Credentials::Nobody)),
         (Some(way), None) => Ok(way),
         (Some(_), Some(_)) => Err(Failed::misused(
-            "say one of NATS_CREDS, NATS_USER and NATS_TOKEN_FILE: a process logs in by one of them",
+            "say one of NATS_CREDS, NATS_NKEY, NATS_USER and NATS_TOKEN_FILE: a process logs in by one of them",
         )),
     }
 }
 
-/// The user whom an address names.
+/// The beginning of subjects.
+fn subject(prefix: &str) -> Result<Arc<str>, Failed> {
+    let is_token = |token: &str| {
+        !token.is_empty() && !token.contains(|c: char| c.is_whitespace() || "*>".contains(c))
+    };
+    if prefix.split('.').all(is_token) {
+        return Ok(prefix.into());
+    }
+    Err(Failed::misused(format!(
+        "NATS_INBOX_PREFIX is {prefix:?}, and has to be the beginning of a subject, e.g. _INBOX_shop"
+    )))
+}
+
+/// The same server.
+fn without_login(address: &ServerAddr) -> Result<ServerAddr, Failed> {
+    let no_host = || Failed::new("the NATS address cannot be used: it has no host");
+    let mut url = address.clone().into_inner();
+    url.set_password(None).and_then(|()| url.set_username("")).map_err(|()| no_host())?;
+    ServerAddr::from_url(url).during("the NATS address cannot be used")
+}
+
+/// The user whom an address names; a name without a password is a token.
 fn named(address: &ServerAddr) -> Option<Credentials> {
     let decoded =
         |part| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
-    let (user, password) = (decoded(address.username()?), decoded(address.password()?));
-    Some(Credentials::Named { user, password })
+    let user = decoded(address.username()?);
+    Some(match address.password().map(decoded) {
+        Some(password) => Credentials::Named { user, password },
+        None => Credentials::NamedToken(user),
+    })
 }
 
 #[cfg(test)]
@@ -231,9 +303,19 @@ mod tests {
         assert_eq!(user.credentials.describe(), "as `ada`, with the password in /p");
         let address = Access::of(&NatsSettings::at("b:2,nats://e%40e:secret@a:1")).unwrap();
         assert_eq!(address.credentials.describe(), "as `e@e`, with the password of its address");
+        let token = Access::of(&NatsSettings::at("nats://s%40cret@a:1")).unwrap();
+        assert_eq!(token.credentials.describe(), "with the token of its address");
         let both = NatsSettings { nats_token_file: Some("/t".into()), ..at("a:1") };
         let half = NatsSettings { nats_user: None, ..at("a:1") };
-        for (settings, words) in [(both, "say one of"), (half, "say both")] {
+        let keyless = NatsSettings { nats_cert: Some("/c".into()), ..at("a:1") };
+        let inboxes = ["", "a.", "a.>", "*", "a b"].map(|prefix| {
+            (
+                NatsSettings { nats_inbox_prefix: Some(prefix.into()), ..at("a:1") },
+                "NATS_INBOX_PREFIX",
+            )
+        });
+        let cases = [(both, "say one of"), (half, "say both"), (keyless, "say both")];
+        for (settings, words) in cases.into_iter().chain(inboxes) {
             let failed = Access::of(&settings).err().unwrap().to_string();
             assert!(failed.contains(words), "{failed}");
         }

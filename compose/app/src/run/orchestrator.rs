@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     failed::{During as _, Failed},
+    plain_text,
     rights::Need,
     settings::Settings,
 };
@@ -44,7 +45,8 @@ pub async fn orchestrator(
     definitions: Vec<Definition>,
 ) -> Result<(), Failed> {
     let OrchestratorOptions { http, config } = options.into();
-    let nats = Access::of(&settings.nats)?;
+    let nats = Access::of_role(settings)?;
+    plain_text::warn_of_databases([settings.database()?]);
     let stop = shutdown::stop_on_signal()?;
     let health = Arc::new(Health::default());
     let ready = nats.readiness(readiness(&health));

@@ -3,7 +3,11 @@
 use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing::Metadata;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
     complaint::write_line,
@@ -23,17 +27,28 @@ const FACTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 /// cannot connect.
 const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx=warn";
 
-/// Prints log lines to stderr, as `RUST_LOG` says.
+/// Where the client of Postgres logs a secret, and the field that holds it: a line of a password file that is not
+/// in its form, such as the bare password. At `trace`, the client of NATS hides its login by itself.
+const SECRET: (&str, &str) = ("sqlx_postgres::options::pgpass", "line");
+
+/// Prints log lines to stderr, as `RUST_LOG` says, but none with a secret.
 pub fn log_lines(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let installed = match format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let open = filter_fn(|metadata| !holds_secret(metadata));
+    let installed = tracing_subscriber::registry().with(filter).with(open).with(lines).try_init();
     if let Err(error) = installed {
         write_line(&format!("{}: log lines go elsewhere already: {error}", program_name()));
     }
+}
+
+fn holds_secret(metadata: &Metadata<'_>) -> bool {
+    let (target, field) = SECRET;
+    metadata.target() == target && metadata.fields().field(field).is_some()
 }
 
 /// Collects metrics from now on, to be read by `/metrics`.

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     app::{App, AppService, WorkerFlags},
     failed::{During as _, Failed},
+    plain_text,
     rights::Need,
     settings::Settings,
 };
@@ -55,6 +56,10 @@ impl<'a> Place<'a> {
         Self { service, database_url, connections: SERVICE_CONNECTIONS }
     }
 
+    pub(super) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     pub(super) fn with_connections(self, connections: u32) -> Self {
         Self { connections, ..self }
     }
@@ -76,8 +81,9 @@ pub(crate) async fn run<F: WorkerFlags>(
     app: &App,
     options: WorkerOptions<F>,
 ) -> Result<(), Failed> {
-    let nats = Access::of(&settings.nats)?;
+    let nats = Access::of_role(settings)?;
     let places = places(settings, app.named(&options.services)?)?;
+    plain_text::warn_of_databases(places.iter().map(Place::database_url));
     let stop = shutdown::stop_on_signal()?;
     let watched = Arc::<Watched>::default();
     let ready = nats.readiness(readiness(&watched));
