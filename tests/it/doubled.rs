@@ -248,7 +248,7 @@ const FUNCTIONS: [(&str, &str); 7] = [
 ];
 
 /// Functions that the statements above run.
-const RUN: [&str; 4] = ["acquire_locks", "bury", "pass_locks", "release_locks"];
+const RUN: [&str; 5] = ["acquire_locks", "bury", "check_starts", "pass_locks", "release_locks"];
 
 /// What a statement returned, or its refusal, and all tables after it.
 #[derive(Debug, PartialEq)]

@@ -172,6 +172,18 @@ async fn sagas_that_this_program_has_no_code_of_are_operated() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.ends_with("the database order@1, rental@1, stay@3, trip@1\n"), "{error}");
     assert!(shop.done(&["list"]).await.contains("stay@3"));
+    execute(
+        &shop,
+        "insert into amends.definition (name, version, digest, outline)
+         select 'stay', 4, 'another', replace(outline::text, '\"orders.placed\"', '\"stays.wanted\"')::json
+         from amends.definition where name = 'stay'",
+    )
+    .await;
+    let versions = shop.done(&["definitions", "stay"]).await;
+    assert!(versions.starts_with("DEFINITION"), "{versions}");
+    let changed = "\nstay@4, after stay@3\n    ~ saga: starts on orders.placed → stays.wanted\n";
+    assert!(versions.contains(changed) && !versions.contains("order@1"), "{versions}");
+    assert_eq!(shop.run(&["definitions", "journey"]).await.status.code(), Some(2));
     let shown = shop.done(&["show", "o-1"]).await;
     assert!(shown.contains("stay@3") && shown.contains("payment.authorize"), "{shown}");
     let plan = shop.done(&["cancel", "o-1", "--plan"]).await;

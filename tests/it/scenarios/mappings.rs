@@ -128,5 +128,6 @@ fn an_output_after_the_pivot_leaves_the_saga_stuck() {
 fn a_key_is_refused_before_a_saga_starts() {
     let definition = Arc::new(Definition::of::<Pay>().unwrap());
     let refused = definition.admit(&Json::of(&5).unwrap()).unwrap_err();
-    assert!(refused.to_string().starts_with("the business key must have"), "{refused}");
+    let panicked = "the trigger's function `.key(…)` panicked: ";
+    assert!(refused.to_string().starts_with(panicked), "{refused}");
 }

@@ -146,6 +146,8 @@ pub(super) struct BreakLockArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct DefinitionsArgs {
+    /// Only this definition, with what changed from each version to the next
+    pub(super) definition: Option<String>,
     /// One JSON array
     #[arg(long)]
     pub(super) json: bool,
@@ -180,7 +182,7 @@ impl BreakLockArgs {
 
 impl DefinitionsArgs {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
-        versions::list(settings, self.json).await
+        versions::list(settings, self.definition.as_deref(), self.json).await
     }
 }
 

@@ -6,8 +6,10 @@ use amends::{machine::Time, transcript::printable};
 use amends_postgres::Database;
 use serde::{Serialize, Serializer};
 
+use super::known::{self, Names};
 use crate::{
     complaint::write_line,
+    deploy::changes::{self, Change},
     failed::{During as _, Failed},
     print::{print, print_json, print_table},
     run::connect,
@@ -75,13 +77,35 @@ async fn starts(database: &Database, definition: &str) -> Result<bool, Failed> {
     Ok(versions.iter().any(|v| v.definition == definition && v.retired_at.is_none()))
 }
 
-/// Lists the versions of all definitions that ever ran against this database.
-pub(crate) async fn list(settings: &Settings, json: bool) -> Result<(), Failed> {
+/// Versions of a definition, and what changed from each to the next.
+#[derive(Debug, Serialize)]
+struct History {
+    versions: Vec<Version>,
+    changes: Vec<Change>,
+}
+
+/// Lists the versions of all definitions that ever ran against this database, or those of one with their changes.
+pub(crate) async fn list(
+    settings: &Settings,
+    definition: Option<&str>,
+    json: bool,
+) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 1, &[])?;
-    let versions = versions(&database).await?;
+    let mut versions = versions(&database).await?;
+    let Some(name) = definition else {
+        return if json { print_json(&versions) } else { print_versions(&versions) };
+    };
+    known::check(&database, Names { definition, ..Names::default() }).await?;
+    versions.retain(|version| version.definition == name);
+    let changes = changes::changes(&database, name).await?;
     if json {
-        return print_json(&versions);
+        return print_json(&History { versions, changes });
     }
+    print_versions(&versions)?;
+    print(&changes::render(name, &changes))
+}
+
+fn print_versions(versions: &[Version]) -> Result<(), Failed> {
     if versions.is_empty() {
         return print("no definitions: they are registered when an orchestrator starts\n");
     }
