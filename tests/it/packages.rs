@@ -1,11 +1,24 @@
 //! The libraries as their users get them: what their packages tell, and their public API.
 
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
-    support::{amends, folder, repository},
+    support::{folder, repository},
     tidy::{assert_none, cargo, metadata, run},
 };
+
+/// The listing of the API is made of rustdoc's JSON, which this compiler gives away only when it is told so.
+const BOOTSTRAP: (&str, &str) = ("RUSTC_BOOTSTRAP", "1");
+
+/// That makes it a compiler of its own to cargo, with a folder of its own. Both tests here use it, so that what the
+/// libraries depend on is checked once.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("api")
+}
 
 /// The names of the packages that may be published.
 fn libraries() -> Vec<String> {
@@ -47,16 +60,12 @@ fn compare(name: &str, now: &str) {
 fn the_public_api_is_as_listed() {
     let libraries = libraries();
     assert!(libraries.len() >= 6, "{libraries:?}");
-    // The listing is made of rustdoc's JSON, which this compiler gives away only when it is told so. That
-    // is a compiler of its own to cargo, so it builds in a folder of its own.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("api");
+    let target = target();
     let json = "-Z unstable-options --output-format json --cap-lints allow";
     let mut doc = cargo();
     doc.args(["doc", "--no-deps", "--lib", "--all-features", "--target-dir"]).arg(&target);
     doc.args(libraries.iter().flat_map(|name| ["-p", name]));
-    // One job: other tests run beside this one.
-    let settings = [("RUSTC_BOOTSTRAP", "1"), ("RUSTDOCFLAGS", json), ("CARGO_BUILD_JOBS", "1")];
-    run(doc.envs(settings));
+    run(doc.envs([BOOTSTRAP, ("RUSTDOCFLAGS", json)]));
     for name in &libraries {
         let library = name.replace('-', "_");
         let api =
@@ -90,7 +99,7 @@ fn the_libraries_are_built_from_their_packages() {
     std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
     std::fs::copy(repository().join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
     let mut build = Command::new("cargo");
-    build.args(["check", "--workspace", "--offline", "--target-dir"]);
-    build.arg(amends().parent().unwrap().parent().unwrap()).current_dir(folder.path());
-    run(build.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"));
+    build.args(["check", "--workspace", "--offline", "--target-dir"]).arg(target());
+    build.envs([BOOTSTRAP, ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")]);
+    run(build.current_dir(folder.path()));
 }
