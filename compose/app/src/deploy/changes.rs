@@ -22,7 +22,7 @@ pub(crate) struct Change {
 pub(crate) async fn changes(database: &Database, definition: &str) -> Result<Vec<Change>, Failed> {
     let versions = stored_versions(database).await?;
     let its: Vec<_> = versions.iter().filter(|row| row.definition == definition).collect();
-    Ok(its.windows(2).filter_map(|pair| change(pair)).collect())
+    Ok(its.windows(2).filter_map(change).collect())
 }
 
 fn change(pair: &[&StoredVersion]) -> Option<Change> {
