@@ -1,5 +1,7 @@
 //! From a command line to what was asked for.
 
+use std::ffi::OsStr;
+
 use clap::{ArgMatches, Command};
 
 use crate::complaint::end_usage;
@@ -7,16 +9,11 @@ use crate::complaint::end_usage;
 /// Commands that need no servers, or start their own.
 const WITHOUT_SERVERS: [&str; 4] = ["dev", "check", "completions", "man"];
 
-/// What says where servers are, and who logs in there.
-const OF_SERVERS: [&str; 7] = [
-    "DATABASE_URL",
-    "NATS_URL",
-    "NATS_CREDS",
-    "NATS_USER",
-    "NATS_PASSWORD_FILE",
-    "NATS_TOKEN_FILE",
-    "NATS_LOGIN_TIMEOUT",
-];
+/// Whether a variable says where servers are, who logs in there, or in which way.
+fn is_of_servers(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    name.starts_with("NATS_") || name == "DATABASE_URL" || name == "AMENDS_REQUIRE_TLS"
+}
 
 /// The arguments of the process; or its end, with help or with the mistake.
 #[must_use]
@@ -34,11 +31,11 @@ fn discreet(mut command: Command) -> Command {
         if !WITHOUT_SERVERS.contains(&one.get_name()) {
             return one;
         }
-        one.mut_args(|arg| {
-            let of_servers =
-                arg.get_env().is_some_and(|name| OF_SERVERS.iter().any(|of| name == *of));
-            if of_servers { arg.hide(true) } else { arg }
-        })
+        one.mut_args(
+            |arg| {
+                if arg.get_env().is_some_and(is_of_servers) { arg.hide(true) } else { arg }
+            },
+        )
     })
 }
 
@@ -79,7 +76,15 @@ mod tests {
             let called = discreet(parse::command(&App::new("shop")));
             called.try_get_matches_from(["shop", name, "--help"]).unwrap_err().render().to_string()
         };
-        let flags = ["--database-url", "--nats-url", "--nats-creds", "--nats-login-timeout"];
+        let flags = [
+            "--database-url",
+            "--nats-url",
+            "--nats-creds",
+            "--nats-login-timeout",
+            "--nats-ca",
+            "--nats-inbox-prefix",
+            "--require-tls",
+        ];
         for name in WITHOUT_SERVERS {
             let help = help_of(name);
             assert!(flags.iter().all(|flag| !help.contains(flag)), "{help}");

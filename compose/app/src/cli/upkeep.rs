@@ -201,7 +201,7 @@ pub(super) struct AuditArgs {
     /// Only acts of this kind
     #[arg(long, value_parser = ["retry", "skip", "resolve", "cancel", "pause", "resume", "break_lock", "replay", "discard", "retire", "reinstate", "forget_keys"])]
     pub(super) act: Option<String>,
-    /// At most so many
+    /// At most this many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) limit: u32,
     /// One JSON array
