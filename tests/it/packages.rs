@@ -1,14 +1,13 @@
 //! The libraries as their users get them: what their packages tell, and their public API.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use crate::{
     support::{folder, repository},
-    tidy::{assert_none, cargo, metadata, run},
+    tidy::{cargo, compare_listing, metadata, run},
 };
 
 /// The listing of the API is made of rustdoc's JSON, which this compiler gives away only when it is told so.
@@ -36,25 +35,6 @@ fn libraries() -> Vec<String> {
     names.collect()
 }
 
-#[track_caller]
-fn compare(name: &str, now: &str) {
-    let path = repository().join(format!("tests/it/golden/api/{name}.txt"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        return std::fs::write(path, now).unwrap();
-    }
-    let kept = std::fs::read_to_string(path).unwrap_or_default();
-    let [kept, now] = [&kept, now].map(|listing| listing.lines().collect::<BTreeSet<_>>());
-    let gone = kept.difference(&now).map(|line| format!("- {line}"));
-    let differences: Vec<_> = gone.chain(now.difference(&kept).map(|l| format!("+ {l}"))).collect();
-    assert_none(
-        &differences,
-        &format!(
-            "the public API of {name} has changed; if it may, CHANGELOG.md says so, and UPDATE_GOLDEN=1 \
-             takes the new listing"
-        ),
-    );
-}
-
 /// A listing that changes is what semantic versioning is about.
 #[test]
 fn the_public_api_is_as_listed() {
@@ -73,7 +53,11 @@ fn the_public_api_is_as_listed() {
         let api = api.omit_blanket_impls(true).omit_auto_trait_impls(true);
         let api = api.omit_auto_derived_impls(true).build().unwrap();
         assert!(api.items().count() > 3, "{name} offers nothing");
-        compare(name, &api.to_string());
+        let changed = format!(
+            "the public API of {name} has changed; if it may, CHANGELOG.md says so, and UPDATE_GOLDEN=1 \
+             takes the new listing"
+        );
+        compare_listing(&format!("tests/it/golden/api/{name}.txt"), &api.to_string(), &changed);
     }
 }
 

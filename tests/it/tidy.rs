@@ -204,6 +204,20 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// Fails with the lines in which a committed listing and this one differ; UPDATE_GOLDEN takes this one.
+#[track_caller]
+pub(crate) fn compare_listing(path: &str, now: &str, changed: &str) {
+    let path = repository().join(path);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        return std::fs::write(path, now).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    let [kept, now] = [&kept, now].map(|listing| listing.lines().collect::<BTreeSet<_>>());
+    let gone = kept.difference(&now).map(|line| format!("- {line}"));
+    let differences: Vec<_> = gone.chain(now.difference(&kept).map(|l| format!("+ {l}"))).collect();
+    assert_none(&differences, changed);
+}
+
 /// What a command prints that must not fail.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Vec<u8> {

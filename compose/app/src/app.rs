@@ -337,6 +337,11 @@ impl App {
     }
 }
 
+/// The schema with a service's tables.
+pub(crate) fn schema_of(service: &str) -> String {
+    service.replace('-', "_")
+}
+
 fn check_name(handler: &Handler) -> Result<(), NameError> {
     match (handler.service(), handler.operation()) {
         // Without a dot all of a name is the service's.
@@ -352,7 +357,7 @@ impl AppService {
 
     /// The schema with its tables.
     pub(crate) fn schema(&self) -> String {
-        self.name.replace('-', "_")
+        schema_of(self.name)
     }
 
     /// The service over its database.

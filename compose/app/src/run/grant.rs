@@ -5,7 +5,7 @@ use std::str::FromStr;
 use amends_postgres::{Database, Right, Role, schemas};
 
 use crate::{
-    app::App,
+    app::{App, schema_of},
     failed::{During as _, Failed},
     print::print,
     program_name::program_name,
@@ -161,7 +161,7 @@ fn role(what: &str) -> Option<Right> {
 
 /// What a service with a schema of its name needs.
 fn right_of(service: &str, schemas: &[String]) -> Option<Right> {
-    let schema = service.replace('-', "_");
+    let schema = schema_of(service);
     (is_a_services(&schema) && has(schemas, &schema)).then_some(Right::Service(schema))
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::raw::RawClient;
 use crate::{
-    support::{Agency, Guarded, SERVICES, folder, repository},
-    tidy::assert_none,
+    support::{Agency, Guarded, SERVICES, folder},
+    tidy::compare_listing,
 };
 
 /// What each user may, one right a line. A right that appears here has been looked at.
@@ -115,23 +115,7 @@ async fn each_user_may_do_what_is_listed_and_no_more() {
     }
     assert!(cells >= 1000, "{cells} cells");
     println!("{cells} cells, {} rights", rights.len());
-    compare(&rights);
-}
-
-#[track_caller]
-fn compare(rights: &BTreeSet<String>) {
-    let path = repository().join(RIGHTS);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        let text: String = rights.iter().map(|right| format!("{right}\n")).collect();
-        return std::fs::write(path, text).unwrap();
-    }
-    let listed = std::fs::read_to_string(path).unwrap_or_default();
-    let listed: BTreeSet<_> = listed.lines().map(str::to_owned).collect();
-    let gone = listed.difference(rights).map(|right| format!("- {right}"));
-    let differences: Vec<_> =
-        gone.chain(rights.difference(&listed).map(|right| format!("+ {right}"))).collect();
-    assert_none(
-        &differences,
-        "the rights of a user have changed; UPDATE_GOLDEN=1 takes the new list",
-    );
+    let text: String = rights.iter().map(|right| format!("{right}\n")).collect();
+    let changed = "the rights of a user have changed; UPDATE_GOLDEN=1 takes the new list";
+    compare_listing(RIGHTS, &text, changed);
 }

@@ -114,9 +114,8 @@ pub(super) fn unpublished<'a>(
     installation: &'a Installation,
     parties: &BTreeMap<String, Party>,
 ) -> impl Iterator<Item = &'a String> {
-    let published: BTreeSet<_> =
-        parties.values().flat_map(|party| party.publishes.clone()).collect();
-    installation.events.iter().filter(move |subject| !published.contains(*subject))
+    let published = |subject: &String| parties.values().any(|p| p.publishes.contains(subject));
+    installation.events.iter().filter(move |subject| !published(subject))
 }
 
 fn taken(name: &str) -> Option<String> {
