@@ -966,10 +966,21 @@ create table amends_barrier.effect (
     -- False: the action of the step. True: its compensation.
     compensation boolean not null,
     step text collate "C" not null,
+    -- Whose effect it is: the service that the login is registered for; empty where it is not registered.
+    service text collate "C" not null,
     -- The body that was answered, as it was given. Null: an open intent, entered and committed but never left.
     reply json,
-    PRIMARY KEY (saga_id, step, compensation)
+    PRIMARY KEY (saga_id, step, compensation, service)
 ) with (fillfactor=85, autovacuum_vacuum_insert_scale_factor=0.05, autovacuum_analyze_scale_factor=0.05);
+
+-- Which service each login works for. Written by register; a row goes after its login was dropped.
+create table amends_barrier.login (
+    login text collate "C" not null,
+    service text collate "C" not null,
+    -- The subjects on which it may emit events.
+    subjects text[] not null,
+    PRIMARY KEY (login)
+);
 
 -- Events that were emitted and are not published yet. Written by emit and the relay only; look at amends_barrier.outbox.
 create table amends_barrier.event (
@@ -982,23 +993,26 @@ create table amends_barrier.event (
     attempts integer not null default 0,
     subject text collate "C" not null,
     key text collate "C",
+    -- Whose event it is: the service that the login is registered for; empty where it is not registered.
+    service text collate "C" not null,
     last_error text,
     body json not null,
     PRIMARY KEY (id)
 ) with (autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_insert_scale_factor=0.05);
-CREATE INDEX event_due ON amends_barrier.event USING btree (due_at, id);
+CREATE INDEX event_due ON amends_barrier.event USING btree (service, due_at, id);
 
 -- Keys that were emitted, kept after the publication.
 create table amends_barrier.event_key (
     subject text collate "C" not null,
     key text collate "C" not null,
+    service text collate "C" not null,
     event bigint not null,
     emitted_at timestamp with time zone not null default now(),
     -- SHA-256 of the body without white space and order of keys: tells a repetition from another event under the same key.
     digest bytea not null,
-    PRIMARY KEY (subject, key)
+    PRIMARY KEY (subject, key, service)
 ) with (autovacuum_vacuum_insert_scale_factor=0.05, autovacuum_analyze_scale_factor=0.05);
-CREATE INDEX event_key_emitted ON amends_barrier.event_key USING btree (emitted_at);
+CREATE INDEX event_key_emitted ON amends_barrier.event_key USING btree (service, emitted_at);
 
 -- Events that are not published yet. last_error says why not, when JetStream refused them.
 create view amends_barrier.outbox (
@@ -1010,8 +1024,13 @@ create view amends_barrier.outbox (
     last_error text,
     due_at timestamp with time zone,
     message_id uuid,
-    body json
+    body json,
+    service text
 );
+
+-- The service that the login is registered for; empty where it is not registered.
+create function amends_barrier.caller() returns text
+    language sql stable;
 
 -- The effect that an Amends-Id names: what stands before its attempt.
 create function amends_barrier.effect_of(id text, OUT saga_id uuid, OUT step text, OUT compensation boolean) returns record
@@ -1059,3 +1078,7 @@ create function amends_barrier.relay_forget(older_than interval, most integer) r
 -- How many events wait, counted up to 100000, and the age of the oldest.
 create function amends_barrier.relay_backlog(OUT waiting bigint, OUT oldest_seconds double precision) returns record
     language sql stable security definer set search_path=pg_catalog, pg_temp;
+
+-- Registers a login for a service, and the subjects on which it may emit events (null: those that it has); gives the subjects. For the schema's owner.
+create function amends_barrier.register(login text, service text, subjects text[] DEFAULT NULL::text[]) returns text[]
+    language plpgsql volatile set search_path=pg_catalog, pg_temp;

@@ -41,6 +41,11 @@
 --     grant usage on schema amends_barrier to <role>;
 --     grant execute on function amends_barrier.enter(text), amends_barrier.leave(text, json) to <role>;
 --
+-- Services that share a database and do not trust each other: each needs a login of its own that is
+-- registered (`amends_barrier.register`). Each service then has effects of its own: whatever a login
+-- enters and leaves is its own service's, whichever step the id names. Logins that are not registered
+-- share theirs.
+--
 -- How long rows are kept: see `amends_barrier.forget`.
 
 create schema if not exists amends_barrier;
@@ -56,16 +61,41 @@ create table if not exists amends_barrier.effect (
     entered_at timestamptz not null default now(),
     compensation boolean not null,
     step text collate "C" not null,
+    service text collate "C" not null,
     reply json,
-    primary key (saga_id, step, compensation)
+    primary key (saga_id, step, compensation, service)
 ) with (fillfactor = 85, autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 comment on table amends_barrier.effect is
     'One row per effect that was entered. Written by enter and leave only.';
 comment on column amends_barrier.effect.compensation is
     'False: the action of the step. True: its compensation.';
+comment on column amends_barrier.effect.service is
+    'Whose effect it is: the service that the login is registered for; empty where it is not registered.';
 comment on column amends_barrier.effect.reply is
     'The body that was answered, as it was given. Null: an open intent, entered and committed but never left.';
+
+-- The login as it connected decides, not a role that it has taken.
+create table if not exists amends_barrier.login (
+    login text collate "C" primary key,
+    service text collate "C" not null,
+    subjects text[] not null
+);
+
+comment on table amends_barrier.login is
+    'Which service each login works for. Written by register; a row goes after its login was dropped.';
+comment on column amends_barrier.login.subjects is
+    'The subjects on which it may emit events.';
+
+create or replace function amends_barrier.caller()
+    returns text
+    language sql stable
+as $$
+    select coalesce((select l.service from amends_barrier.login l where l.login = session_user), '')
+$$;
+
+comment on function amends_barrier.caller() is
+    'The service that the login is registered for; empty where it is not registered.';
 
 -- The effect that an Amends-Id names: `<saga id>:<step>:<action|compensation>:<attempt>` without the
 -- attempt.
@@ -118,6 +148,7 @@ declare
         '{"outcome":"rejected","code":"compensated","message":"the step was compensated before this action came"}';
     done constant json := '{"outcome":"ok"}';
     effect record;
+    own text;
     action json;
 begin
     if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
@@ -130,8 +161,14 @@ begin
 
     -- The action's row decides, for both halves: whoever inserts it is first. An insert waits for a
     -- transaction that is inserting the same row, and loses when that commits.
-    insert into amends_barrier.effect (saga_id, step, compensation, reply)
-    values (effect.saga_id, effect.step, false, case when effect.compensation then compensated end)
+    -- Whose it is: read by the insert itself, under the lock that keeps `register` out. As a call of
+    -- `caller` it costs four times as much.
+    insert into amends_barrier.effect (saga_id, step, compensation, service, reply)
+    values (
+        effect.saga_id, effect.step, false,
+        coalesce((select l.service from amends_barrier.login l where l.login = session_user), ''),
+        case when effect.compensation then compensated end
+    )
     on conflict do nothing;
     if found then
         if effect.compensation then
@@ -143,8 +180,9 @@ begin
     end if;
 
     -- Lost. The lock makes the two halves of a step, and a late `leave`, take turns.
+    own := amends_barrier.caller();
     select e.reply into action from amends_barrier.effect e
-    where (e.saga_id, e.step, e.compensation) = (effect.saga_id, effect.step, false)
+    where (e.saga_id, e.step, e.compensation, e.service) = (effect.saga_id, effect.step, false, own)
     for no key update;
     if not found then
         raise exception 'the barrier row of % was removed meanwhile', id
@@ -156,15 +194,15 @@ begin
             verdict := 'void'; reply := done;
             return;
         end if;
-        insert into amends_barrier.effect (saga_id, step, compensation)
-        values (effect.saga_id, effect.step, true)
+        insert into amends_barrier.effect (saga_id, step, compensation, service)
+        values (effect.saga_id, effect.step, true, own)
         on conflict do nothing;
         if found then
             verdict := 'run'; reply := action;
             return;
         end if;
         select e.reply into reply from amends_barrier.effect e
-        where (e.saga_id, e.step, e.compensation) = (effect.saga_id, effect.step, true)
+        where (e.saga_id, e.step, e.compensation, e.service) = (effect.saga_id, effect.step, true, own)
         for no key update;
         if reply is null then
             verdict := 'run'; reply := action;
@@ -175,7 +213,7 @@ begin
     end if;
 
     perform from amends_barrier.effect e
-    where (e.saga_id, e.step, e.compensation) = (effect.saga_id, effect.step, true);
+    where (e.saga_id, e.step, e.compensation, e.service) = (effect.saga_id, effect.step, true, own);
     if found or action ->> 'code' = 'compensated' then
         verdict := 'void'; reply := compensated;
     elsif action is null then
@@ -250,14 +288,15 @@ create or replace function amends_barrier.leave(id text, reply json)
 as $$
 declare
     effect record;
+    own text;
     stored json;
 begin
     effect := amends_barrier.effect_of(id);
     perform amends_barrier.check_reply(reply, effect.compensation);
 
     -- The usual case: this transaction has entered. Nobody else sees the row yet, so there is nothing
-    -- to wait for and nothing to compare. A transaction is known by its number and its start: numbers
-    -- come again.
+    -- to wait for and nothing to compare, and it is the caller's own. A transaction is known by its
+    -- number and its start: numbers come again.
     update amends_barrier.effect e set reply = leave.reply
     where (e.saga_id, e.step, e.compensation) = (effect.saga_id, effect.step, effect.compensation)
         and e.reply is null and e.entered_at = now() and e.xmin = pg_current_xact_id_if_assigned()::xid;
@@ -265,8 +304,10 @@ begin
         return;
     end if;
 
+    own := amends_barrier.caller();
     select e.reply into stored from amends_barrier.effect e
-    where (e.saga_id, e.step, e.compensation) = (effect.saga_id, effect.step, effect.compensation)
+    where (e.saga_id, e.step, e.compensation, e.service)
+        = (effect.saga_id, effect.step, effect.compensation, own)
     for no key update;
     if not found then
         raise exception 'left without having entered: %', id
@@ -284,7 +325,7 @@ begin
     end if;
     if not effect.compensation then
         perform from amends_barrier.effect e
-        where (e.saga_id, e.step, e.compensation) = (effect.saga_id, effect.step, true);
+        where (e.saga_id, e.step, e.compensation, e.service) = (effect.saga_id, effect.step, true, own);
         if found then
             raise exception 'the action was compensated meanwhile: %', id
                 using errcode = 'object_not_in_prerequisite_state',
@@ -293,7 +334,8 @@ begin
     end if;
 
     update amends_barrier.effect e set reply = leave.reply
-    where (e.saga_id, e.step, e.compensation) = (effect.saga_id, effect.step, effect.compensation);
+    where (e.saga_id, e.step, e.compensation, e.service)
+        = (effect.saga_id, effect.step, effect.compensation, own);
 end
 $$;
 
@@ -317,6 +359,7 @@ $$;
 comment on function amends_barrier.forget(uuid[]) is
     'Removes the rows of sagas that have ended longer ago than the max_age of AMENDS_COMMANDS; says how many rows went.';
 
+revoke all on function amends_barrier.caller() from public;
 revoke all on function amends_barrier.effect_of(text) from public;
 revoke all on function amends_barrier.enter(text) from public;
 revoke all on function amends_barrier.check_reply(json, boolean) from public;

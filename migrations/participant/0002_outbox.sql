@@ -20,6 +20,10 @@
 -- at once. What it had published already is then published twice, under the same message id. Consumers
 -- know an event by its business key; nobody relies on the message id.
 --
+-- Each call sees the events of its own service only, if the login is registered for one
+-- (`amends_barrier.register`), and those of all unregistered logins otherwise. A registered login emits
+-- on the subjects that it is registered for.
+--
 -- There is no cursor over the ids, as ids do not commit in their order. Events have no order among
 -- each other.
 --
@@ -45,13 +49,16 @@ create table if not exists amends_barrier.event (
     attempts integer not null default 0,
     subject text collate "C" not null,
     key text collate "C",
+    service text collate "C" not null,
     last_error text,
     body json not null
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.05);
-create index if not exists event_due on amends_barrier.event (due_at, id);
+create index if not exists event_due on amends_barrier.event (service, due_at, id);
 
 comment on table amends_barrier.event is
     'Events that were emitted and are not published yet. Written by emit and the relay only; look at amends_barrier.outbox.';
+comment on column amends_barrier.event.service is
+    'Whose event it is: the service that the login is registered for; empty where it is not registered.';
 comment on column amends_barrier.event.message_id is
     'The Nats-Msg-Id of each publication: JetStream drops a copy that comes within its window.';
 comment on column amends_barrier.event.due_at is
@@ -61,19 +68,20 @@ comment on column amends_barrier.event.due_at is
 create table if not exists amends_barrier.event_key (
     subject text collate "C" not null,
     key text collate "C" not null,
+    service text collate "C" not null,
     event bigint not null,
     emitted_at timestamptz not null default now(),
     digest bytea not null,
-    primary key (subject, key)
+    primary key (subject, key, service)
 ) with (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-create index if not exists event_key_emitted on amends_barrier.event_key (emitted_at);
+create index if not exists event_key_emitted on amends_barrier.event_key (service, emitted_at);
 
 comment on table amends_barrier.event_key is 'Keys that were emitted, kept after the publication.';
 comment on column amends_barrier.event_key.digest is
     'SHA-256 of the body without white space and order of keys: tells a repetition from another event under the same key.';
 
 create or replace view amends_barrier.outbox as
-    select id, subject, key, emitted_at, attempts, last_error, due_at, message_id, body
+    select id, subject, key, emitted_at, attempts, last_error, due_at, message_id, body, service
     from amends_barrier.event;
 
 comment on view amends_barrier.outbox is
@@ -124,18 +132,30 @@ create or replace function amends_barrier.emit(subject text, key text, body json
 as $$
 declare
     event bigint := nextval('amends_barrier.event_id');
+    own record;
     known record;
     body_digest bytea;
 begin
     perform amends_barrier.check_event(subject, key, body);
+    -- Keeps `register` out until this transaction ends.
+    lock table amends_barrier.event in row exclusive mode;
+    select l.service, l.subjects into own from amends_barrier.login l where l.login = session_user;
+    if not found then
+        select '' as service into own;
+    elsif subject <> all (own.subjects) then
+        raise exception 'the login % may not emit events on %', session_user, subject
+            using errcode = 'insufficient_privilege',
+                  hint = format('Register it: select amends_barrier.register(%L, %L, %L).',
+                                session_user, own.service, own.subjects || subject);
+    end if;
     if key is not null then
         body_digest := sha256(convert_to(body::jsonb::text, 'UTF8'));
-        insert into amends_barrier.event_key (subject, key, event, digest)
-        values (emit.subject, emit.key, event, body_digest)
+        insert into amends_barrier.event_key (subject, key, service, event, digest)
+        values (emit.subject, emit.key, own.service, event, body_digest)
         on conflict do nothing;
         if not found then
             select k.event, k.digest into known from amends_barrier.event_key k
-            where (k.subject, k.key) = (emit.subject, emit.key);
+            where (k.subject, k.key, k.service) = (emit.subject, emit.key, own.service);
             if not found then
                 raise exception 'the key % of % was forgotten meanwhile', quote_literal(key), subject
                     using errcode = 'serialization_failure', hint = 'Repeat the transaction.';
@@ -148,7 +168,8 @@ begin
             return known.event;
         end if;
     end if;
-    insert into amends_barrier.event (id, subject, key, body) values (event, emit.subject, emit.key, emit.body);
+    insert into amends_barrier.event (id, subject, key, service, body)
+    values (event, emit.subject, emit.key, own.service, emit.body);
     return event;
 end
 $$;
@@ -165,7 +186,7 @@ create or replace function amends_barrier.relay_claim(
     set search_path = pg_catalog, pg_temp
 as $$
     select e.id, e.message_id, e.subject, e.body, e.attempts from amends_barrier.event e
-    where e.due_at <= now()
+    where e.service = (select amends_barrier.caller()) and e.due_at <= now()
     order by e.due_at, e.id
     limit most
     for update skip locked
@@ -180,7 +201,7 @@ create or replace function amends_barrier.relay_sent(ids bigint[])
     security definer
     set search_path = pg_catalog, pg_temp
 as $$
-    delete from amends_barrier.event where id = any (ids)
+    delete from amends_barrier.event e where e.id = any (ids) and e.service = (select amends_barrier.caller())
 $$;
 
 comment on function amends_barrier.relay_sent(bigint[]) is
@@ -199,7 +220,7 @@ as $$
         last_error = p.reason,
         due_at = clock_timestamp() + p.seconds * interval '1 second'
     from unnest(ids, tried, reasons, seconds) as p (id, tried, reason, seconds)
-    where e.id = p.id
+    where e.id = p.id and e.service = (select amends_barrier.caller())
 $$;
 
 comment on function amends_barrier.relay_postpone(bigint[], integer[], text[], double precision[]) is
@@ -215,15 +236,15 @@ create or replace function amends_barrier.relay_forget(older_than interval, most
     set search_path = pg_catalog, pg_temp
 as $$
     with old as (
-        select k.subject, k.key from amends_barrier.event_key k
-        where k.emitted_at < now() - older_than
+        select k.subject, k.key, k.service from amends_barrier.event_key k
+        where k.service = (select amends_barrier.caller()) and k.emitted_at < now() - older_than
         order by k.emitted_at
         limit most
         for update skip locked
     ),
     gone as (
         delete from amends_barrier.event_key k using old
-        where (k.subject, k.key) = (old.subject, old.key)
+        where (k.subject, k.key, k.service) = (old.subject, old.key, old.service)
         returning 1
     )
     select count(*) from gone
@@ -238,9 +259,13 @@ create or replace function amends_barrier.relay_backlog(out waiting bigint, out 
     set search_path = pg_catalog, pg_temp
 as $$
     select
-        (select count(*) from (select from amends_barrier.event limit 100000) as counted),
+        (select count(*) from (
+            select from amends_barrier.event e where e.service = (select amends_barrier.caller()) limit 100000
+        ) as counted),
         coalesce(extract(epoch from clock_timestamp() - (
-            select e.emitted_at from amends_barrier.event e order by e.id limit 1
+            select e.emitted_at from amends_barrier.event e
+            where e.service = (select amends_barrier.caller())
+            order by e.id limit 1
         )), 0)
 $$;
 

@@ -25,9 +25,28 @@ pub enum Right {
     /// What a role is for.
     Role(Role),
     /// Runs the worker of a service: calls the barrier, and relays events.
-    Participant,
-    /// That, and works with the tables in this schema.
-    Service(String),
+    Participant(Participant),
+}
+
+/// What the worker of a service works with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Participant {
+    /// The service that the login is registered for, by which it has a barrier and an outbox of its own. Without a
+    /// name it shares those of all logins that are not registered.
+    pub service: Option<String>,
+    /// The schema with the service's tables, if it is known.
+    pub schema: Option<String>,
+    /// The subjects on which a registered login may emit events; `None` leaves those that it has.
+    pub subjects: Option<Vec<String>>,
+}
+
+/// What was granted beside what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Granted {
+    /// Nothing.
+    AsAsked,
+    /// The login is registered for a service, and may emit events on these subjects.
+    Registered(Vec<String>),
 }
 
 /// Why a login was not granted what it needs: then nothing was.
@@ -59,6 +78,16 @@ pub enum GrantError {
         /// Whose rights this login lacks.
         owner: String,
     },
+    /// What it did for one service is not known to another.
+    #[error(
+        "the login `{login}` works for the service `{service}`: create another, as each service needs its own"
+    )]
+    OtherService {
+        /// The login.
+        login: String,
+        /// What it is registered for.
+        service: String,
+    },
     /// Postgres refuses.
     #[error(transparent)]
     Failed(#[from] Error),
@@ -84,6 +113,9 @@ const BARRIER: &str = "select format(
      grant execute on function amends_barrier.enter, amends_barrier.leave, amends_barrier.emit,
          amends_barrier.relay_claim, amends_barrier.relay_sent, amends_barrier.relay_postpone,
          amends_barrier.relay_forget, amends_barrier.relay_backlog to %1$I', $1)";
+
+const OTHER_SERVICE: &str =
+    "select service from amends_barrier.login where login = $1 and service <> $2";
 
 /// All that is there, and what the schema's owner makes later. Nobody but that writes to the list of migrations.
 const TABLES: &str = "
@@ -133,25 +165,29 @@ impl Role {
 
 impl Right {
     /// Grants it to a login of the server. To be repeated at will: after a new version of the barrier, and after
-    /// tables that another login has made than the schema's owner.
+    /// tables that another login has made than the schema's owner. A login that works already without being
+    /// registered is registered while its transactions wait.
     ///
     /// # Errors
     /// [`GrantError`].
-    pub async fn grant(&self, database: &Database, login: &str) -> Result<(), GrantError> {
+    pub async fn grant(&self, database: &Database, login: &str) -> Result<Granted, GrantError> {
         let mut session = session(database, &SETTINGS).await?;
         let done = self.grant_in(&mut session, login).await;
         session.close().await.ok();
         done
     }
 
-    async fn grant_in(&self, session: &mut PgConnection, login: &str) -> Result<(), GrantError> {
+    async fn grant_in(
+        &self,
+        session: &mut PgConnection,
+        login: &str,
+    ) -> Result<Granted, GrantError> {
         if !has_role(session, login).await? {
             return Err(GrantError::NoLogin(login.to_owned()));
         }
         match self {
             Self::Role(role) => add_member(session, role.name(), login).await,
-            Self::Participant => add_participant(session, login, None).await,
-            Self::Service(schema) => add_participant(session, login, Some(schema)).await,
+            Self::Participant(participant) => participant.grant(session, login).await,
         }
     }
 }
@@ -165,38 +201,56 @@ async fn add_member(
     session: &mut PgConnection,
     role: &'static str,
     login: &str,
-) -> Result<(), GrantError> {
+) -> Result<Granted, GrantError> {
     if !has_role(session, role).await? {
         return Err(GrantError::NoRole(role));
     }
     let add = sqlx::query_scalar::<_, String>("select format('grant %I to %I', $1, $2)");
     let add = add.bind(role).bind(login).fetch_one(&mut *session).await?;
     let added = session.execute(AssertSqlSafe(add)).await;
-    added.map(drop).map_err(|error| match error {
+    added.map(|_| Granted::AsAsked).map_err(|error| match error {
         denied if has_code(&denied, &["42501"]) => GrantError::DeniedRole(role),
         error => error.into(),
     })
 }
 
-/// The barrier, and the tables of a schema, in one transaction.
-async fn add_participant(
-    session: &mut PgConnection,
-    login: &str,
-    schema: Option<&str>,
-) -> Result<(), GrantError> {
-    check_owner(session, "amends_barrier").await?;
-    let grants = sqlx::query_scalar::<_, String>(BARRIER);
-    let mut grants = grants.bind(login).fetch_one(&mut *session).await?;
-    if let Some(schema) = schema {
-        check_owner(session, schema).await?;
-        let tables = sqlx::query_scalar::<_, String>(TABLES).bind(schema).bind(login);
-        let tables = tables.fetch_optional(&mut *session).await?;
-        let none = || GrantError::NoSchema(schema.to_owned());
-        grants = format!("{grants}; {}", tables.ok_or_else(none)?);
+impl Participant {
+    /// All in one transaction.
+    async fn grant(&self, session: &mut PgConnection, login: &str) -> Result<Granted, GrantError> {
+        check_owner(session, "amends_barrier").await?;
+        let grants = sqlx::query_scalar::<_, String>(BARRIER);
+        let mut grants = grants.bind(login).fetch_one(&mut *session).await?;
+        if let Some(schema) = &self.schema {
+            check_owner(session, schema).await?;
+            let tables = sqlx::query_scalar::<_, String>(TABLES).bind(schema).bind(login);
+            let tables = tables.fetch_optional(&mut *session).await?;
+            let none = || GrantError::NoSchema(schema.to_owned());
+            grants = format!("{grants}; {}", tables.ok_or_else(none)?);
+        }
+        let alone = PARTICIPANT.alone();
+        session.execute(AssertSqlSafe(format!("{alone}; {grants}"))).await?;
+        let granted = match &self.service {
+            Some(service) => self.register(session, login, service).await?,
+            None => Granted::AsAsked,
+        };
+        session.execute("commit").await?;
+        Ok(granted)
     }
-    let alone = PARTICIPANT.alone();
-    session.execute(AssertSqlSafe(format!("{alone}; {grants}; commit"))).await?;
-    Ok(())
+
+    async fn register(
+        &self,
+        session: &mut PgConnection,
+        login: &str,
+        service: &str,
+    ) -> Result<Granted, GrantError> {
+        let known = sqlx::query_scalar(OTHER_SERVICE).bind(login).bind(service);
+        if let Some(service) = known.fetch_optional(&mut *session).await? {
+            return Err(GrantError::OtherService { login: login.to_owned(), service });
+        }
+        let subjects = sqlx::query_scalar("select amends_barrier.register($1, $2, $3)");
+        let subjects = subjects.bind(login).bind(service).bind(&self.subjects);
+        Ok(Granted::Registered(subjects.fetch_one(session).await?))
+    }
 }
 
 async fn check_owner(session: &mut PgConnection, schema: &str) -> Result<(), GrantError> {

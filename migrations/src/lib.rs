@@ -30,7 +30,7 @@ pub use address::{Address, AddressError, is_loopback};
 pub use class::{class_of, has_code, refuses_login, refuses_tls};
 pub use connector::{Refusal, is_permanent, refusal};
 pub use database::Database;
-pub use grants::{GrantError, Right, Role, schemas};
+pub use grants::{GrantError, Granted, Participant, Right, Role, schemas};
 pub use schema::{Applied, MigrationError, ORCHESTRATOR, PARTICIPANT, Schema, other};
 pub use server::Unfit;
 pub use session::{Session, Watch};

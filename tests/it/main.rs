@@ -29,6 +29,7 @@ mod queries;
 mod scenarios;
 mod schema;
 mod script;
+mod shared_database;
 mod silence;
 mod statements;
 mod support;

@@ -1,7 +1,7 @@
 //! Bringing schemas up to date: by many at once, whatever the server is set to, and with a sentence where it
 //! cannot be done.
 
-use amends_postgres::Database;
+use amends_postgres::{Database, Participant, Right};
 use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
@@ -87,7 +87,12 @@ async fn a_service_without_tables_has_a_list_without_rows() {
     amends_workers::migrate(&database).await.unwrap();
     amends_workers::migrate_schema(&database, "bell", &NONE).await.unwrap();
     owner.execute("create role bell login").await.unwrap();
-    amends_postgres::Right::Service("bell".into()).grant(&database, "bell").await.unwrap();
+    let right = Right::Participant(Participant {
+        service: Some("bell".into()),
+        schema: Some("bell".into()),
+        subjects: None,
+    });
+    right.grant(&database, "bell").await.unwrap();
     let database = support::database(&postgres.url.replace("amends@", "bell@"));
     amends_workers::migrate(&database).await.unwrap();
     amends_workers::migrate_schema(&database, "bell", &NONE).await.unwrap();

@@ -112,6 +112,7 @@
 
 mod age;
 mod app;
+mod assignment;
 mod cli;
 mod complaint;
 mod deploy;

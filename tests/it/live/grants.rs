@@ -191,12 +191,19 @@ async fn a_service_that_is_no_part_of_the_program() {
     );
     let url = theirs.replacen("//amends@", "//till@", 1);
     let mut session = PgConnection::connect(&url).await.unwrap();
-    for statement in [
-        "insert into the_till.drawer values (1)",
-        "select amends_barrier.emit('drawers.opened', null, '{}')",
-    ] {
-        session.execute(statement).await.unwrap();
-    }
+    session.execute("insert into the_till.drawer values (1)").await.unwrap();
+    // It emits what it is registered for.
+    let emit = "select amends_barrier.emit('drawers.opened', null, '{}')";
+    let refused = session.execute(emit).await.unwrap_err().to_string();
+    assert!(refused.contains("the login till may not emit events on drawers.opened"), "{refused}");
+    let publisher = ["--publisher", "the-till=drawers.opened"];
+    let both = [&participant("the-till=till")[..], &publisher].concat();
+    assert_eq!(
+        shop.done(&both).await,
+        "granted the-till to till: barrier, outbox, and the tables of the schema the_till; it may emit \
+         on drawers.opened\n"
+    );
+    session.execute(emit).await.unwrap();
     // In this database it has a meaning once its steps are registered, and its barrier is there.
     let here = ["migrate", "--grant", "the-till=till"];
     spell::command(
@@ -227,6 +234,9 @@ async fn what_cannot_be_granted() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("it has the form WHAT=LOGIN"), "{told}");
     }
+    let publisher = ["migrate", "--grant", "payment=alice", "--publisher", "order=orders.placed"];
+    let told = ends(&shop, &publisher, 2).await;
+    assert!(told.ends_with("by the same command: add `--grant order=LOGIN`"), "{told}");
     let made = "select exists (select from pg_namespace where nspname = 'amends')";
     assert!(!sqlx::query_scalar::<_, bool>(made).fetch_one(&mut owner).await.unwrap());
     for what in ["viewer", "payment"] {

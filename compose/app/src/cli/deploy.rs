@@ -6,10 +6,11 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     app::App,
+    assignment::Assignment,
     deploy::{
         check,
         graph::{self, Choice, Picture},
-        nats_config::{self, Grant, Grants},
+        nats_config::{self, Assignments},
         plan,
     },
     failed::Failed,
@@ -59,10 +60,10 @@ pub(super) struct NatsConfigArgs {
     /// Who may publish events: a name, and subjects separated by commas. A service that emits events is named here, too
     /// [default: the account `publisher` may publish and follow all]
     #[arg(long = "publisher", value_name = "NAME=SUBJECT,…")]
-    pub(super) publishers: Vec<Grant>,
+    pub(super) publishers: Vec<Assignment>,
     /// Who may follow the sagas of these definitions
     #[arg(long = "follower", value_name = "NAME=DEFINITION,…")]
-    pub(super) followers: Vec<Grant>,
+    pub(super) followers: Vec<Assignment>,
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
@@ -70,8 +71,8 @@ pub(super) struct NatsConfigArgs {
 
 impl NatsConfigArgs {
     pub(super) fn run(self, app: &App) -> Result<(), Failed> {
-        let grants = Grants { publishers: self.publishers, followers: self.followers };
-        nats_config::run(app, &grants, self.output.as_deref())
+        let assigned = Assignments { publishers: self.publishers, followers: self.followers };
+        nats_config::run(app, &assigned, self.output.as_deref())
     }
 }
 

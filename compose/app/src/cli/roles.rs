@@ -8,12 +8,13 @@ use clap::Args;
 use crate::{
     age::{AgeError, parse_age},
     app::{App, WorkerFlags},
+    assignment::Assignment,
     failed::Failed,
     local::Ports,
     run::{
         all::{self, AllOptions},
         dev::{self, DevOptions},
-        grant::Grant,
+        grant::{Asked, Grant},
         migrate::{self, Target},
         orchestrator::{OrchestratorOptions, orchestrator},
         worker::{self, WorkerOptions},
@@ -137,6 +138,10 @@ pub(super) struct MigrateArgs {
     /// name. May be given several times
     #[arg(long, value_name = "WHAT=LOGIN")]
     pub(super) grant: Vec<Grant>,
+    /// The subjects on which a login may emit events that is granted a service's rights by this command; else it
+    /// keeps those that it has
+    #[arg(long = "publisher", value_name = "SERVICE=SUBJECT,…", requires = "grant")]
+    pub(super) publishers: Vec<Assignment>,
 }
 
 impl MigrateArgs {
@@ -146,7 +151,8 @@ impl MigrateArgs {
             None if self.services => Target::All,
             None => Target::Orchestrator,
         };
-        migrate::run(settings, app, target, self.grant).await
+        let asked = Asked { grants: self.grant, publishers: self.publishers };
+        migrate::run(settings, app, target, asked).await
     }
 }
 

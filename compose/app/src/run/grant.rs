@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
-use amends_postgres::{Database, Right, Role, schemas};
+use amends_postgres::{Database, Granted, Participant, Right, Role, schemas};
 
 use crate::{
     app::{App, schema_of},
+    assignment::Assignment,
     failed::{During as _, Failed},
     print::print,
     program_name::program_name,
@@ -43,6 +44,26 @@ impl FromStr for Grant {
     }
 }
 
+/// What the command line asks for.
+pub(crate) struct Asked {
+    pub(crate) grants: Vec<Grant>,
+    /// The subjects on which services emit.
+    pub(crate) publishers: Vec<Assignment>,
+}
+
+impl Asked {
+    /// Fails for a publisher whose service is granted to nobody.
+    fn check(&self) -> Result<(), Failed> {
+        let granted = |service: &str| self.grants.iter().any(|grant| grant.what == service);
+        match self.publishers.iter().find(|publisher| !granted(&publisher.name)) {
+            None => Ok(()),
+            Some(Assignment { name, .. }) => Err(Failed::misused(format!(
+                "`--publisher {name}=…` says what a login may emit that is granted the service's rights by the same command: add `--grant {name}=LOGIN`"
+            ))),
+        }
+    }
+}
+
 /// A grant whose name has a meaning in its database.
 pub(super) struct Meant {
     grant: Grant,
@@ -53,16 +74,15 @@ pub(super) struct Meant {
 pub(super) struct Grants {
     pub(super) here: Vec<Meant>,
     services: Vec<Grant>,
+    publishers: Vec<Assignment>,
 }
 
 impl Grants {
     /// What these mean for a program with this database. Fails for a name that means nothing.
-    pub(super) async fn of(
-        app: &App,
-        database: &Database,
-        grants: Vec<Grant>,
-    ) -> Result<Self, Failed> {
-        let mut all = Self { here: Vec::new(), services: Vec::new() };
+    pub(super) async fn of(app: &App, database: &Database, asked: Asked) -> Result<Self, Failed> {
+        asked.check()?;
+        let Asked { grants, publishers } = asked;
+        let mut all = Self { here: Vec::new(), services: Vec::new(), publishers };
         let mut neighbours = None;
         for grant in grants {
             if let Some(right) = role(&grant.what) {
@@ -74,9 +94,10 @@ impl Grants {
                     Some(known) => known,
                     unread => unread.insert(Neighbours::read(app, database).await?),
                 };
-                let Some(right) = known.right(&grant.what) else {
+                if !known.has(&grant.what) {
                     return Err(no_such(&grant.what, app, known));
-                };
+                }
+                let right = right_of(&grant.what, &known.schemas, &all.publishers);
                 all.here.push(Meant { grant, right });
             }
         }
@@ -86,7 +107,8 @@ impl Grants {
     /// Those for a service of the program.
     pub(super) fn for_service(&self, name: &str, schema: &str) -> Vec<Meant> {
         let its = self.services.iter().filter(|grant| grant.what == name).cloned();
-        its.map(|grant| Meant { grant, right: Right::Service(schema.to_owned()) }).collect()
+        let right = || participant(name, Some(schema.to_owned()), &self.publishers);
+        its.map(|grant| Meant { grant, right: right() }).collect()
     }
 }
 
@@ -110,30 +132,31 @@ impl Neighbours {
     }
 
     /// Nobody's worker is granted anything where its barrier is not.
-    fn right(&self, service: &str) -> Option<Right> {
-        let is_here = has(&self.schemas, BARRIER) && has(&self.services, service);
-        is_here.then(|| right_of(service, &self.schemas).unwrap_or(Right::Participant))
+    fn has(&self, service: &str) -> bool {
+        has(&self.schemas, BARRIER) && has(&self.services, service)
     }
 }
 
 /// What these mean in the database of a service that is no part of the program.
 pub(super) async fn of_participant(
     database: &Database,
-    grants: Vec<Grant>,
+    asked: Asked,
 ) -> Result<Vec<Meant>, Failed> {
+    asked.check()?;
+    let Asked { grants, publishers } = asked;
     if grants.is_empty() {
         return Ok(Vec::new());
     }
     let schemas = schemas_of(database).await?;
     let meant = |grant: Grant| {
         let right = match grant.what.as_str() {
-            PARTICIPANT => Some(Right::Participant),
-            service => right_of(service, &schemas),
+            PARTICIPANT => Right::Participant(Participant::default()),
+            service if schema_in(service, &schemas).is_some() => {
+                right_of(service, &schemas, &publishers)
+            }
+            service => return Err(no_schema(service, &schemas)),
         };
-        match right {
-            Some(right) => Ok(Meant { grant, right }),
-            None => Err(no_schema(&grant.what, &schemas)),
-        }
+        Ok(Meant { grant, right })
     };
     grants.into_iter().map(meant).collect()
 }
@@ -142,15 +165,21 @@ pub(super) async fn of_participant(
 pub(super) async fn carry_out(database: &Database, grants: &[Meant]) -> Result<(), Failed> {
     for Meant { grant: Grant { what, login }, right } in grants {
         let granted = right.grant(database, login).await;
-        granted.during(&format!("{what} cannot be granted to {login}"))?;
+        let granted = granted.during(&format!("{what} cannot be granted to {login}"))?;
         let done = match right {
             Right::Role(role) => format!("the role {}", role.name()),
-            Right::Participant => "barrier and outbox".to_owned(),
-            Right::Service(schema) => {
+            Right::Participant(Participant { schema: None, .. }) => "barrier and outbox".to_owned(),
+            Right::Participant(Participant { schema: Some(schema), .. }) => {
                 format!("barrier, outbox, and the tables of the schema {schema}")
             }
         };
-        print(&format!("granted {what} to {login}: {done}\n"))?;
+        let events = match granted {
+            Granted::Registered(subjects) if !subjects.is_empty() => {
+                format!("; it may emit on {}", subjects.join(", "))
+            }
+            _ => String::new(),
+        };
+        print(&format!("granted {what} to {login}: {done}{events}\n"))?;
     }
     Ok(())
 }
@@ -159,10 +188,22 @@ fn role(what: &str) -> Option<Right> {
     Role::ALL.into_iter().find(|role| word(*role) == what).map(Right::Role)
 }
 
-/// What a service with a schema of its name needs.
-fn right_of(service: &str, schemas: &[String]) -> Option<Right> {
+/// What a service of another program needs.
+fn right_of(service: &str, schemas: &[String], publishers: &[Assignment]) -> Right {
+    participant(service, schema_in(service, schemas), publishers)
+}
+
+fn participant(service: &str, schema: Option<String>, publishers: &[Assignment]) -> Right {
+    let its = publishers.iter().filter(|publisher| publisher.name == service);
+    let subjects: Vec<_> = its.flat_map(|publisher| publisher.what.clone()).collect();
+    let subjects = (!subjects.is_empty()).then_some(subjects);
+    Right::Participant(Participant { service: Some(service.to_owned()), schema, subjects })
+}
+
+/// The schema of a service's name.
+fn schema_in(service: &str, schemas: &[String]) -> Option<String> {
     let schema = schema_of(service);
-    (is_a_services(&schema) && has(schemas, &schema)).then_some(Right::Service(schema))
+    (is_a_services(&schema) && has(schemas, &schema)).then_some(schema)
 }
 
 /// Amends' own tables are for nobody else to write.
@@ -179,7 +220,7 @@ async fn schemas_of(database: &Database) -> Result<Vec<String>, Failed> {
 }
 
 fn no_such(what: &str, app: &App, known: &Neighbours) -> Failed {
-    let here = known.services.iter().filter(|service| known.right(service).is_some());
+    let here = known.services.iter().filter(|service| known.has(service));
     let mut names: Vec<_> = Role::ALL.map(word).map(str::to_owned).into();
     names.extend(app.service_names().map(str::to_owned));
     names.extend(here.cloned());

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connect,
-    grant::{self, Grant, Grants},
+    grant::{self, Asked, Grants},
     shutdown::stop_on_signal,
 };
 use crate::{
@@ -39,16 +39,16 @@ pub(crate) async fn run(
     settings: &Settings,
     app: &App,
     target: Target,
-    grants: Vec<Grant>,
+    asked: Asked,
 ) -> Result<(), Failed> {
     let stop = stop_on_signal()?;
     if let Target::Participant(url) = &target {
         settings.permit(plain_text::of_database(url))?;
-        return participant(url, grants, &stop).await;
+        return participant(url, asked, &stop).await;
     }
     let database = connected(settings.database()?, &stop).await?;
     // A wrong name is told before anything is done.
-    let grants = Grants::of(app, &database, grants).await?;
+    let grants = Grants::of(app, &database, asked).await?;
     amends_orchestrator::migrate(&database).await.during("the schema cannot be migrated")?;
     tracing::info!("the schema `amends` is up to date");
     grant::carry_out(&database, &grants.here).await?;
@@ -67,13 +67,9 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn participant(
-    url: &str,
-    grants: Vec<Grant>,
-    stop: &CancellationToken,
-) -> Result<(), Failed> {
+async fn participant(url: &str, asked: Asked, stop: &CancellationToken) -> Result<(), Failed> {
     let database = connected(url, stop).await?;
-    let grants = grant::of_participant(&database, grants).await?;
+    let grants = grant::of_participant(&database, asked).await?;
     amends_workers::migrate(&database).await.during("the barrier cannot be installed")?;
     tracing::info!("the schema `amends_barrier` is up to date");
     grant::carry_out(&database, &grants).await?;

@@ -19,20 +19,20 @@ use crate::{
 };
 
 use installation::Installation;
-pub(crate) use parties::{Grant, Grants};
+pub(crate) use parties::Assignments;
 use parties::{parties, unpublished};
 
 /// Writes the configuration, into a file or to standard output.
-pub(crate) fn run(app: &App, grants: &Grants, output: Option<&Path>) -> Result<(), Failed> {
+pub(crate) fn run(app: &App, assigned: &Assignments, output: Option<&Path>) -> Result<(), Failed> {
     let installation = Installation::of(&app.definitions()?);
-    let parties = parties(&installation, grants)?;
+    let parties = parties(&installation, assigned)?;
     for subject in unpublished(&installation, &parties) {
         write_line(&format!(
             "warning: nobody may publish {subject}: name who does with --publisher NAME={subject}"
         ));
     }
     let text =
-        text::configuration(app.name(), &command(app.name(), grants), &installation, &parties);
+        text::configuration(app.name(), &command(app.name(), assigned), &installation, &parties);
     match output {
         Some(file) => std::fs::write(file, text).during(&file.display().to_string()),
         None => print(&text),
@@ -40,8 +40,8 @@ pub(crate) fn run(app: &App, grants: &Grants, output: Option<&Path>) -> Result<(
 }
 
 /// What writes the same again.
-fn command(program: &str, grants: &Grants) -> String {
-    let publishers = grants.publishers.iter().map(|grant| format!(" --publisher {grant}"));
-    let followers = grants.followers.iter().map(|grant| format!(" --follower {grant}"));
+fn command(program: &str, assigned: &Assignments) -> String {
+    let publishers = assigned.publishers.iter().map(|one| format!(" --publisher {one}"));
+    let followers = assigned.followers.iter().map(|one| format!(" --follower {one}"));
     format!("{program} nats-config{}", publishers.chain(followers).collect::<String>())
 }

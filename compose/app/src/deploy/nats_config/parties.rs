@@ -1,15 +1,11 @@
 //! Who has an account: each service, and each of those who publish events or follow sagas.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    str::FromStr,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use amends::{check_name, check_subject};
+use amends::check_subject;
 
 use super::installation::Installation;
-use crate::failed::Failed;
+use crate::{assignment::Assignment, failed::Failed};
 
 /// Who publishes and follows everything, if nobody is named.
 const PUBLISHER: &str = "publisher";
@@ -17,41 +13,13 @@ const PUBLISHER: &str = "publisher";
 /// Users of the account that has the streams.
 const RESERVED: [&str; 4] = ["orchestrator", "admin", "amends", "sys"];
 
-/// A party, and what it is granted: `shop=orders.placed,orders.returned`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Grant {
-    party: String,
-    what: Vec<String>,
-}
-
-impl FromStr for Grant {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (party, what) = text.split_once('=').ok_or("expected NAME=WHAT,WHAT")?;
-        check_name("party", party).map_err(|error| error.to_string())?;
-        if let Some(taken) = taken(party) {
-            return Err(taken);
-        }
-        let what = what.split(',').map(str::to_owned).collect();
-        Ok(Self { party: party.to_owned(), what })
-    }
-}
-
 /// What each party may, beside the services' own work.
 #[derive(Debug, Default)]
-pub(crate) struct Grants {
+pub(crate) struct Assignments {
     /// Who publishes on which subjects.
-    pub(crate) publishers: Vec<Grant>,
+    pub(crate) publishers: Vec<Assignment>,
     /// Who follows sagas of which definitions.
-    pub(crate) followers: Vec<Grant>,
-}
-
-/// As the command line has it.
-impl fmt::Display for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.party, self.what.join(","))
-    }
+    pub(crate) followers: Vec<Assignment>,
 }
 
 /// Who has an account of the same name.
@@ -68,20 +36,19 @@ pub(super) struct Party {
 /// All parties by name.
 ///
 /// # Errors
-/// A grant that names a subject or a definition which is not there.
+/// One that names a subject or a definition which is not there.
 pub(super) fn parties(
     installation: &Installation,
-    grants: &Grants,
+    assigned: &Assignments,
 ) -> Result<BTreeMap<String, Party>, Failed> {
     let Installation { definitions, services, events } = installation;
     let mut parties: BTreeMap<String, Party> = BTreeMap::new();
     for service in services {
-        if let Some(taken) = taken(service) {
-            return Err(Failed::new(taken));
-        }
+        check_free(service).map_err(Failed::new)?;
         parties.entry(service.clone()).or_default().serves = true;
     }
-    for Grant { party, what } in &grants.publishers {
+    for Assignment { name: party, what } in &assigned.publishers {
+        check_free(party).map_err(Failed::misused)?;
         let party_of = parties.entry(party.clone()).or_default();
         for subject in what {
             check_subject(subject).map_err(|error| Failed::misused(error.to_string()))?;
@@ -92,7 +59,8 @@ pub(super) fn parties(
             party_of.publishes.insert(subject.clone());
         }
     }
-    for Grant { party, what } in &grants.followers {
+    for Assignment { name: party, what } in &assigned.followers {
+        check_free(party).map_err(Failed::misused)?;
         let party_of = parties.entry(party.clone()).or_default();
         for definition in what {
             if !definitions.contains(definition) {
@@ -101,7 +69,7 @@ pub(super) fn parties(
             party_of.follows.insert(definition.clone());
         }
     }
-    if grants.publishers.is_empty() && grants.followers.is_empty() {
+    if assigned.publishers.is_empty() && assigned.followers.is_empty() {
         let publisher = parties.entry(PUBLISHER.to_owned()).or_default();
         publisher.publishes.clone_from(events);
         publisher.follows.clone_from(definitions);
@@ -118,9 +86,11 @@ pub(super) fn unpublished<'a>(
     installation.events.iter().filter(move |subject| !published(subject))
 }
 
-fn taken(name: &str) -> Option<String> {
-    let is_taken = RESERVED.contains(&name);
-    is_taken.then(|| format!("`{name}` has a meaning of its own here: another name is needed"))
+fn check_free(name: &str) -> Result<(), String> {
+    if RESERVED.contains(&name) {
+        return Err(format!("`{name}` has a meaning of its own here: another name is needed"));
+    }
+    Ok(())
 }
 
 fn unknown(what: &str, name: &str, known: &BTreeSet<String>) -> Failed {
@@ -145,9 +115,9 @@ mod tests {
     }
 
     fn granted(publishers: &[&str], followers: &[&str]) -> Result<BTreeMap<String, Party>, Failed> {
-        let grants = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        let grants = Grants { publishers: grants(publishers), followers: grants(followers) };
-        parties(&shop(), &grants)
+        let all = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let assigned = Assignments { publishers: all(publishers), followers: all(followers) };
+        parties(&shop(), &assigned)
     }
 
     #[test]
@@ -165,7 +135,7 @@ mod tests {
     #[test]
     fn a_service_is_not_named_as_somebody_else() {
         let installation = Installation { services: set(&["admin"]), ..shop() };
-        let error = parties(&installation, &Grants::default()).unwrap_err().to_string();
+        let error = parties(&installation, &Assignments::default()).unwrap_err().to_string();
         assert!(error.contains("`admin` has a meaning of its own"), "{error}");
     }
 
@@ -186,16 +156,10 @@ mod tests {
             ),
             (&[], &["shop=stay"], "there is no definition `stay`: the definitions are order, trip"),
             (&["payment=a.>"], &[], "in parts joined by dots"),
+            (&["admin=orders.placed"], &[], "`admin` has a meaning of its own"),
+            (&[], &["sys=order"], "`sys` has a meaning of its own"),
         ] {
             let error = granted(publishers, followers).unwrap_err().to_string();
-            assert!(error.contains(why), "{error}");
-        }
-        for (text, why) in [
-            ("shop", "expected NAME=WHAT,WHAT"),
-            ("Shop=orders.placed", "party"),
-            ("admin=orders.placed", "has a meaning of its own"),
-        ] {
-            let error = text.parse::<Grant>().unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }
