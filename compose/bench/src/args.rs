@@ -34,6 +34,9 @@ pub struct BenchArgs {
     /// while N others wait on a service that hangs; alone [default N: 10000]
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10000", value_parser = clap::value_parser!(u32).range(1..=15_000), conflicts_with_all = ["stored", "waiting", "only"])]
     pub(crate) neighbours: Option<u32>,
+    /// Only the open loop: alone; beside another definition of which N sagas a second are triggered; alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with_all = ["stored", "waiting", "only"])]
+    pub(crate) flood: Option<u32>,
     /// Only this: kill all orchestrators while so many sagas are in flight, and see how soon one that
     /// is started then has moved them all, and ended them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=1_000_000), conflicts_with_all = ["stored", "waiting", "only"])]
@@ -74,9 +77,14 @@ impl BenchArgs {
         }
     }
 
+    /// Whether sagas of another definition are measured.
+    pub(crate) fn has_others(&self) -> bool {
+        self.neighbours.is_some() || self.flood.is_some()
+    }
+
     /// Whether what is asked for takes the place of the plain runs.
     pub(crate) fn drills(&self) -> bool {
-        !self.replicas.is_empty() || self.neighbours.is_some() || self.recovery.is_some()
+        !self.replicas.is_empty() || self.has_others() || self.recovery.is_some()
     }
 }
 
@@ -106,9 +114,9 @@ fn in_flight(text: &str) -> Result<usize, InFlightError> {
 /// The flags of the hidden role `bench-orchestrator`.
 #[derive(Debug, Args)]
 pub struct BenchOrchestratorArgs {
-    /// With the saga that waits on a service which hangs
+    /// With the saga that runs beside the one that is measured
     #[arg(long)]
-    pub(crate) hanging: bool,
+    pub(crate) other: bool,
     #[command(flatten)]
     pub(crate) orchestrator: OrchestratorArgs,
 }

@@ -79,6 +79,7 @@ impl Conditions {
             Some(Beside::Nobody) => text += ", alone",
             Some(Beside::Failing) => text += ", beside sagas that fail",
             Some(Beside::Hanging(n)) => text += &format!(", while {n} others hang"),
+            Some(Beside::Flooding(n)) => text += &format!(", beside {n} others a second"),
         }
         text
     }
@@ -92,6 +93,8 @@ pub(crate) enum Beside {
     Failing,
     /// So many that wait on a service which hangs.
     Hanging(u32),
+    /// So many of another definition a second.
+    Flooding(u32),
 }
 
 impl Beside {
@@ -100,6 +103,7 @@ impl Beside {
             Self::Nobody => "nobody",
             Self::Failing => "failing",
             Self::Hanging(_) => "hanging",
+            Self::Flooding(_) => "flooding",
         }
     }
 }
@@ -158,7 +162,15 @@ pub(crate) fn replicas(args: &BenchArgs) -> Vec<Kind> {
 
 /// Open loops, alone and beside sagas in trouble.
 pub(crate) fn neighbours(args: &BenchArgs, hanging: u32) -> Vec<Kind> {
-    let beside = [Beside::Nobody, Beside::Failing, Beside::Hanging(hanging), Beside::Nobody];
+    open(args, &[Beside::Nobody, Beside::Failing, Beside::Hanging(hanging), Beside::Nobody])
+}
+
+/// Open loops, alone and beside more sagas of another definition.
+pub(crate) fn flood(args: &BenchArgs, rate: u32) -> Vec<Kind> {
+    open(args, &[Beside::Nobody, Beside::Flooding(rate), Beside::Nobody])
+}
+
+fn open(args: &BenchArgs, beside: &[Beside]) -> Vec<Kind> {
     let kind = |barrier, beside| Kind {
         name: "open",
         arrivals: Arrivals::Open(args.rate),
@@ -166,6 +178,6 @@ pub(crate) fn neighbours(args: &BenchArgs, hanging: u32) -> Vec<Kind> {
         barrier,
         conditions: Conditions { beside: Some(beside), ..Conditions::default() },
     };
-    let each = |&barrier: &bool| beside.map(|beside| kind(barrier, beside));
+    let each = |&barrier: &bool| beside.iter().map(move |&beside| kind(barrier, beside));
     args.barriers().iter().flat_map(each).collect()
 }

@@ -100,6 +100,6 @@ async fn with_private_servers(
 /// # Errors
 /// Whatever ends an orchestrator.
 pub async fn orchestrator(settings: &Settings, args: BenchOrchestratorArgs) -> Result<(), Failed> {
-    let definitions = saga::definitions(args.hanging)?;
+    let definitions = saga::definitions(args.other)?;
     run_orchestrator(settings, args.orchestrator, definitions).await
 }

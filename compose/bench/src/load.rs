@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     open_sagas::OpenSagas,
-    saga::{Bench, HANGING_TRIGGER, Hanging, Job, TRIGGER},
+    saga::{Bench, Job, OTHER_TRIGGER, Other, TRIGGER},
 };
 
 /// How triggers come.
@@ -46,9 +46,9 @@ impl Workload {
     /// Three attempts at the third step break; the fourth goes well, after some four seconds.
     pub(crate) const FAILING: Self = Self { breaks: 3, ..Self::HAPPY };
 
-    /// At a service of its own, which hangs.
-    pub(crate) const HANGING: Self =
-        Self { definition: Hanging::NAME, trigger: HANGING_TRIGGER, ..Self::HAPPY };
+    /// Of another definition, at a service of its own.
+    pub(crate) const OTHER: Self =
+        Self { definition: Other::NAME, trigger: OTHER_TRIGGER, ..Self::HAPPY };
 }
 
 /// A load that runs.

@@ -7,7 +7,7 @@ use crate::report::Machine;
 
 /// Refuses to disturb others: in their database, their sagas would be measured too.
 pub(crate) async fn alone(database: &Database) -> Result<(), Failed> {
-    let sql = "select from amends.definition where name not in ('bench', 'bench-hanging') limit 1";
+    let sql = "select from amends.definition where name not in ('bench', 'bench-other') limit 1";
     match sqlx::query(sql).fetch_optional(database).await.during("the definitions")? {
         None => Ok(()),
         Some(_) => Err(Failed::new(

@@ -1,4 +1,4 @@
-//! Sagas in trouble beside those that are measured.
+//! Other sagas beside those that are measured.
 
 use amends_app::{During as _, Failed};
 use tokio::{sync::watch, task::JoinHandle};
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     kinds::{Beside, Kind},
     load::{Arrivals, Load, Workload},
-    saga::HANGING_SERVICE,
+    saga::OTHER_SERVICE,
     session::Session,
     workers,
 };
@@ -19,11 +19,11 @@ const APART: u64 = 1 << 40;
 pub(crate) enum Neighbours {
     Nobody,
     Failing(Load),
-    Hanging(Load, Hanging),
+    Other(Load, Service),
 }
 
-/// A service that pulls commands and answers none, until it is healed.
-pub(crate) struct Hanging {
+/// The service of the other sagas. It pulls commands, and answers none before it is healed.
+pub(crate) struct Service {
     gate: watch::Sender<bool>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -39,11 +39,17 @@ impl Session<'_> {
                 Ok(Neighbours::Failing(Load::start(client, rate, Workload::FAILING, first).await?))
             }
             (Some(Beside::Hanging(sagas)), _) => {
-                let hanging = Hanging::start(client.clone());
+                let service = Service::start(client.clone(), false);
                 let all = Arrivals::Closed(usize::try_from(sagas).during("sagas that hang")?);
-                let load = Load::start(client, all, Workload::HANGING, first).await?;
+                let load = Load::start(client, all, Workload::OTHER, first).await?;
                 self.all_wait(u64::from(sagas)).await?;
-                Ok(Neighbours::Hanging(load, hanging))
+                Ok(Neighbours::Other(load, service))
+            }
+            (Some(Beside::Flooding(rate)), _) => {
+                let service = Service::start(client.clone(), true);
+                let load =
+                    Load::start(client, Arrivals::Open(rate), Workload::OTHER, first).await?;
+                Ok(Neighbours::Other(load, service))
             }
             _ => Ok(Neighbours::Nobody),
         }
@@ -56,24 +62,24 @@ impl Neighbours {
         match self {
             Self::Nobody => Ok(()),
             Self::Failing(load) => load.stop().await.map(drop),
-            Self::Hanging(load, hanging) => {
+            Self::Other(load, service) => {
                 // None begins in place of one that ends now.
                 load.open.close();
-                hanging.gate.send_replace(true);
+                service.gate.send_replace(true);
                 let ended = load.stop().await;
-                hanging.stop.cancel();
-                hanging.serving.await.during("the service that hung")?;
+                service.stop.cancel();
+                service.serving.await.during("the other service")?;
                 ended.map(drop)
             }
         }
     }
 }
 
-impl Hanging {
-    fn start(client: async_nats::Client) -> Self {
-        let (gate, closed) = watch::channel(false);
+impl Service {
+    fn start(client: async_nats::Client, answers: bool) -> Self {
+        let (gate, closed) = watch::channel(answers);
         let stop = CancellationToken::new();
-        let serving = workers::plain(client, HANGING_SERVICE, false, Some(closed), stop.clone());
+        let serving = workers::plain(client, OTHER_SERVICE, false, Some(closed), stop.clone());
         Self { gate, stop, serving: tokio::spawn(serving) }
     }
 }

@@ -135,9 +135,12 @@ impl OpenSagas {
     /// Lets no more begin, and waits until all have ended.
     pub(crate) async fn drain(&self) -> Result<(), Failed> {
         self.close();
-        let began = Instant::now();
+        let mut moved = (self.ended(), Instant::now());
         while !locked(&self.open).is_empty() {
-            self.check_progress(began)?;
+            if self.ended() > moved.0 {
+                moved = (self.ended(), Instant::now());
+            }
+            self.check_progress(moved.1)?;
             tokio::time::sleep(INTERVAL).await;
         }
         self.check()

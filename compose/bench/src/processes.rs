@@ -27,8 +27,8 @@ pub(crate) struct Processes {
     settings: Settings,
     logs: PathBuf,
     lanes: u16,
-    /// Whether the orchestrators know the saga that hangs.
-    hanging: bool,
+    /// Whether the orchestrators know the other saga.
+    other: bool,
     /// Whether commands share transactions.
     pub(crate) shared: bool,
     orchestrators: Vec<Child>,
@@ -44,7 +44,7 @@ impl Processes {
             settings,
             logs: logs.to_owned(),
             lanes: args.lanes,
-            hanging: args.neighbours.is_some(),
+            other: args.has_others(),
             shared: !args.unshared,
             orchestrators: Vec::new(),
             workers: None,
@@ -80,7 +80,7 @@ impl Processes {
     pub(crate) fn start_orchestrator(&mut self) -> Result<(), Failed> {
         let lanes = self.lanes.to_string();
         let mut role = vec!["bench-orchestrator", "--lanes", &lanes];
-        role.extend(self.hanging.then_some("--hanging"));
+        role.extend(self.other.then_some("--other"));
         let child = self.start(&role)?;
         self.orchestrators.push(child);
         Ok(())

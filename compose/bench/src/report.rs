@@ -85,7 +85,7 @@ pub(crate) struct Run {
     pub(crate) waiting: u32,
     /// Orchestrators beside each other.
     pub(crate) replicas: usize,
-    /// With `--neighbours`: `nobody`, `failing`, `hanging`. What a saga costs is then with theirs.
+    /// With `--neighbours` and `--flood`: `nobody`, `failing`, `hanging`, `flooding`. What a saga costs is then with theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) beside: Option<&'static str>,
     /// Compared with the runs right before and right after, with one orchestrator or alone.

@@ -1,5 +1,5 @@
 //! The plain saga that is measured: three steps at three services, each of which passes on what it
-//! was given. And one beside it that waits on a service which hangs.
+//! was given. And another beside it, at a service of its own.
 
 use amends::{
     BeforePivot, Compensatable, Definition, Finished, Given, Plan, Rejection, Saga, Step, Trigger,
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) const SERVICES: [&str; 3] = ["bench-one", "bench-two", "bench-three"];
 
 /// The service of the other saga, which the plain one never meets.
-pub(crate) const HANGING_SERVICE: &str = "bench-four";
+pub(crate) const OTHER_SERVICE: &str = "bench-four";
 
 const STEPS: [&str; 4] =
     ["bench-one.work", "bench-two.work", "bench-three.work", "bench-four.work"];
 
 /// Where triggers are published.
 pub(crate) const TRIGGER: &str = "bench.wanted";
-pub(crate) const HANGING_TRIGGER: &str = "bench.hanging";
+pub(crate) const OTHER_TRIGGER: &str = "bench.other";
 
 /// Makes each payload about 200 bytes long.
 const NOTE_BYTES: usize = 150;
@@ -101,16 +101,16 @@ impl Saga for Bench {
 }
 
 /// One step, with the policies that a step has if nobody says anything.
-pub(crate) struct Hanging;
+pub(crate) struct Other;
 
-impl Saga for Hanging {
-    const NAME: &'static str = "bench-hanging";
+impl Saga for Other {
+    const NAME: &'static str = "bench-other";
     const VERSION: u32 = 1;
     type Input = Job;
     type Output = Job;
 
     fn trigger() -> Trigger<Job> {
-        Trigger::on(HANGING_TRIGGER)
+        Trigger::on(OTHER_TRIGGER)
     }
 
     fn plan(mut p: Plan<BeforePivot>, job: Given<Job>) -> Finished<Job> {
@@ -119,12 +119,12 @@ impl Saga for Hanging {
     }
 }
 
-/// What the orchestrator of a benchmark runs; the saga that hangs only where it is measured, as each
+/// What the orchestrator of a benchmark runs; the other saga only where it is measured, as each
 /// definition costs something.
-pub(crate) fn definitions(hanging: bool) -> Result<Vec<Definition>, Failed> {
+pub(crate) fn definitions(other: bool) -> Result<Vec<Definition>, Failed> {
     let mut all = vec![Definition::of::<Bench>().during("definition")?];
-    if hanging {
-        all.push(Definition::of::<Hanging>().during("definition")?);
+    if other {
+        all.push(Definition::of::<Other>().during("definition")?);
     }
     Ok(all)
 }

@@ -96,6 +96,9 @@ impl Session<'_> {
         if let Some(hanging) = args.neighbours {
             self.all(&kinds::neighbours(args, hanging)).await?;
         }
+        if let Some(rate) = args.flood {
+            self.all(&kinds::flood(args, rate)).await?;
+        }
         if let Some(sagas) = args.recovery {
             self.write().await?;
             self.limit(false).await?;
