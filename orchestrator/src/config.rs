@@ -41,6 +41,10 @@ pub struct Config {
     pub stream_bytes_max: i64,
     /// Replicas of each stream that is created: 1, or 3 in a cluster. Default 1.
     pub stream_replicas: usize,
+    /// Sagas of a definition that may be busy at once, with a command in flight, before more of its triggers wait in
+    /// their stream; a quarter, while sagas of another definition begin as well. One whose service does not answer
+    /// within 1 s to 4 s, by the time that others take, counts no more. Default 512.
+    pub admission_max: usize,
     /// How long sagas are kept after they began, if they have ended; longer than any message may wait
     /// in a stream. All replicas should say the same. Default `None`: for ever.
     pub retain: Option<Duration>,
@@ -52,6 +56,7 @@ impl Default for Config {
             lanes: 2,
             stream_bytes_max: 2 * 1024 * 1024 * 1024,
             stream_replicas: 1,
+            admission_max: 512,
             retain: None,
         }
     }

@@ -84,6 +84,7 @@
 //! messages, and `maintenance` looks after streams, tables and dead letters. `prepare` checks schema,
 //! definitions and streams beforehand; `run` puts all of it together, and takes it apart again.
 
+mod admission;
 mod awaited;
 mod burial;
 mod bus;

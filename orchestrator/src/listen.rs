@@ -26,7 +26,7 @@ pub(crate) fn trigger(registry: &Registry, definition: &str, delivery: Delivery)
         // Every version that is known here is retired: it is left to whoever knows another.
         None => Incoming::Leave(saga),
     };
-    Item { incoming, delivery: Some(delivery) }
+    Item::of(incoming, Some(delivery))
 }
 
 fn read_trigger(definition: &Arc<Definition>, delivery: &Delivery) -> Result<Start, String> {
@@ -44,10 +44,7 @@ pub(crate) fn reply(delivery: Delivery) -> Item {
             let input = Input::Reply(event, delivery.stored_at());
             Item::new(id, input, Some(delivery))
         }
-        Err(reason) => Item {
-            incoming: Incoming::Dead(delivery.saga_id(""), reason),
-            delivery: Some(delivery),
-        },
+        Err(reason) => Item::of(Incoming::Dead(delivery.saga_id(""), reason), Some(delivery)),
     }
 }
 

@@ -62,6 +62,11 @@ impl Registry {
         self.by_version.get(&(name.to_owned(), version)).cloned()
     }
 
+    /// The names of all definitions, each once.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.by_version.keys().map(|(name, _)| name.clone()).collect()
+    }
+
     /// The newest version of each definition that triggers start.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &Arc<Definition>> {
         self.starting.values().filter_map(|versions| versions.last())

@@ -12,6 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admission::{Admission, Class},
     awaited::AwaitedEvents,
     burial::Keeper,
     bus::{
@@ -21,7 +22,7 @@ use crate::{
     config::Config,
     handover::Publisher,
     health::Health,
-    lane::{Lane, Lanes},
+    lane::{Item, Lane, Lanes},
     lead::Candidate,
     listen,
     maintenance::{Replays, Streams, Tables},
@@ -65,7 +66,9 @@ pub async fn run(
     let failed = Arc::new(Notify::new());
     let (shares, keeper) = (Arc::new(Shares::new(topology.clone())), Keeper::new(store.clone()));
     let (publishes, told) = (jetstream.clone(), Arc::clone(&failed));
+    let admission = Admission::new(&registry, config.admission_max, stop.clone());
     let parts = Parts {
+        admission,
         publisher: Publisher::new(publishes, Arc::clone(&shares), keeper.clone(), told),
         keeper,
         alarm: Arc::new(Alarm::default()),
@@ -139,13 +142,14 @@ struct Parts {
     alarm: Arc<Alarm>,
     now: Arc<Now>,
     health: Arc<Health>,
+    admission: Arc<Admission>,
     stop: CancellationToken,
 }
 
 impl Parts {
     /// The way to the lanes; they end when nobody has it any more.
     fn start_lanes(&self, count: usize, tasks: &mut Tasks) -> Lanes {
-        let (lanes, queues) = Lanes::new(count);
+        let (lanes, queues) = Lanes::new(count, self.admission.classes());
         for queue in queues.messages {
             tasks.deciding.spawn(self.lane().run(queue));
         }
@@ -162,6 +166,7 @@ impl Parts {
             Arc::clone(&self.alarm),
             Arc::clone(&self.now),
             Arc::clone(&self.health),
+            Arc::clone(&self.admission),
         )
     }
 
@@ -199,11 +204,21 @@ impl Parts {
     fn listen(&self, lanes: &Lanes, leads: &watch::Receiver<bool>, tasks: &mut Tasks) {
         for name in self.registry.newest().map(|d| d.outline().name.clone()) {
             let pull = self.pull(Source::Events(trigger_consumer(&name)), leads);
-            let registry = Arc::clone(&self.registry);
-            tasks.listening.spawn(listen_to_triggers(pull, registry, lanes.clone(), name));
+            let triggers = Triggers {
+                class: self.admission.class(&name),
+                definition: name,
+                registry: Arc::clone(&self.registry),
+                admission: Arc::clone(&self.admission),
+                lanes: lanes.clone(),
+            };
+            tasks.listening.spawn(triggers.listen(pull));
         }
         let replies = self.pull(Source::Replies, leads);
-        tasks.listening.spawn(listen_to_replies(replies, lanes.clone()));
+        tasks.listening.spawn(listen_to_replies(
+            replies,
+            Arc::clone(&self.admission),
+            lanes.clone(),
+        ));
     }
 
     fn keep_awaited_events(&self, leads: &watch::Receiver<bool>, tasks: &mut Tasks) {
@@ -272,8 +287,25 @@ impl Parts {
     }
 }
 
-async fn listen_to_triggers(pull: Pull, registry: Arc<Registry>, lanes: Lanes, definition: String) {
-    pull.run(|delivery| lanes.send(listen::trigger(&registry, &definition, delivery))).await;
+/// Who listens to the triggers of a definition.
+struct Triggers {
+    definition: String,
+    class: Class,
+    registry: Arc<Registry>,
+    admission: Arc<Admission>,
+    lanes: Lanes,
+}
+
+impl Triggers {
+    async fn listen(self, pull: Pull) {
+        pull.run(|delivery| self.take(delivery)).await;
+    }
+
+    async fn take(&self, delivery: Delivery) {
+        let item = listen::trigger(&self.registry, &self.definition, delivery);
+        let place = self.admission.admit(self.class).await;
+        self.lanes.send(Item { class: self.class, _place: Some(place), ..item }).await;
+    }
 }
 
 async fn listen_to_events(pull: Pull, inbox: mpsc::Sender<Delivery>) {
@@ -288,6 +320,10 @@ async fn listen_to_events(pull: Pull, inbox: mpsc::Sender<Delivery>) {
     .await;
 }
 
-async fn listen_to_replies(pull: Pull, lanes: Lanes) {
-    pull.run(|delivery| lanes.send(listen::reply(delivery))).await;
+async fn listen_to_replies(pull: Pull, admission: Arc<Admission>, lanes: Lanes) {
+    pull.run(|delivery| {
+        let item = listen::reply(delivery);
+        lanes.send(Item { class: admission.class_of(item.saga()), ..item })
+    })
+    .await;
 }

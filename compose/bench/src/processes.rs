@@ -29,6 +29,8 @@ pub(crate) struct Processes {
     lanes: u16,
     /// Whether the orchestrators know the other saga.
     other: bool,
+    /// Whether many sagas are in flight because no service answers them.
+    crowded: bool,
     /// Whether commands share transactions.
     pub(crate) shared: bool,
     orchestrators: Vec<Child>,
@@ -45,6 +47,7 @@ impl Processes {
             logs: logs.to_owned(),
             lanes: args.lanes,
             other: args.has_others(),
+            crowded: args.neighbours.is_some() || args.recovery.is_some(),
             shared: !args.unshared,
             orchestrators: Vec::new(),
             workers: None,
@@ -81,6 +84,9 @@ impl Processes {
         let lanes = self.lanes.to_string();
         let mut role = vec!["bench-orchestrator", "--lanes", &lanes];
         role.extend(self.other.then_some("--other"));
+        if self.crowded {
+            role.extend(["--admission-max", "1000000"]);
+        }
         let child = self.start(&role)?;
         self.orchestrators.push(child);
         Ok(())

@@ -7,6 +7,7 @@ mod inbox;
 mod load;
 mod log;
 mod park;
+mod queue;
 mod settle;
 
 use amends::{
@@ -14,16 +15,24 @@ use amends::{
     turn::{self, Input, Instance},
 };
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
-use crate::bus::Delivery;
+use crate::{
+    admission::{Class, Place},
+    bus::Delivery,
+};
+pub(crate) use queue::Receiver;
+use queue::{Sender, queue};
 pub(crate) use settle::Lane;
 
 /// Events decided in one statement at most: more makes a batch slower than it saves round trips.
 pub(crate) const BATCH_MAX: usize = 500;
 
-/// Events that may wait before a lane; then its listeners wait.
-const QUEUE_MAX: usize = 2 * BATCH_MAX;
+/// Messages of a definition that may wait before a lane; then their listener waits. As many as a listener has in
+/// hand: who listens to replies never waits, as those of other definitions come after it.
+const QUEUE_MAX: usize = 5_000;
+
+/// States from the lane of timers that may wait before a lane.
+const STATES_MAX: usize = 1_000;
 
 /// Timers decided in one statement at most, and as many may wait: few, as each batch is a burst of
 /// reading and publishing that the other lanes feel.
@@ -34,6 +43,10 @@ pub(crate) struct Item {
     pub(crate) incoming: Incoming,
     /// Acked when all is done; absent for timers.
     pub(crate) delivery: Option<Delivery>,
+    /// The definition, for taking turns.
+    pub(crate) class: Class,
+    /// Room for the saga that it begins.
+    pub(crate) _place: Option<Place>,
 }
 
 pub(crate) enum Incoming {
@@ -48,7 +61,11 @@ pub(crate) enum Incoming {
 impl Item {
     /// A message for a saga.
     pub(crate) const fn new(saga: SagaId, input: Input, delivery: Option<Delivery>) -> Self {
-        Self { incoming: Incoming::Turn(turn::Item { saga, input }), delivery }
+        Self::of(Incoming::Turn(turn::Item { saga, input }), delivery)
+    }
+
+    pub(crate) const fn of(incoming: Incoming, delivery: Option<Delivery>) -> Self {
+        Self { incoming, delivery, class: 0, _place: None }
     }
 
     /// The saga, which names the lane.
@@ -67,7 +84,7 @@ impl Item {
 #[derive(Clone)]
 pub(crate) struct Lanes {
     messages: MessageLanes,
-    timers: mpsc::Sender<LaneInput>,
+    timers: Arc<Sender<LaneInput>>,
 }
 
 /// What a lane takes from its queue.
@@ -81,12 +98,12 @@ pub(crate) enum LaneInput {
 /// The way to the lanes of messages.
 #[derive(Clone)]
 pub(crate) struct MessageLanes {
-    queues: Arc<[mpsc::Sender<LaneInput>]>,
+    queues: Arc<[Sender<LaneInput>]>,
 }
 
 impl MessageLanes {
     /// The queue of a saga's lane.
-    fn of(&self, saga: SagaId) -> Option<&mpsc::Sender<LaneInput>> {
+    fn of(&self, saga: SagaId) -> Option<&Sender<LaneInput>> {
         // The last bytes of the id are a hash already.
         let hash = saga.0.as_u128() as usize;
         self.queues.get(hash % self.queues.len())
@@ -95,37 +112,37 @@ impl MessageLanes {
     /// Hands a state to the lane that gets the saga's next message; without room that reads it.
     fn hand_over(&self, saga: SagaId, instance: Instance) {
         if let Some(queue) = self.of(saga) {
-            queue.try_send(LaneInput::State(saga, Box::new(instance))).ok();
+            queue.try_send(0, LaneInput::State(saga, Box::new(instance)), STATES_MAX).ok();
         }
     }
 }
 
 /// The ends of the queues that the lanes take from.
 pub(crate) struct Queues {
-    pub(crate) messages: Vec<mpsc::Receiver<LaneInput>>,
+    pub(crate) messages: Vec<Receiver<LaneInput>>,
     /// Of the lane of timers, with those that it hands states over to.
-    pub(crate) timers: (mpsc::Receiver<LaneInput>, MessageLanes),
+    pub(crate) timers: (Receiver<LaneInput>, MessageLanes),
 }
 
 impl Lanes {
-    /// `count` lanes and one for timers, and where each takes its items from.
-    pub(crate) fn new(count: usize) -> (Self, Queues) {
+    /// `count` lanes, in which so many classes take turns, and one for timers; and where each takes its items from.
+    pub(crate) fn new(count: usize, classes: usize) -> (Self, Queues) {
         let (senders, receivers): (Vec<_>, _) =
-            (0..count.max(1)).map(|_| mpsc::channel(QUEUE_MAX)).unzip();
-        let (timers, fired) = mpsc::channel(TIMERS_MAX);
+            (0..count.max(1)).map(|_| queue(classes, QUEUE_MAX)).unzip();
+        let (timers, fired) = queue(1, TIMERS_MAX);
         let messages = MessageLanes { queues: senders.into() };
         let queues = Queues { messages: receivers, timers: (fired, messages.clone()) };
-        (Self { messages, timers }, queues)
+        (Self { messages, timers: Arc::new(timers) }, queues)
     }
 
-    /// Hands an item to its lane; waits while that lane is full.
+    /// Hands an item to its lane; waits while its part of that is full.
     pub(crate) async fn send(&self, item: Item) {
         let queue = match item.incoming {
-            Incoming::Turn(turn::Item { input: Input::Timer(_), .. }) => Some(&self.timers),
+            Incoming::Turn(turn::Item { input: Input::Timer(_), .. }) => Some(&*self.timers),
             _ => self.messages.of(item.saga()),
         };
         if let Some(queue) = queue
-            && queue.send(LaneInput::Item(item)).await.is_err()
+            && queue.send(item.class, LaneInput::Item(item)).await.is_err()
         {
             tracing::debug!("a lane has ended; the message will be delivered again");
         }

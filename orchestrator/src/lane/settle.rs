@@ -6,10 +6,10 @@ use amends::{
     RetryLoop,
     turn::{self, Batch, Disposition, Input, Outcome},
 };
-use tokio::sync::mpsc;
 
-use super::{BATCH_MAX, Incoming, Item, LaneInput, MessageLanes, cache::Cache, log};
+use super::{BATCH_MAX, Incoming, Item, LaneInput, MessageLanes, Receiver, cache::Cache, log};
 use crate::{
+    admission::Admission,
     halves::halves,
     handover::{Job, Publisher},
     health::Health,
@@ -35,6 +35,7 @@ pub(crate) struct Lane {
     pub(super) alarm: Arc<Alarm>,
     pub(super) now: Arc<Now>,
     health: Arc<Health>,
+    admission: Arc<Admission>,
     pub(super) cache: Cache,
     hands_over_to: Option<MessageLanes>,
 }
@@ -63,6 +64,7 @@ impl Lane {
         alarm: Arc<Alarm>,
         now: Arc<Now>,
         health: Arc<Health>,
+        admission: Arc<Admission>,
     ) -> Self {
         Self {
             store,
@@ -71,6 +73,7 @@ impl Lane {
             alarm,
             now,
             health,
+            admission,
             cache: Cache::new(),
             hands_over_to: None,
         }
@@ -83,7 +86,7 @@ impl Lane {
 
     /// Runs until all senders are gone. A batch is whatever waits: alone when idle, larger under
     /// load, because a commit under way gathers the next.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<LaneInput>) {
+    pub(crate) async fn run(mut self, mut queue: Receiver<LaneInput>) {
         let mut inputs = Vec::with_capacity(BATCH_MAX);
         while queue.recv_many(&mut inputs, BATCH_MAX).await > 0 {
             let mut items = Vec::with_capacity(inputs.len());
@@ -219,6 +222,7 @@ impl Lane {
         for due in alarms {
             self.alarm.set((due - now).to_std().unwrap_or(Duration::ZERO));
         }
+        self.admission.note(instances.iter());
         for (id, instance) in instances {
             match &self.hands_over_to {
                 None => self.cache.keep(id, instance),

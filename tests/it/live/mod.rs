@@ -1,6 +1,7 @@
 //! Live tests: the real binary, a real Postgres, a real nats-server.
 
 mod accounts;
+mod admission;
 mod all;
 mod awkward;
 mod bad_input;

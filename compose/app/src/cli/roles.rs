@@ -68,6 +68,9 @@ pub struct OrchestratorArgs {
     /// Replicas of each stream that is created: 3 in a NATS cluster
     #[arg(long, env = "AMENDS_STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub stream_replicas: u8,
+    /// Sagas of a definition with a command in flight, before more of its triggers wait in their stream
+    #[arg(long, value_name = "N", env = "AMENDS_ADMISSION_MAX", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub admission_max: u32,
     /// Drop ended sagas this long after they began, e.g. 30d [default: keep them for ever]
     #[arg(long, value_name = "AGE", env = "AMENDS_RETAIN", value_parser = retention)]
     pub retain: Option<Duration>,
@@ -85,6 +88,7 @@ impl From<OrchestratorArgs> for OrchestratorOptions {
             lanes: usize::from(args.lanes),
             stream_bytes_max: args.stream_bytes_max,
             stream_replicas: usize::from(args.stream_replicas),
+            admission_max: args.admission_max as usize,
             retain: args.retain,
         };
         Self { http: args.http, config }
