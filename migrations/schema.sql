@@ -339,6 +339,15 @@ create table amends.replay_request (
 );
 grant select, delete on amends.replay_request to amends_orchestrator;
 
+-- What the login that asks may see
+create view amends.rights (
+    -- Whether the views show it inputs, outputs and bodies: to members of amends_payload_reader, and to whoever may read the tables
+    payloads boolean
+);
+grant select on amends.rights to amends_operator;
+grant select on amends.rights to amends_orchestrator;
+grant select on amends.rights to amends_viewer;
+
 -- What was sent: the sendings that facts tell, each as a row
 create view amends.sends (
     saga_id uuid,
@@ -396,23 +405,6 @@ grant select on amends.sagas to amends_operator;
 grant select on amends.sagas to amends_orchestrator;
 grant select on amends.sagas to amends_viewer;
 
--- What happened in a saga, one row a fact
-create view amends.history (
-    saga_id uuid,
-    seq integer,
-    at timestamp with time zone,
-    kind text,
-    step text,
-    op text,
-    attempt integer,
-    detail json,
-    status text,
-    sends json
-);
-grant select on amends.history to amends_operator;
-grant select on amends.history to amends_orchestrator;
-grant select on amends.history to amends_viewer;
-
 -- amends.history, with all that followed from each fact
 create view amends.facts (
     saga_id uuid,
@@ -429,6 +421,23 @@ create view amends.facts (
 grant select on amends.facts to amends_operator;
 grant select on amends.facts to amends_orchestrator;
 grant select on amends.facts to amends_viewer;
+
+-- What happened in a saga, one row a fact
+create view amends.history (
+    saga_id uuid,
+    seq integer,
+    at timestamp with time zone,
+    kind text,
+    step text,
+    op text,
+    attempt integer,
+    detail json,
+    status text,
+    sends json
+);
+grant select on amends.history to amends_operator;
+grant select on amends.history to amends_orchestrator;
+grant select on amends.history to amends_viewer;
 
 -- Sagas that have not ended: fast, however many have
 create view amends.open_sagas (
@@ -642,6 +651,21 @@ grant select on amends.exposure to amends_operator;
 grant select on amends.exposure to amends_orchestrator;
 grant select on amends.exposure to amends_viewer;
 
+-- Messages that could not be used, open and settled. body is the text as it came, or escaped when it is no text.
+create view amends.letters (
+    id bigint,
+    at timestamp with time zone,
+    subject text,
+    reason text,
+    headers json,
+    body text,
+    source text,
+    settled_at timestamp with time zone
+);
+grant select on amends.letters to amends_operator;
+grant select on amends.letters to amends_orchestrator;
+grant select on amends.letters to amends_viewer;
+
 -- Messages that could not be used, and that nobody has settled. body is the text as it came, or escaped when it is no text.
 create view amends.dead_letters (
     id bigint,
@@ -756,7 +780,7 @@ grant execute on function amends.standing(saga uuid) to amends_viewer;
 
 -- The inputs that the steps of a saga were sent
 create function amends.inputs(saga uuid) returns TABLE(step text, input json)
-    language sql stable security definer set search_path=pg_catalog, pg_temp;
+    language sql stable set search_path=pg_catalog, pg_temp;
 grant execute on function amends.inputs(saga uuid) to amends_operator;
 grant execute on function amends.inputs(saga uuid) to amends_orchestrator;
 grant execute on function amends.inputs(saga uuid) to amends_viewer;

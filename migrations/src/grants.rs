@@ -15,6 +15,8 @@ pub enum Role {
     Viewer,
     /// Reads them, and acts.
     Operator,
+    /// Sees inputs, outputs and bodies in what another role lets it read.
+    PayloadReader,
     /// Runs orchestrators.
     Orchestrator,
 }
@@ -118,7 +120,8 @@ pub async fn schemas(database: &Database) -> Result<Vec<String>, Error> {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Orchestrator];
+    pub const ALL: [Self; 4] =
+        [Self::Viewer, Self::Operator, Self::PayloadReader, Self::Orchestrator];
 
     /// Its name in Postgres.
     #[must_use]
@@ -126,6 +129,7 @@ impl Role {
         match self {
             Self::Viewer => "amends_viewer",
             Self::Operator => "amends_operator",
+            Self::PayloadReader => "amends_payload_reader",
             Self::Orchestrator => "amends_orchestrator",
         }
     }

@@ -24,6 +24,7 @@ mod model;
 mod modules;
 mod outbox;
 mod packages;
+mod payloads;
 mod plans;
 mod queries;
 mod scenarios;

@@ -26,6 +26,7 @@ pub(crate) const fn word(role: Role) -> &'static str {
     match role {
         Role::Viewer => "viewer",
         Role::Operator => "operator",
+        Role::PayloadReader => "payload-reader",
         Role::Orchestrator => "orchestrator",
     }
 }

@@ -145,12 +145,14 @@ async fn stuck_then_skipped_or_resolved() {
     }
 }
 
-const VIEWS: [&str; 22] = [
+const VIEWS: [&str; 24] = [
+    "rights",
     "sagas",
     "steps",
     "sends",
     "history",
     "facts",
+    "letters",
     "dead_letters",
     "settled_letters",
     "dropped_letters",
@@ -347,9 +349,12 @@ async fn missing_roles_are_told() {
         told
     };
     let told = migrate().await;
-    for (role, missing) in
-        [("amends_viewer", true), ("amends_operator", false), ("amends_orchestrator", true)]
-    {
+    for (role, missing) in [
+        ("amends_viewer", true),
+        ("amends_operator", false),
+        ("amends_payload_reader", true),
+        ("amends_orchestrator", true),
+    ] {
         assert_eq!(
             told.contains(&format!(
                 "the role {role} is not there: let somebody who may create it (`create role {role} nologin`)"
@@ -368,7 +373,7 @@ async fn missing_roles_are_told() {
     .unwrap();
     assert!(granted);
     // As it says.
-    for role in ["amends_viewer", "amends_orchestrator"] {
+    for role in ["amends_viewer", "amends_payload_reader", "amends_orchestrator"] {
         let create = format!("create role {role} nologin");
         sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
     }

@@ -11,6 +11,7 @@
 //! | what people did, and why | `audit` |
 //! | a saga's row, steps and facts, for those above | `saga` |
 //! | the names that a filter may have | `known` |
+//! | whether this login sees inputs, outputs and bodies | `payloads` |
 //! | an act's verb, and what an orchestrator decided about it | `verb`, `decision` |
 
 pub(crate) mod act;
@@ -24,6 +25,7 @@ pub(crate) mod letters;
 pub(crate) mod list;
 pub(crate) mod locks;
 mod patience;
+mod payloads;
 mod saga;
 pub(crate) mod show;
 pub(crate) mod start;
