@@ -239,6 +239,7 @@ create table amends.act (
     -- Refused when the saga has more facts than seen, whoever added them
     exact boolean not null default false,
     reason text not null,
+    -- The login, or `<whom> via <login>`: see amends.actor
     actor text not null,
     at timestamp with time zone not null default clock_timestamp(),
     PRIMARY KEY (id),
@@ -809,6 +810,10 @@ grant execute on function amends.pass_locks(sagas uuid[]) to amends_orchestrator
 create function amends.release_locks(sagas uuid[]) returns SETOF uuid
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 grant execute on function amends.release_locks(sagas uuid[]) to amends_orchestrator;
+
+-- Who acts: the login, or `<whom> via <login>` where a member of amends_gateway says by the setting amends.actor for whom it does
+create function amends.actor() returns text
+    language plpgsql stable set search_path=pg_catalog, pg_temp;
 
 -- What each act begins with: raises where it has no reason. Its transaction may idle for 10 s from then on
 create function amends.begin_act(reason text) returns void

@@ -258,6 +258,7 @@ create index act_letter on amends.act (letter_id) where letter_id is not null;
 create index act_definition on amends.act (definition, version) where definition is not null;
 comment on table amends.act is
     'The audit: what people did, to whom, and why. Inserted by the operators'' functions, and never changed.';
+comment on column amends.act.actor is 'The login, or `<whom> via <login>`: see amends.actor';
 comment on column amends.act.outcome is
     'resolve: the reply; break_lock: {"lock"}; forget_keys: {"older", "keys"}';
 comment on column amends.act.seen is

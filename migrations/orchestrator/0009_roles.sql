@@ -11,7 +11,8 @@ declare
 begin
     -- Partitions are neither made nor dropped meanwhile: their tables are granted, too.
     perform from amends.mutex m where m.id = 1024 for no key update;
-    foreach role in array array['amends_viewer', 'amends_operator', 'amends_payload_reader', 'amends_orchestrator'] loop
+    foreach role in array array['amends_viewer', 'amends_operator', 'amends_payload_reader', 'amends_gateway',
+                                'amends_orchestrator'] loop
         begin
             execute format('create role %I nologin', role);
         exception
@@ -21,8 +22,8 @@ begin
             raise warning 'the role % is not there: let somebody who may create it (`create role % nologin`), and migrate again', role, role;
             continue;
         end if;
-        -- Its members see more in the views that another role lets them read: see amends.rights.
-        continue when role = 'amends_payload_reader';
+        -- Their members may more of what another role lets them: see amends.rights and amends.actor.
+        continue when role in ('amends_payload_reader', 'amends_gateway');
         execute format('grant usage on schema amends to %I', role);
         continue when role = 'amends_orchestrator';
         execute format(

@@ -17,6 +17,8 @@ pub enum Role {
     Operator,
     /// Sees inputs, outputs and bodies in what another role lets it read.
     PayloadReader,
+    /// Says for whom it acts, where another role lets it act.
+    Gateway,
     /// Runs orchestrators.
     Orchestrator,
 }
@@ -120,8 +122,8 @@ pub async fn schemas(database: &Database) -> Result<Vec<String>, Error> {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::Viewer, Self::Operator, Self::PayloadReader, Self::Orchestrator];
+    pub const ALL: [Self; 5] =
+        [Self::Viewer, Self::Operator, Self::PayloadReader, Self::Gateway, Self::Orchestrator];
 
     /// Its name in Postgres.
     #[must_use]
@@ -130,6 +132,7 @@ impl Role {
             Self::Viewer => "amends_viewer",
             Self::Operator => "amends_operator",
             Self::PayloadReader => "amends_payload_reader",
+            Self::Gateway => "amends_gateway",
             Self::Orchestrator => "amends_orchestrator",
         }
     }

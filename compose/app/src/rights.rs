@@ -27,6 +27,7 @@ pub(crate) const fn word(role: Role) -> &'static str {
         Role::Viewer => "viewer",
         Role::Operator => "operator",
         Role::PayloadReader => "payload-reader",
+        Role::Gateway => "gateway",
         Role::Orchestrator => "orchestrator",
     }
 }

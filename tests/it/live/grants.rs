@@ -154,6 +154,31 @@ async fn a_reader_of_payloads() {
     }
 }
 
+/// A gateway acts for whom it says, and whoever looks is told both.
+#[tokio::test]
+async fn a_gateway() {
+    let shop = waiting().await;
+    let url = login(&shop, "portal").await;
+    shop.done(&["migrate", "--grant", "operator=portal"]).await;
+    assert_eq!(
+        shop.done(&["migrate", "--grant", "gateway=portal"]).await,
+        "granted gateway to portal: the role amends_gateway\n"
+    );
+    let mut session = PgConnection::connect(&url).await.unwrap();
+    session.execute("set amends.actor = 'alice@example.org'").await.unwrap();
+    session.execute("select amends.pause(id, 'a look') from amends.sagas").await.unwrap();
+    shop.at_least("select count(*) from amends.acts where accepted", 1).await;
+    let told = shop.done(&["show", "o-1"]).await;
+    assert!(told.contains("alice@example.org via portal pauses it: a look"), "{told}");
+    for actor in ["alice@example.org", "portal", "alice@example.org via portal"] {
+        let told = shop.done(&["audit", "--actor", actor]).await;
+        assert!(told.contains("alice@example.org via portal  pause"), "{actor}: {told}");
+    }
+    for actor in ["alice", "example.org via portal", "tal"] {
+        assert_eq!(shop.done(&["audit", "--actor", actor]).await, "no acts\n", "{actor}");
+    }
+}
+
 #[tokio::test]
 async fn an_orchestrator() {
     let mut shop = Shop::closed().await;
@@ -278,7 +303,7 @@ async fn what_cannot_be_granted() {
     let told =
         ends(&shop, &["migrate", "--grant", "viewer=alice", "--grant", "veiwer=bob"], 2).await;
     assert!(
-        told.contains("it has viewer, operator, payload-reader, orchestrator, inventory, "),
+        told.contains("it has viewer, operator, payload-reader, gateway, orchestrator, "),
         "{told}"
     );
     for form in ["viewer", "viewer=", "=alice"] {

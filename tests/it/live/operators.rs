@@ -353,6 +353,7 @@ async fn missing_roles_are_told() {
         ("amends_viewer", true),
         ("amends_operator", false),
         ("amends_payload_reader", true),
+        ("amends_gateway", true),
         ("amends_orchestrator", true),
     ] {
         assert_eq!(
@@ -373,7 +374,8 @@ async fn missing_roles_are_told() {
     .unwrap();
     assert!(granted);
     // As it says.
-    for role in ["amends_viewer", "amends_payload_reader", "amends_orchestrator"] {
+    for role in ["amends_viewer", "amends_payload_reader", "amends_gateway", "amends_orchestrator"]
+    {
         let create = format!("create role {role} nologin");
         sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
     }

@@ -195,7 +195,7 @@ impl VersionArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
-    /// Only what this login did
+    /// Only what this login did, or a gateway for this person
     #[arg(long, value_name = "LOGIN")]
     pub(super) actor: Option<String>,
     /// Only acts of this kind
