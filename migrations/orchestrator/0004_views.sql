@@ -463,6 +463,35 @@ left join amends.act_decision d on d.act_id = a.id;
 comment on view amends.audit is
     'All that people did: acts on sagas, dead letters, versions and keys, and what became of them; accepted is null until an orchestrator has decided';
 
+-- The content is of the row as it is now. A row that is gone has none.
+create view amends.audit_chain as
+select l.number, l.kind, l.act_id,
+       case
+           when a.id is not null then amends.act_content(a, l.salt)
+           when d.act_id is not null then amends.decision_content(d)
+           when l.kind = 'forgotten' then amends.forgotten_content(l)
+       end as content,
+       l.digest, l.hash,
+       l.kind in ('act', 'decision') and exists (
+           select from amends.audit_link f
+           where f.forgotten @> array[l.number] and f.number > l.number) as is_forgotten
+from amends.audit_link l
+left join amends.act a on l.kind = 'act' and a.id = l.act_id
+left join amends.act_decision d on l.kind = 'decision' and d.act_id = l.act_id;
+comment on view amends.audit_chain is
+    'The audit as a chain: digest is SHA-256 of the content, hash of the hash before it and the digest. A change of a row, of one that is gone too, changes all hashes from it on';
+
+create view amends.unsealed_audit as
+select a.id as act_id, 'act' as kind
+from amends.act a
+where not exists (select from amends.audit_link l where l.act_id = a.id and l.kind = 'act')
+union all
+select d.act_id, 'decision'
+from amends.act_decision d
+where not exists (select from amends.audit_link l where l.act_id = d.act_id and l.kind = 'decision');
+comment on view amends.unsealed_audit is
+    'Rows of the audit that came past its chain: none, unless somebody disabled the triggers';
+
 create view amends.acts as
 select a.id, a.saga_id, a.act, a.step,
        case when a.act <> 'resolve' or (select r.payloads from amends.rights r) then a.outcome end as outcome,

@@ -30,11 +30,14 @@ begin
             'grant select on amends.rights, amends.sends, amends.steps, amends.sagas, amends.history, amends.facts,
                  amends.open_sagas, amends.stuck, amends.tree, amends.keys, amends.flow,
                  amends.definitions, amends.waits, amends.events, amends.locks, amends.starts,
-                 amends.audit, amends.acts, amends.letter_acts, amends.exposure, amends.letters,
+                 amends.audit, amends.audit_chain, amends.unsealed_audit, amends.acts,
+                 amends.letter_acts, amends.exposure, amends.letters,
                  amends.dead_letters, amends.settled_letters, amends.dropped_letters to %I', role);
         execute format(
             'grant execute on function amends.first_id, amends.outline, amends.candidates,
-                 amends.error_is_like, amends.standing, amends.inputs, amends.stuck_within to %I', role);
+                 amends.error_is_like, amends.standing, amends.inputs, amends.stuck_within,
+                 amends.netstrings, amends.micros, amends.act_content, amends.decision_content,
+                 amends.forgotten_content to %I', role);
     end loop;
 
     if to_regrole('amends_operator') is not null then

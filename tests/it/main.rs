@@ -9,6 +9,7 @@
 
 mod arrivals;
 mod audit;
+mod audit_chain;
 mod barrier;
 mod candidates;
 mod compile_fail;

@@ -145,7 +145,7 @@ async fn stuck_then_skipped_or_resolved() {
     }
 }
 
-const VIEWS: [&str; 24] = [
+const VIEWS: [&str; 26] = [
     "rights",
     "sagas",
     "steps",
@@ -160,6 +160,8 @@ const VIEWS: [&str; 24] = [
     "stuck",
     "acts",
     "audit",
+    "audit_chain",
+    "unsealed_audit",
     "keys",
     "exposure",
     "open_sagas",
