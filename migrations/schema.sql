@@ -197,7 +197,7 @@ CREATE INDEX lock_saga ON amends.lock USING btree (saga_id);
 CREATE UNIQUE INDEX lock_holder ON amends.lock USING btree (name) WHERE (held_since IS NOT NULL);
 grant select, insert, update, delete on amends.lock to amends_orchestrator;
 
--- Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock's by a hash of its name; 1024 is for partitions. Nobody but the functions of amends may lock them.
+-- Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock's by a hash of its name; 1024 is for partitions, 1025 for the chain of the audit. Nobody but the functions of amends may lock them.
 create table amends.mutex (
     id integer not null,
     PRIMARY KEY (id)
@@ -239,6 +239,7 @@ create table amends.act (
     -- Refused when the saga has more facts than seen, whoever added them
     exact boolean not null default false,
     reason text not null,
+    -- The login, or `<whom> via <login>`: see amends.actor
     actor text not null,
     at timestamp with time zone not null default clock_timestamp(),
     PRIMARY KEY (id),
@@ -246,6 +247,7 @@ create table amends.act (
     CHECK (((reason ~ '\S'::text) AND (length(reason) <= 1000))),
     CHECK ((act = ANY (ARRAY['retry'::text, 'skip'::text, 'resolve'::text, 'cancel'::text, 'pause'::text, 'resume'::text, 'break_lock'::text, 'replay'::text, 'discard'::text, 'retire'::text, 'reinstate'::text, 'forget_keys'::text])))
 );
+CREATE CONSTRAINT TRIGGER seal AFTER INSERT ON amends.act DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION amends.seal();
 CREATE INDEX act_definition ON amends.act USING btree (definition, version) WHERE (definition IS NOT NULL);
 CREATE INDEX act_letter ON amends.act USING btree (letter_id) WHERE (letter_id IS NOT NULL);
 CREATE INDEX act_saga ON amends.act USING btree (saga_id) WHERE (saga_id IS NOT NULL);
@@ -261,7 +263,38 @@ create table amends.act_decision (
     PRIMARY KEY (act_id),
     FOREIGN KEY (act_id) REFERENCES amends.act(id) ON DELETE CASCADE
 );
+CREATE CONSTRAINT TRIGGER seal AFTER INSERT ON amends.act_decision DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION amends.seal();
 grant select, insert on amends.act_decision to amends_orchestrator;
+
+-- The chain of the audit: a row for each of amends.act and amends.act_decision, in the order in which they were committed. Inserted by triggers, never changed and never deleted.
+create table amends.audit_link (
+    number bigint not null,
+    -- began: the first, and random, so that no two installations have the same chain; act, decision: what it seals; forgotten: rows were deleted when their time of retention was over
+    kind text not null,
+    act_id bigint,
+    at timestamp with time zone not null default clock_timestamp(),
+    -- forgotten: who deleted them
+    login text,
+    -- Of an act with an outcome: without it the digest tells nobody whether a guess at the outcome is right
+    salt uuid,
+    -- forgotten: the numbers of those that sealed them
+    forgotten bigint[],
+    -- SHA-256 of the content, see amends.audit_chain
+    digest bytea not null,
+    -- SHA-256 of the hash before it and the digest, 64 bytes; the first has the digest alone
+    hash bytea not null,
+    PRIMARY KEY (number),
+    CHECK (((kind = 'began'::text) = (number = 0))),
+    CHECK (((kind = 'forgotten'::text) = (num_nonnulls(login, forgotten) = 2))),
+    CHECK (((kind = ANY (ARRAY['act'::text, 'decision'::text])) = (act_id IS NOT NULL))),
+    CHECK ((kind = ANY (ARRAY['began'::text, 'act'::text, 'decision'::text, 'forgotten'::text]))),
+    CHECK ((number >= 0)),
+    CHECK ((octet_length(digest) = 32)),
+    CHECK ((octet_length(hash) = 32))
+);
+CREATE INDEX audit_link_act ON amends.audit_link USING btree (act_id) WHERE (act_id IS NOT NULL);
+CREATE INDEX audit_link_forgotten ON amends.audit_link USING gin (forgotten) WHERE (forgotten IS NOT NULL);
+grant select on amends.audit_link to amends_orchestrator;
 
 -- What a saga finds when it is woken: acts that are not decided, and what sagas and replicas tell each other. Deleted in the statement that decides it.
 create table amends.mailbox (
@@ -339,6 +372,15 @@ create table amends.replay_request (
 );
 grant select, delete on amends.replay_request to amends_orchestrator;
 
+-- What the login that asks may see
+create view amends.rights (
+    -- Whether the views show it inputs, outputs and bodies: to members of amends_payload_reader, and to whoever may read the tables
+    payloads boolean
+);
+grant select on amends.rights to amends_operator;
+grant select on amends.rights to amends_orchestrator;
+grant select on amends.rights to amends_viewer;
+
 -- What was sent: the sendings that facts tell, each as a row
 create view amends.sends (
     saga_id uuid,
@@ -396,23 +438,6 @@ grant select on amends.sagas to amends_operator;
 grant select on amends.sagas to amends_orchestrator;
 grant select on amends.sagas to amends_viewer;
 
--- What happened in a saga, one row a fact
-create view amends.history (
-    saga_id uuid,
-    seq integer,
-    at timestamp with time zone,
-    kind text,
-    step text,
-    op text,
-    attempt integer,
-    detail json,
-    status text,
-    sends json
-);
-grant select on amends.history to amends_operator;
-grant select on amends.history to amends_orchestrator;
-grant select on amends.history to amends_viewer;
-
 -- amends.history, with all that followed from each fact
 create view amends.facts (
     saga_id uuid,
@@ -429,6 +454,23 @@ create view amends.facts (
 grant select on amends.facts to amends_operator;
 grant select on amends.facts to amends_orchestrator;
 grant select on amends.facts to amends_viewer;
+
+-- What happened in a saga, one row a fact
+create view amends.history (
+    saga_id uuid,
+    seq integer,
+    at timestamp with time zone,
+    kind text,
+    step text,
+    op text,
+    attempt integer,
+    detail json,
+    status text,
+    sends json
+);
+grant select on amends.history to amends_operator;
+grant select on amends.history to amends_orchestrator;
+grant select on amends.history to amends_viewer;
 
 -- Sagas that have not ended: fast, however many have
 create view amends.open_sagas (
@@ -590,6 +632,29 @@ grant select on amends.audit to amends_operator;
 grant select on amends.audit to amends_orchestrator;
 grant select on amends.audit to amends_viewer;
 
+-- The audit as a chain: digest is SHA-256 of the content, hash of the hash before it and the digest. A change of a row, of one that is gone too, changes all hashes from it on
+create view amends.audit_chain (
+    number bigint,
+    kind text,
+    act_id bigint,
+    content text,
+    digest bytea,
+    hash bytea,
+    is_forgotten boolean
+);
+grant select on amends.audit_chain to amends_operator;
+grant select on amends.audit_chain to amends_orchestrator;
+grant select on amends.audit_chain to amends_viewer;
+
+-- Rows of the audit that came past its chain: none, unless somebody disabled the triggers
+create view amends.unsealed_audit (
+    act_id bigint,
+    kind text
+);
+grant select on amends.unsealed_audit to amends_operator;
+grant select on amends.unsealed_audit to amends_orchestrator;
+grant select on amends.unsealed_audit to amends_viewer;
+
 -- What operators did to sagas, and what became of it: accepted is null until an orchestrator has decided
 create view amends.acts (
     id bigint,
@@ -641,6 +706,21 @@ create view amends.exposure (
 grant select on amends.exposure to amends_operator;
 grant select on amends.exposure to amends_orchestrator;
 grant select on amends.exposure to amends_viewer;
+
+-- Messages that could not be used, open and settled. body is the text as it came, or escaped when it is no text.
+create view amends.letters (
+    id bigint,
+    at timestamp with time zone,
+    subject text,
+    reason text,
+    headers json,
+    body text,
+    source text,
+    settled_at timestamp with time zone
+);
+grant select on amends.letters to amends_operator;
+grant select on amends.letters to amends_orchestrator;
+grant select on amends.letters to amends_viewer;
 
 -- Messages that could not be used, and that nobody has settled. body is the text as it came, or escaped when it is no text.
 create view amends.dead_letters (
@@ -696,6 +776,48 @@ grant execute on function amends.digest(body json) to amends_orchestrator;
 
 -- Writes amends.business_key for whoever does not
 create function amends.note_key() returns trigger
+    language plpgsql volatile set search_path=pg_catalog, pg_temp;
+
+-- A list of fields as one text: <bytes in UTF-8>:<field>, for each, and ~ for a null
+create function amends.netstrings(VARIADIC fields text[]) returns text
+    language plpgsql immutable set search_path=pg_catalog, pg_temp;
+grant execute on function amends.netstrings(VARIADIC fields text[]) to amends_operator;
+grant execute on function amends.netstrings(VARIADIC fields text[]) to amends_viewer;
+
+-- A time in microseconds since 1970
+create function amends.micros(at timestamp with time zone) returns bigint
+    language sql immutable;
+grant execute on function amends.micros(at timestamp with time zone) to amends_operator;
+grant execute on function amends.micros(at timestamp with time zone) to amends_viewer;
+
+-- What the chain of the audit says of an act
+create function amends.act_content(act amends.act, salt uuid) returns text
+    language sql immutable;
+grant execute on function amends.act_content(act amends.act, salt uuid) to amends_operator;
+grant execute on function amends.act_content(act amends.act, salt uuid) to amends_viewer;
+
+-- What the chain of the audit says of a decision
+create function amends.decision_content(decision amends.act_decision) returns text
+    language sql immutable;
+grant execute on function amends.decision_content(decision amends.act_decision) to amends_operator;
+grant execute on function amends.decision_content(decision amends.act_decision) to amends_viewer;
+
+-- What the chain of the audit says of rows that were deleted
+create function amends.forgotten_content(link amends.audit_link) returns text
+    language sql immutable;
+grant execute on function amends.forgotten_content(link amends.audit_link) to amends_operator;
+grant execute on function amends.forgotten_content(link amends.audit_link) to amends_viewer;
+
+-- Adds to the chain of the audit
+create function amends.add_link(link amends.audit_link, content text) returns void
+    language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off;
+
+-- Seals a row of the audit
+create function amends.seal() returns trigger
+    language plpgsql volatile security definer set search_path=pg_catalog, pg_temp;
+
+-- Puts on record in the chain of the audit that these acts were deleted
+create function amends.seal_forgotten(acts bigint[]) returns void
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 
 -- The smallest id of a saga that starts at this time: where id >= amends.first_id(now() - interval '1 hour')
@@ -756,7 +878,7 @@ grant execute on function amends.standing(saga uuid) to amends_viewer;
 
 -- The inputs that the steps of a saga were sent
 create function amends.inputs(saga uuid) returns TABLE(step text, input json)
-    language sql stable security definer set search_path=pg_catalog, pg_temp;
+    language sql stable set search_path=pg_catalog, pg_temp;
 grant execute on function amends.inputs(saga uuid) to amends_operator;
 grant execute on function amends.inputs(saga uuid) to amends_orchestrator;
 grant execute on function amends.inputs(saga uuid) to amends_viewer;
@@ -785,6 +907,10 @@ grant execute on function amends.pass_locks(sagas uuid[]) to amends_orchestrator
 create function amends.release_locks(sagas uuid[]) returns SETOF uuid
     language plpgsql volatile set search_path=pg_catalog, pg_temp;
 grant execute on function amends.release_locks(sagas uuid[]) to amends_orchestrator;
+
+-- Who acts: the login, or `<whom> via <login>` where a member of amends_gateway says by the setting amends.actor for whom it does
+create function amends.actor() returns text
+    language plpgsql stable set search_path=pg_catalog, pg_temp;
 
 -- What each act begins with: raises where it has no reason. Its transaction may idle for 10 s from then on
 create function amends.begin_act(reason text) returns void

@@ -199,9 +199,9 @@ comment on table amends.lock is
 create table amends.mutex (
     id integer primary key
 );
-insert into amends.mutex select generate_series(0, 1024);
+insert into amends.mutex select generate_series(0, 1025);
 comment on table amends.mutex is
-    'Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock''s by a hash of its name; 1024 is for partitions. Nobody but the functions of amends may lock them.';
+    'Rows that are locked for as long as a change must be the only one of its kind, and never written. 0 to 1023 are for changes of locks, each lock''s by a hash of its name; 1024 is for partitions, 1025 for the chain of the audit. Nobody but the functions of amends may lock them.';
 
 create table amends.start_request (
     saga_id uuid primary key,
@@ -258,6 +258,7 @@ create index act_letter on amends.act (letter_id) where letter_id is not null;
 create index act_definition on amends.act (definition, version) where definition is not null;
 comment on table amends.act is
     'The audit: what people did, to whom, and why. Inserted by the operators'' functions, and never changed.';
+comment on column amends.act.actor is 'The login, or `<whom> via <login>`: see amends.actor';
 comment on column amends.act.outcome is
     'resolve: the reply; break_lock: {"lock"}; forget_keys: {"older", "keys"}';
 comment on column amends.act.seen is
@@ -274,6 +275,39 @@ create table amends.act_decision (
 comment on table amends.act_decision is
     'What became of an act: inserted when it is decided, and never changed.';
 comment on column amends.act_decision.answer is 'Why it was refused';
+
+-- Rows of the audit may go when their time of retention is over; those of the chain never do.
+create table amends.audit_link (
+    number bigint primary key check (number >= 0),
+    kind text not null check (kind in ('began', 'act', 'decision', 'forgotten')),
+    act_id bigint,
+    at timestamptz not null default clock_timestamp(),
+    login text,
+    salt uuid,
+    forgotten bigint[],
+    digest bytea not null check (octet_length(digest) = 32),
+    hash bytea not null check (octet_length(hash) = 32),
+    check ((kind = 'began') = (number = 0)),
+    check ((kind in ('act', 'decision')) = (act_id is not null)),
+    check ((kind = 'forgotten') = (num_nonnulls(login, forgotten) = 2))
+);
+create index audit_link_act on amends.audit_link (act_id) where act_id is not null;
+create index audit_link_forgotten on amends.audit_link using gin (forgotten) where forgotten is not null;
+comment on table amends.audit_link is
+    'The chain of the audit: a row for each of amends.act and amends.act_decision, in the order in which they were committed. Inserted by triggers, never changed and never deleted.';
+comment on column amends.audit_link.kind is
+    'began: the first, and random, so that no two installations have the same chain; act, decision: what it seals; forgotten: rows were deleted when their time of retention was over';
+comment on column amends.audit_link.login is 'forgotten: who deleted them';
+comment on column amends.audit_link.salt is
+    'Of an act with an outcome: without it the digest tells nobody whether a guess at the outcome is right';
+comment on column amends.audit_link.forgotten is 'forgotten: the numbers of those that sealed them';
+comment on column amends.audit_link.digest is 'SHA-256 of the content, see amends.audit_chain';
+comment on column amends.audit_link.hash is 'SHA-256 of the hash before it and the digest, 64 bytes; the first has the digest alone';
+with began (digest) as (
+    select sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+)
+insert into amends.audit_link (number, kind, digest, hash)
+select 0, 'began', b.digest, sha256(b.digest) from began b;
 
 create table amends.mailbox (
     id bigint primary key default nextval('amends.act_id'),

@@ -1,4 +1,17 @@
 -- What users read. The columns of these views are a contract; what stands behind them is not.
+--
+-- Payloads are a right of their own. A column that may hold one is a `case` over amends.rights, which is
+-- asked once a query: whatever a query does with the column, its predicates included, it has the null. No
+-- row is left out, so there is none that a predicate could see before it is.
+
+-- Views run functions as whoever reads them, also in a view within a view. Who may read the tables is no
+-- stranger to what they hold. The role may be missing: then nobody is a member.
+create view amends.rights as
+select coalesce(pg_has_role(to_regrole('amends_payload_reader'), 'usage'), false)
+       or has_table_privilege('amends.fact'::regclass, 'select') as payloads;
+comment on view amends.rights is 'What the login that asks may see';
+comment on column amends.rights.payloads is
+    'Whether the views show it inputs, outputs and bodies: to members of amends_payload_reader, and to whoever may read the tables';
 
 -- Sagas ------------------------------------------------------------------------------------------
 
@@ -7,7 +20,7 @@ select f.saga_id, f.seq, f.at,
        split_part(s.word, ':', 1) as step,
        coalesce(nullif(split_part(s.word, ':', 2), ''), 'action') as op,
        coalesce(nullif(split_part(s.word, ':', 3), '')::integer, 1) as attempt,
-       s.rest -> 'input' as input
+       case when (select r.payloads from amends.rights r) then s.rest -> 'input' end as input
 from amends.fact f
 -- side by side: the word of a sending, and what else there is to say about it
 cross join lateral rows from (string_to_table(f.sent, ' '), json_array_elements(f.next -> 'sends'))
@@ -235,9 +248,10 @@ end;
 comment on function amends.standing is
     'Where the steps of a saga stand: the phases that the orchestrator''s machine has them in, the status that amends.steps shows, and the numbers of the facts that say so';
 
--- In one pass over what a saga has sent, as a list may have sent a thousand by one fact.
+-- In one pass over what a saga has sent, as a list may have sent a thousand by one fact. With the rights of
+-- the caller, who may see inputs or not.
 create function amends.inputs(saga uuid) returns table (step text, input json)
-    language sql stable security definer set search_path = pg_catalog, pg_temp
+    language sql stable set search_path = pg_catalog, pg_temp
 begin atomic
     select distinct on (s.step) s.step, s.input
     from amends.sends s
@@ -249,8 +263,12 @@ comment on function amends.inputs is 'The inputs that the steps of a saga were s
 create view amends.steps as
 select s.id as saga_id, t.step, t.service, t.operation, t.status, t.attempts,
        -- an input of null is an input
-       case when t.attempts > 0 then coalesce(i.input, 'null') end as input,
-       (select f.detail from amends.fact f where f.saga_id = s.id and f.seq = t.output_in) as output,
+       case when t.attempts > 0 and (select r.payloads from amends.rights r)
+           then coalesce(i.input, 'null')
+       end as input,
+       case when (select r.payloads from amends.rights r)
+           then (select f.detail from amends.fact f where f.saga_id = s.id and f.seq = t.output_in)
+       end as output,
        case when t.stuck_saga is null
            then (select f.detail from amends.fact f where f.saga_id = s.id and f.seq = t.error_in)
            else (select n.error from amends.saga n where n.id = t.stuck_saga)
@@ -277,8 +295,8 @@ select s.id, s.definition, s.version, s.key, s.status,
                    ('running', 'waiting', 'pending', 'compensating', 'unknown', 'stuck')
            ) u
        ) end as step,
-       s.input,
-       case when s.status = 'completed' then (
+       case when (select r.payloads from amends.rights r) then s.input end as input,
+       case when s.status = 'completed' and (select r.payloads from amends.rights r) then (
            select case when f.next -> 'echo' is null then f.next -> 'output' else f.detail end
            from amends.fact f
            where f.saga_id = s.id and f.next ->> 'status' = 'completed' order by f.seq desc limit 1
@@ -295,19 +313,43 @@ select s.id, s.definition, s.version, s.key, s.status,
 from amends.saga s;
 comment on view amends.sagas is 'Sagas, and how they go';
 
+-- Of what a saga did not write itself, codes, messages and signatures are shown to all, and of a list how many
+-- elements it has.
+create view amends.facts as
+select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op,
+       case
+           when (select r.payloads from amends.rights r) then f.detail
+           when f.kind in ('rejected', 'broke', 'timed_out', 'unmappable', 'deadline', 'undo', 'asked', 'retry',
+                           'skip', 'resolve', 'cancel', 'pause', 'resume', 'break_lock') then f.detail
+           when f.kind = 'expanded' then (
+               select coalesce(json_agg(null::json), '[]') from json_array_elements(f.detail))
+       end as detail,
+       f.sent,
+       case
+           when (select r.payloads from amends.rights r) then f.next
+           else (
+               select json_object_agg(n.key, case
+                   when n.key <> 'sends' then n.value
+                   else (
+                       select json_agg((
+                           select coalesce(json_object_agg(p.key, p.value), '{}')
+                           from json_each(s.send) p where p.key in ('in', 'due')) order by s.n)
+                       from json_array_elements(n.value) with ordinality s (send, n))
+               end)
+               from json_each(f.next) n
+               where n.key in ('sends', 'due', 'status', 'error', 'event'))
+       end as next
+from amends.fact f;
+comment on view amends.facts is 'amends.history, with all that followed from each fact';
+
 create view amends.history as
 select f.saga_id, f.seq, f.at, f.kind, f.step, f.op, f.attempt, f.detail,
        f.next ->> 'status' as status,
        (select json_agg(json_build_object('step', s.step, 'op', s.op, 'attempt', s.attempt, 'input', s.input))
         from amends.sends s
         where s.saga_id = f.saga_id and s.seq = f.seq) as sends
-from amends.fact f;
+from amends.facts f;
 comment on view amends.history is 'What happened in a saga, one row a fact';
-
-create view amends.facts as
-select f.saga_id, f.seq, f.attempt, f.at, f.kind, f.step, f.op, f.detail, f.sent, f.next
-from amends.fact f;
-comment on view amends.facts is 'amends.history, with all that followed from each fact';
 
 create view amends.open_sagas as
 select s.id, s.definition, s.version, s.key, s.status, s.error, s.started_at
@@ -387,7 +429,9 @@ join amends.saga s on s.id = w.saga_id;
 comment on view amends.waits is 'Steps that wait for an event, and what it must match';
 
 create view amends.events as
-select e.id, e.at, e.matcher, e.key, e.body, e.source
+select e.id, e.at, e.matcher, e.key,
+       case when (select r.payloads from amends.rights r) then e.body end as body,
+       e.source
 from amends.event e;
 comment on view amends.events is
     'Events that are kept for steps which wait for them, now or later. matcher: <definition>/<step>';
@@ -411,16 +455,47 @@ comment on view amends.starts is
 -- What people did ---------------------------------------------------------------------------------
 
 create view amends.audit as
-select a.id, a.at, a.actor, a.act, a.saga_id, a.letter_id, a.definition, a.version, a.step, a.outcome,
+select a.id, a.at, a.actor, a.act, a.saga_id, a.letter_id, a.definition, a.version, a.step,
+       case when a.act <> 'resolve' or (select r.payloads from amends.rights r) then a.outcome end as outcome,
        a.reason, d.at as decided_at, d.accepted, d.answer
 from amends.act a
 left join amends.act_decision d on d.act_id = a.id;
 comment on view amends.audit is
     'All that people did: acts on sagas, dead letters, versions and keys, and what became of them; accepted is null until an orchestrator has decided';
 
+-- The content is of the row as it is now. A row that is gone has none.
+create view amends.audit_chain as
+select l.number, l.kind, l.act_id,
+       case
+           when a.id is not null then amends.act_content(a, l.salt)
+           when d.act_id is not null then amends.decision_content(d)
+           when l.kind = 'forgotten' then amends.forgotten_content(l)
+       end as content,
+       l.digest, l.hash,
+       l.kind in ('act', 'decision') and exists (
+           select from amends.audit_link f
+           where f.forgotten @> array[l.number] and f.number > l.number) as is_forgotten
+from amends.audit_link l
+left join amends.act a on l.kind = 'act' and a.id = l.act_id
+left join amends.act_decision d on l.kind = 'decision' and d.act_id = l.act_id;
+comment on view amends.audit_chain is
+    'The audit as a chain: digest is SHA-256 of the content, hash of the hash before it and the digest. A change of a row, of one that is gone too, changes all hashes from it on';
+
+create view amends.unsealed_audit as
+select a.id as act_id, 'act' as kind
+from amends.act a
+where not exists (select from amends.audit_link l where l.act_id = a.id and l.kind = 'act')
+union all
+select d.act_id, 'decision'
+from amends.act_decision d
+where not exists (select from amends.audit_link l where l.act_id = d.act_id and l.kind = 'decision');
+comment on view amends.unsealed_audit is
+    'Rows of the audit that came past its chain: none, unless somebody disabled the triggers';
+
 create view amends.acts as
-select a.id, a.saga_id, a.act, a.step, a.outcome, a.reason, a.actor, a.at, d.at as decided_at,
-       d.accepted, d.answer
+select a.id, a.saga_id, a.act, a.step,
+       case when a.act <> 'resolve' or (select r.payloads from amends.rights r) then a.outcome end as outcome,
+       a.reason, a.actor, a.at, d.at as decided_at, d.accepted, d.answer
 from amends.act a
 left join amends.act_decision d on d.act_id = a.id
 where a.saga_id is not null;
@@ -472,21 +547,38 @@ comment on view amends.exposure is
 
 -- Dead letters -----------------------------------------------------------------------------------
 
+-- Headers are whatever a publisher sends: those of protocols say where a message belongs, all others are as much
+-- its content as the body.
+create view amends.letters as
+select d.id, d.at, d.subject, d.reason,
+       case
+           when (select r.payloads from amends.rights r) then d.headers
+           else (
+               select coalesce(json_object_agg(h.key, h.value), '{}')
+               from json_each(d.headers) h
+               where h.key ~* '^(amends-.*|nats-.*|ce-(specversion|id|source|type|subject|time)|content-type|traceparent|tracestate)$')
+       end as headers,
+       case
+           when not (select r.payloads from amends.rights r) then null
+           when d.is_text then convert_from(d.body, 'UTF8')
+           else encode(d.body, 'escape')
+       end as body,
+       d.source, d.settled_at
+from amends.dead_letter d;
+comment on view amends.letters is
+    'Messages that could not be used, open and settled. body is the text as it came, or escaped when it is no text.';
+
 create view amends.dead_letters as
-select d.id, d.at, d.subject, d.reason, d.headers,
-       case when d.is_text then convert_from(d.body, 'UTF8') else encode(d.body, 'escape') end as body,
-       d.source
-from amends.dead_letter d
-where d.settled_at is null;
+select l.id, l.at, l.subject, l.reason, l.headers, l.body, l.source
+from amends.letters l
+where l.settled_at is null;
 comment on view amends.dead_letters is
     'Messages that could not be used, and that nobody has settled. body is the text as it came, or escaped when it is no text.';
 
 create view amends.settled_letters as
-select d.id, d.at, d.subject, d.reason, d.headers,
-       case when d.is_text then convert_from(d.body, 'UTF8') else encode(d.body, 'escape') end as body,
-       d.source, d.settled_at
-from amends.dead_letter d
-where d.settled_at is not null;
+select l.id, l.at, l.subject, l.reason, l.headers, l.body, l.source, l.settled_at
+from amends.letters l
+where l.settled_at is not null;
 comment on view amends.settled_letters is
     'Dead letters that were published once more or thrown away; amends.letter_acts says by whom';
 

@@ -2,6 +2,38 @@
 -- its mailbox and makes its timer due; the orchestrator decides it, like any other event, and that is
 -- another row.
 
+-- A claim that is not the login's to make is refused, not passed over: an act that was meant as somebody's, and
+-- is noted as another's, is found out when it is too late. `via` is of the database, and so is what follows it.
+create function amends.actor() returns text
+    language plpgsql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    acted_for text := nullif(current_setting('amends.actor', true), '');
+begin
+    if acted_for is null then
+        return session_user;
+    end if;
+    if pg_has_role(session_user, to_regrole('amends_gateway'), 'usage') is not true then
+        raise exception 'the login % may not act for others: the setting amends.actor is for members of amends_gateway',
+                session_user
+            using errcode = 'invalid_parameter_value';
+    end if;
+    -- No control characters, nor what is not seen itself and changes how others are. Written so that no setting of
+    -- the session changes what it means.
+    if length(acted_for) > 200 or acted_for ~ '^[[:space:]]|[[:space:]]$' or acted_for ~ (
+            E'[\\u0001-\\u001f\\u007f-\\u009f\\u00ad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890-\\u0891\\u08e2\\u180e'
+            || E'\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\U000110bd\\U000110cd'
+            || E'\\U00013430-\\U0001343f\\U0001bca0-\\U0001bca3\\U0001d173-\\U0001d17a\\U000e0000-\\U000e007f]') then
+        raise exception 'amends.actor is a name of 1 to 200 printable characters'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    return acted_for || ' via ' || session_user;
+end
+$$;
+comment on function amends.actor is
+    'Who acts: the login, or `<whom> via <login>` where a member of amends_gateway says by the setting amends.actor for whom it does';
+
 -- What an act has written or locked, turns of sagas wait for until its transaction ends. One that was left
 -- open, in a console or by a program that hangs, is ended by Postgres.
 create function amends.begin_act(reason text) returns void
@@ -33,7 +65,7 @@ create function amends.ask(
 begin atomic
     insert into amends.fact (saga_id, seq, attempt, at, kind, detail)
     values (ask.saga, ask.seq, 0, clock_timestamp(), 'asked',
-            json_strip_nulls(json_build_object('act', ask.what, 'step', ask.step, 'by', session_user,
+            json_strip_nulls(json_build_object('act', ask.what, 'step', ask.step, 'by', amends.actor(),
                                                'reason', ask.reason, 'id', ask.act)))
     on conflict do nothing
     returning ask.act;
@@ -93,7 +125,7 @@ begin
         raise exception 'the saga moves on too fast: try again' using errcode = 'serialization_failure';
     end if;
     insert into amends.act (id, saga_id, act, step, outcome, reason, actor, seen, exact)
-    values (noted, saga, note_act.act, note_act.step, note_act.outcome, note_act.reason, session_user,
+    values (noted, saga, note_act.act, note_act.step, note_act.outcome, note_act.reason, amends.actor(),
             facts, exactly is not null);
     insert into amends.mailbox (id, saga_id, kind) values (noted, saga, 'act');
     -- Moved in any case: whoever has the timer under a lease must see that somebody came by.
@@ -230,7 +262,7 @@ begin
         when object_not_in_prerequisite_state or no_data_found then
             insert into amends.act (saga_id, act, outcome, reason, actor, seen)
             values (holder, 'break_lock', json_build_object('lock', break_lock.name),
-                    break_lock.reason, session_user, 0)
+                    break_lock.reason, amends.actor(), 0)
             returning id into noted;
             insert into amends.act_decision (act_id, accepted) values (noted, true);
     end;
@@ -268,7 +300,7 @@ begin
     random := set_byte(random, 6, (get_byte(random, 6) & 15) | 112);
     id := encode(substring(int8send(millis) from 3) || substring(random from 7), 'hex')::uuid;
     insert into amends.start_request (saga_id, definition, key, input, actor)
-    values (id, start.definition, start.key, start.input, session_user);
+    values (id, start.definition, start.key, start.input, amends.actor());
     insert into amends.timer (saga_id, due_at) values (id, clock_timestamp());
     return id;
 end
@@ -287,7 +319,7 @@ begin atomic
     with noted as (
         insert into amends.act (act, letter_id, definition, version, outcome, reason, actor)
         values (record_act.act, record_act.letter, record_act.definition, record_act.version,
-                record_act.outcome, record_act.reason, session_user)
+                record_act.outcome, record_act.reason, amends.actor())
         returning id
     )
     insert into amends.act_decision (act_id, accepted)
@@ -415,7 +447,7 @@ begin
         return amends.record_act('discard', dead_letter, null, null, null, note_letter_act.reason);
     end if;
     insert into amends.act (act, letter_id, reason, actor)
-    values (note_letter_act.act, dead_letter, note_letter_act.reason, session_user)
+    values (note_letter_act.act, dead_letter, note_letter_act.reason, amends.actor())
     returning id into noted;
     insert into amends.replay_request (act_id, letter_id) values (noted, dead_letter);
     return noted;

@@ -125,7 +125,7 @@ begin
         insert into amends.act as a (id, saga_id, act, step, outcome, reason, actor, seen)
         select n.act, n.id, note_acts.act,
                case when note_acts.act in ('skip', 'resolve') then note_acts.step end,
-               note_acts.outcome, note_acts.reason, session_user, n.facts
+               note_acts.outcome, note_acts.reason, amends.actor(), n.facts
         from numbered n
         where n.act is not null
         returning a.saga_id, a.id

@@ -11,7 +11,8 @@ declare
 begin
     -- Partitions are neither made nor dropped meanwhile: their tables are granted, too.
     perform from amends.mutex m where m.id = 1024 for no key update;
-    foreach role in array array['amends_viewer', 'amends_operator', 'amends_orchestrator'] loop
+    foreach role in array array['amends_viewer', 'amends_operator', 'amends_payload_reader', 'amends_gateway',
+                                'amends_orchestrator'] loop
         begin
             execute format('create role %I nologin', role);
         exception
@@ -21,17 +22,22 @@ begin
             raise warning 'the role % is not there: let somebody who may create it (`create role % nologin`), and migrate again', role, role;
             continue;
         end if;
+        -- Their members may more of what another role lets them: see amends.rights and amends.actor.
+        continue when role in ('amends_payload_reader', 'amends_gateway');
         execute format('grant usage on schema amends to %I', role);
         continue when role = 'amends_orchestrator';
         execute format(
-            'grant select on amends.sends, amends.steps, amends.sagas, amends.history, amends.facts,
+            'grant select on amends.rights, amends.sends, amends.steps, amends.sagas, amends.history, amends.facts,
                  amends.open_sagas, amends.stuck, amends.tree, amends.keys, amends.flow,
                  amends.definitions, amends.waits, amends.events, amends.locks, amends.starts,
-                 amends.audit, amends.acts, amends.letter_acts, amends.exposure, amends.dead_letters,
-                 amends.settled_letters, amends.dropped_letters to %I', role);
+                 amends.audit, amends.audit_chain, amends.unsealed_audit, amends.acts,
+                 amends.letter_acts, amends.exposure, amends.letters,
+                 amends.dead_letters, amends.settled_letters, amends.dropped_letters to %I', role);
         execute format(
             'grant execute on function amends.first_id, amends.outline, amends.candidates,
-                 amends.error_is_like, amends.standing, amends.inputs, amends.stuck_within to %I', role);
+                 amends.error_is_like, amends.standing, amends.inputs, amends.stuck_within,
+                 amends.netstrings, amends.micros, amends.act_content, amends.decision_content,
+                 amends.forgotten_content to %I', role);
     end loop;
 
     if to_regrole('amends_operator') is not null then

@@ -15,6 +15,10 @@ pub enum Role {
     Viewer,
     /// Reads them, and acts.
     Operator,
+    /// Sees inputs, outputs and bodies in what another role lets it read.
+    PayloadReader,
+    /// Says for whom it acts, where another role lets it act.
+    Gateway,
     /// Runs orchestrators.
     Orchestrator,
 }
@@ -150,7 +154,8 @@ pub async fn schemas(database: &Database) -> Result<Vec<String>, Error> {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Orchestrator];
+    pub const ALL: [Self; 5] =
+        [Self::Viewer, Self::Operator, Self::PayloadReader, Self::Gateway, Self::Orchestrator];
 
     /// Its name in Postgres.
     #[must_use]
@@ -158,6 +163,8 @@ impl Role {
         match self {
             Self::Viewer => "amends_viewer",
             Self::Operator => "amends_operator",
+            Self::PayloadReader => "amends_payload_reader",
+            Self::Gateway => "amends_gateway",
             Self::Orchestrator => "amends_orchestrator",
         }
     }

@@ -26,8 +26,8 @@ pub struct Transcript<'a> {
     pub key: Option<&'a str>,
     /// Its status now.
     pub status: Status,
-    /// The trigger's body.
-    pub input: &'a Json,
+    /// The trigger's body, where it may be shown.
+    pub input: Option<&'a Json>,
     /// All facts, in order.
     pub facts: &'a [Record],
     /// The definition's plan, which tells calls from waits.
@@ -96,10 +96,10 @@ impl<'a> Teller<'a, '_> {
         writeln!(self.f, "{}", line.trim_end())
     }
 
-    fn fact(&mut self, fact: &'a Record, input: &Json) -> fmt::Result {
+    fn fact(&mut self, fact: &'a Record, input: Option<&Json>) -> fmt::Result {
         let undo = fact.op == Some(Op::Compensation);
         let (verb, rest) = match fact.kind {
-            Kind::Started => ("started", short(input)),
+            Kind::Started => ("started", input.map_or_else(String::new, short)),
             Kind::Done if undo => ("undone", String::new()),
             Kind::Done => ("done", payload(fact)),
             Kind::Rejected if undo => ("undo refused", reason(fact)),

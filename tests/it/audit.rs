@@ -114,6 +114,104 @@ async fn every_act_is_in_the_audit() {
     }
 }
 
+/// A gateway says for whom it acts, by one setting; nobody else may.
+#[tokio::test]
+async fn a_gateway_says_for_whom_it_acts() {
+    let mut house = House::new().await;
+    for create in [
+        "create role gw_login login in role amends_operator, amends_gateway",
+        "create role idle_gateway login in role amends_gateway",
+        "insert into amends.lock (name, saga_id, held_since) select 'c-17', id, now() from amends.sagas",
+        "insert into amends.timer (saga_id, due_at) select id, 'infinity' from amends.sagas",
+    ] {
+        house.owner.execute(create).await.unwrap();
+    }
+    let mut gateway = house.login("gw_login").await;
+    // All acts are noted so, and a start.
+    for sql in [
+        "set amends.actor = 'alice@example.org'",
+        "select amends.retire('order', 1, 'x')",
+        "select amends.reinstate('order', 1, 'x')",
+        "select amends.forget_keys('1 year', 'x')",
+        "select amends.discard(1, 'x')",
+        "select amends.replay(2, 'x')",
+        "select amends.start('order', '{}')",
+        "select amends.pause_all(null, null, null, 10, 'x')",
+        "select amends.break_lock('c-17', 'x')",
+        "select amends.pause(id, 'x') from amends.sagas",
+    ] {
+        gateway.execute(sql).await.unwrap();
+    }
+    for (sql, count) in [
+        ("select count(*) from amends.audit where actor = 'alice@example.org via gw_login'", 8),
+        ("select count(*) from amends.starts where actor = 'alice@example.org via gw_login'", 1),
+        (
+            "select count(*) from amends.facts where detail ->> 'by' = 'alice@example.org via gw_login'",
+            3,
+        ),
+    ] {
+        assert_eq!(house.number(sql).await, count, "{sql}");
+    }
+    // Without it, and once a transaction is over, the login acts for itself.
+    for sql in [
+        "reset amends.actor",
+        "select amends.pause(id, 'y') from amends.sagas",
+        "begin; set local amends.actor = 'Zażółć 東京'; select amends.pause(id, 'y') from amends.sagas; commit",
+        "select amends.pause(id, 'y') from amends.sagas",
+    ] {
+        gateway.execute(sql).await.unwrap();
+    }
+    let actors: Vec<String> =
+        sqlx::query_scalar("select actor from amends.audit where reason = 'y' order by id")
+            .fetch_all(&mut house.owner)
+            .await
+            .unwrap();
+    assert_eq!(actors, ["gw_login", "Zażółć 東京 via gw_login", "gw_login"]);
+    // A name is short, and what a reader sees of it is all that there is.
+    gateway.execute("set standard_conforming_strings = off").await.unwrap();
+    let long = "a".repeat(201);
+    for name in [
+        &long,
+        " ",
+        " alice",
+        "alice ",
+        "a\nb",
+        "a\u{1b}[2Jb",
+        "a\u{202e}b",
+        "a\u{200b}b",
+        "a\u{e0041}b",
+    ] {
+        let set = "select set_config('amends.actor', $1, false)";
+        sqlx::query(set).bind(name).execute(&mut gateway).await.unwrap();
+        let error =
+            gateway.execute("select amends.pause(id, 'z') from amends.sagas").await.unwrap_err();
+        assert!(error.to_string().contains("1 to 200 printable characters"), "{name:?}: {error}");
+    }
+    // For others it is refused, not passed over, and a gateway without another role acts on nothing.
+    let mut operator = house.login("operator").await;
+    operator.execute("set amends.actor = 'alice@example.org'").await.unwrap();
+    for sql in
+        ["select amends.pause(id, 'z') from amends.sagas", "select amends.start('order', '{}')"]
+    {
+        let error = operator.execute(sql).await.unwrap_err().to_string();
+        assert!(error.contains("the login operator may not act for others"), "{error}");
+    }
+    let mut idle = house.login("idle_gateway").await;
+    assert!(denied(&mut idle, "select amends.pause(id, 'z') from amends.sagas").await);
+    let of_roles = "select count(*) from pg_class c
+        where c.relnamespace = 'amends'::regnamespace and c.relkind in ('v', 'r', 'p')
+          and (has_table_privilege('amends_gateway', c.oid, 'select')
+               or has_table_privilege('amends_payload_reader', c.oid, 'select'))";
+    assert_eq!(house.number(of_roles).await, 0);
+    assert_eq!(house.number("select count(*) from amends.audit where reason = 'z'").await, 0);
+    // The role is not there: nobody is a member.
+    house.owner.execute("drop role amends_gateway").await.unwrap();
+    gateway.execute("set amends.actor = 'alice@example.org'").await.unwrap();
+    let error =
+        gateway.execute("select amends.pause(id, 'z') from amends.sagas").await.unwrap_err();
+    assert!(error.to_string().contains("may not act for others"), "{error}");
+}
+
 #[tokio::test]
 async fn nobody_changes_the_audit() {
     let mut house = House::new().await;

@@ -231,7 +231,7 @@ fn others() -> Vec<Case> {
 
 /// The functions that write from arrays or with `on conflict`, and are not run by a statement above: by
 /// what they are given as their input, where a key is found twice.
-const FUNCTIONS: [(&str, &str); 7] = [
+const FUNCTIONS: [(&str, &str); 8] = [
     ("serialize_locks", "select amends.serialize_locks(array['m', 'l', 'm'])"),
     ("note_act", "select amends.pause(id, 'why') from amends.saga, generate_series(1, 2)
                   where finished_at is null"),
@@ -239,6 +239,8 @@ const FUNCTIONS: [(&str, &str); 7] = [
              where finished_at is null"),
     ("note_act_within", "select amends.note_act_within(id, 'pause', 'why', array['running', 'running'])
                          from amends.saga where finished_at is null"),
+    ("seal_forgotten", "set constraints all immediate;
+                        select amends.seal_forgotten(array[id, id]) from amends.act"),
     ("wake_next", "select amends.wake_next(array['m', 'l', 'm'])"),
     ("note_stuck", "update amends.saga set status = 'stuck' where finished_at is null;
                     update amends.saga set status = 'stuck' where finished_at is null"),
@@ -247,8 +249,16 @@ const FUNCTIONS: [(&str, &str); 7] = [
                   values ('00000000-0000-7000-8000-000000000011', now(), 1, 'order', 'running', 'n', '{}')"),
 ];
 
-/// Functions that the statements above run.
-const RUN: [&str; 5] = ["acquire_locks", "bury", "check_starts", "pass_locks", "release_locks"];
+/// Functions that the statements and functions above run.
+const RUN: [&str; 7] = [
+    "acquire_locks",
+    "add_link",
+    "bury",
+    "check_starts",
+    "netstrings",
+    "pass_locks",
+    "release_locks",
+];
 
 /// What a statement returned, or its refusal, and all tables after it.
 #[derive(Debug, PartialEq)]

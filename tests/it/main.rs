@@ -9,6 +9,7 @@
 
 mod arrivals;
 mod audit;
+mod audit_chain;
 mod barrier;
 mod candidates;
 mod compile_fail;
@@ -24,6 +25,7 @@ mod model;
 mod modules;
 mod outbox;
 mod packages;
+mod payloads;
 mod plans;
 mod queries;
 mod scenarios;

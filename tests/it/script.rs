@@ -479,7 +479,7 @@ impl std::fmt::Display for Script {
             version: outline.version,
             key: key.as_deref(),
             status: self.state().status,
-            input: &self.input,
+            input: Some(&self.input),
             facts: &self.records,
             outline: Some(outline),
         }

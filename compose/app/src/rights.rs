@@ -26,6 +26,8 @@ pub(crate) const fn word(role: Role) -> &'static str {
     match role {
         Role::Viewer => "viewer",
         Role::Operator => "operator",
+        Role::PayloadReader => "payload-reader",
+        Role::Gateway => "gateway",
         Role::Orchestrator => "orchestrator",
     }
 }

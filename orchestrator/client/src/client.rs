@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amends::{Json, Saga, SagaId};
+use amends::{Json, Saga, SagaId, machine};
 use amends_postgres::{Address, AddressError, Database, has_code};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
@@ -157,7 +157,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Denied`], [`Error::Postgres`]; [`Error::Unreadable`] where output or reason do not fit the type.
+    /// [`Error::Denied`], [`Error::Postgres`]; [`Error::Hidden`] where the output is not for this login;
+    /// [`Error::Unreadable`] where output or reason do not fit the type.
     pub async fn status<S>(&self, saga: &Started<S>) -> Result<Option<Status<S::Output>>, Error>
     where
         S: Saga<Output: DeserializeOwned>,
@@ -169,6 +170,9 @@ impl Client {
         else {
             return Ok(None);
         };
+        if !row.payloads && row.status == machine::Status::Completed.as_str() {
+            return Err(Error::Hidden { saga, definition });
+        }
         let unreadable =
             |source| Error::Unreadable { saga, definition, status: row.status.clone(), source };
         Status::read(&row.status, row.output, row.error).map(Some).map_err(unreadable)

@@ -84,6 +84,16 @@ pub enum Error {
         /// The definition that it was looked for under.
         definition: &'static str,
     },
+    /// The saga is completed, and its output is not for this login.
+    #[error(
+        "saga {saga} of `{definition}` is completed, and its output is hidden from this login: grant it the role amends_payload_reader"
+    )]
+    Hidden {
+        /// The saga.
+        saga: SagaId,
+        /// Its definition's name.
+        definition: &'static str,
+    },
     /// The stored output or error does not fit the saga's type.
     #[error(
         "saga {saga} of `{definition}` ({status}) does not fit this program's type: {source}; its version may differ from the program's (select * from amends.sagas)"

@@ -70,16 +70,18 @@
 //! # Rights
 //!
 //! The login needs no role of Amends. These are all the rights that the client asks for; they let it start sagas
-//! of any definition, and read their inputs and outputs:
+//! of any definition, and see how they end, with their outputs:
 //!
 //! ```sql
 //! grant usage on schema amends to shop;
 //! grant execute on function amends.start to shop;
-//! grant select on amends.starts, amends.sagas, amends.keys to shop;
+//! grant select on amends.starts, amends.sagas, amends.keys, amends.rights to shop;
+//! grant amends_payload_reader to shop;
 //! ```
 //!
-//! A login that only starts, by [`Client::start_in`], needs the first two. A member of `amends_operator` has all of
-//! them, and may cancel and resolve sagas beside; a member of `amends_viewer` may look, and not start.
+//! A login that only starts, by [`Client::start_in`], needs the first two. A member of `amends_operator` has all but
+//! the last, and may cancel and resolve sagas beside; a member of `amends_viewer` may look, and not start. Without
+//! `amends_payload_reader` a login sees that a saga is completed as [`Error::Hidden`].
 //!
 //! # Time
 //!

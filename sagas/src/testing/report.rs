@@ -116,7 +116,7 @@ impl Sim<'_> {
                 version: outline.version,
                 key: key.filter(|_| saga.outer.is_none()),
                 status: saga.store.state().status,
-                input: &saga.store.state().input,
+                input: Some(&saga.store.state().input),
                 outline: Some(outline),
                 facts: &facts,
             };

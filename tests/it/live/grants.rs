@@ -97,6 +97,88 @@ async fn a_viewer_and_an_operator() {
     shop.done(&pause).await;
 }
 
+/// What shows bodies says in one line that they are hidden, and by which command they are shown.
+#[tokio::test]
+async fn a_reader_of_payloads() {
+    const HIDDEN: &str = "inputs, outputs and bodies are hidden from this login: the role amends_payload_reader \
+                          shows them (amends migrate --grant payload-reader=LOGIN)";
+    let shop = Shop::open(&SERVICES).await;
+    shop.publish_order(&order("o-1")).await;
+    assert_eq!(shop.fate("o-1").await, "completed");
+    let mut again = order("o-1");
+    again["note"] = "again".into();
+    shop.publish_order(&again).await;
+    shop.at_least("select count(*) from amends.dead_letters", 1).await;
+    let url = login(&shop, "alice").await;
+    let of_alice = |args: &[&'static str]| [args, &["--database-url", url.as_str()][..]].concat();
+    shop.done(&["migrate", "--grant", "operator=alice"]).await;
+    let input = order("o-2").to_string();
+    let start = ["start", "order", "--wait", "--input", &input, "--database-url", &url];
+    let start_json = [&start[..], &["--json"]].concat();
+    let show: [Vec<&str>; 2] = [of_alice(&["show", "o-1"]), of_alice(&["letters", "show", "1"])];
+    let show_json = [
+        of_alice(&["show", "o-1", "--json"]),
+        of_alice(&["letters", "show", "1", "--json"]),
+        of_alice(&["letters", "--json"]),
+        start_json,
+    ];
+    let value = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    let customer = order("o-1")["customer"].as_str().unwrap().to_owned();
+    for look in show.iter().chain([&start.to_vec()]) {
+        let told = shop.done(look).await;
+        assert_eq!(told.matches(HIDDEN).count(), 1, "{told}");
+        assert!(!told.contains("null") && !told.contains(&customer), "{told}");
+    }
+    for look in &show_json {
+        let told = value(shop.done(look).await);
+        let told = told.get(0).unwrap_or(&told);
+        assert_eq!(told["hidden"], HIDDEN, "{told}");
+        assert!(!told.to_string().contains(&customer), "{told}");
+    }
+    // What else there is to tell is told.
+    let told = shop.done(&show[0]).await;
+    assert!(told.contains("completed") && told.contains("payment.authorize"), "{told}");
+    assert_eq!(
+        shop.done(&["migrate", "--grant", "payload-reader=alice"]).await,
+        "granted payload-reader to alice: the role amends_payload_reader\n"
+    );
+    for look in &show {
+        let told = shop.done(look).await;
+        assert!(!told.contains("hidden") && told.contains(&customer), "{told}");
+    }
+    for look in &show_json {
+        let told = value(shop.done(look).await);
+        let told = told.get(0).unwrap_or(&told);
+        assert!(told.get("hidden").is_none(), "{told}");
+        assert!(told["output"].is_object() || told.to_string().contains(&customer), "{told}");
+    }
+}
+
+/// A gateway acts for whom it says, and whoever looks is told both.
+#[tokio::test]
+async fn a_gateway() {
+    let shop = waiting().await;
+    let url = login(&shop, "portal").await;
+    shop.done(&["migrate", "--grant", "operator=portal"]).await;
+    assert_eq!(
+        shop.done(&["migrate", "--grant", "gateway=portal"]).await,
+        "granted gateway to portal: the role amends_gateway\n"
+    );
+    let mut session = PgConnection::connect(&url).await.unwrap();
+    session.execute("set amends.actor = 'alice@example.org'").await.unwrap();
+    session.execute("select amends.pause(id, 'a look') from amends.sagas").await.unwrap();
+    shop.at_least("select count(*) from amends.acts where accepted", 1).await;
+    let told = shop.done(&["show", "o-1"]).await;
+    assert!(told.contains("alice@example.org via portal pauses it: a look"), "{told}");
+    for actor in ["alice@example.org", "portal", "alice@example.org via portal"] {
+        let told = shop.done(&["audit", "--actor", actor]).await;
+        assert!(told.contains("alice@example.org via portal  pause"), "{actor}: {told}");
+    }
+    for actor in ["alice", "example.org via portal", "tal"] {
+        assert_eq!(shop.done(&["audit", "--actor", actor]).await, "no acts\n", "{actor}");
+    }
+}
+
 #[tokio::test]
 async fn an_orchestrator() {
     let mut shop = Shop::closed().await;
@@ -227,7 +309,10 @@ async fn what_cannot_be_granted() {
     owner.execute("drop schema amends cascade").await.unwrap();
     let told =
         ends(&shop, &["migrate", "--grant", "viewer=alice", "--grant", "veiwer=bob"], 2).await;
-    assert!(told.contains("it has viewer, operator, orchestrator, inventory, payment, "), "{told}");
+    assert!(
+        told.contains("it has viewer, operator, payload-reader, gateway, orchestrator, "),
+        "{told}"
+    );
     for form in ["viewer", "viewer=", "=alice"] {
         let output = shop.run(&["migrate", "--grant", form]).await;
         let told = String::from_utf8(output.stderr).unwrap();

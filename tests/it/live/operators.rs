@@ -145,12 +145,14 @@ async fn stuck_then_skipped_or_resolved() {
     }
 }
 
-const VIEWS: [&str; 22] = [
+const VIEWS: [&str; 26] = [
+    "rights",
     "sagas",
     "steps",
     "sends",
     "history",
     "facts",
+    "letters",
     "dead_letters",
     "settled_letters",
     "dropped_letters",
@@ -158,6 +160,8 @@ const VIEWS: [&str; 22] = [
     "stuck",
     "acts",
     "audit",
+    "audit_chain",
+    "unsealed_audit",
     "keys",
     "exposure",
     "open_sagas",
@@ -347,9 +351,13 @@ async fn missing_roles_are_told() {
         told
     };
     let told = migrate().await;
-    for (role, missing) in
-        [("amends_viewer", true), ("amends_operator", false), ("amends_orchestrator", true)]
-    {
+    for (role, missing) in [
+        ("amends_viewer", true),
+        ("amends_operator", false),
+        ("amends_payload_reader", true),
+        ("amends_gateway", true),
+        ("amends_orchestrator", true),
+    ] {
         assert_eq!(
             told.contains(&format!(
                 "the role {role} is not there: let somebody who may create it (`create role {role} nologin`)"
@@ -368,7 +376,8 @@ async fn missing_roles_are_told() {
     .unwrap();
     assert!(granted);
     // As it says.
-    for role in ["amends_viewer", "amends_orchestrator"] {
+    for role in ["amends_viewer", "amends_payload_reader", "amends_gateway", "amends_orchestrator"]
+    {
         let create = format!("create role {role} nologin");
         sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.unwrap();
     }

@@ -11,6 +11,7 @@ use crate::{
         audit, dropped_letters,
         letters::{self, LetterVerb},
         locks,
+        verify::{self, Hash},
         versions::{self, VersionVerb},
     },
     settings::Settings,
@@ -194,8 +195,11 @@ impl VersionArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct AuditArgs {
-    /// Only what this login did
+    #[command(subcommand)]
+    pub(super) command: Option<AuditCommand>,
+    /// Only what this login did, or a gateway for this person
     #[arg(long, value_name = "LOGIN")]
     pub(super) actor: Option<String>,
     /// Only acts of this kind
@@ -209,8 +213,27 @@ pub(super) struct AuditArgs {
     pub(super) json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Check that the audit is as it was written, and print its head
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Check also that this head, which was noted earlier, is part of it
+    #[arg(long, value_name = "HASH")]
+    pub(super) head: Option<Hash>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 impl AuditArgs {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failed> {
+        if let Some(AuditCommand::Verify(args)) = self.command {
+            return verify::run(settings, args.head, args.json).await;
+        }
         let filter = audit::Filter { actor: self.actor, act: self.act, limit: self.limit };
         audit::list(settings, &filter, self.json).await
     }

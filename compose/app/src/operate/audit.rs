@@ -5,12 +5,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::types::Uuid;
 
+use super::payloads;
 use crate::{
     failed::{During as _, Failed},
     print::{print, print_json, print_table},
     run::connect,
     settings::Settings,
 };
+
+/// The act whose outcome is a payload.
+const RESOLVE: &str = "resolve";
 
 /// Which acts.
 #[derive(Debug)]
@@ -33,6 +37,9 @@ struct Act {
     version: Option<i32>,
     step: Option<String>,
     outcome: Option<Box<RawValue>>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden: Option<String>,
     reason: String,
     decided_at: Option<Time>,
     accepted: Option<bool>,
@@ -73,7 +80,10 @@ pub(crate) async fn list(settings: &Settings, filter: &Filter, json: bool) -> Re
             .fetch_all(&database)
             .await
             .during("the audit cannot be read")?;
+    let has_payloads = json && rows.iter().any(|row| row.act == RESOLVE);
+    let hidden = if has_payloads { payloads::hidden(&database).await? } else { None };
     let acts = rows.into_iter().map(|row| Act {
+        hidden: hidden.clone().filter(|_| row.act == RESOLVE),
         id: row.id,
         at: row.at,
         actor: row.actor,

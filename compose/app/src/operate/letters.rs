@@ -13,7 +13,7 @@ use super::{
     dropped_letters,
     known::{self, Names},
     patience::{INTERVAL, PATIENCE},
-    saga,
+    payloads, saga,
 };
 use crate::{
     failed::{During as _, Failed},
@@ -77,7 +77,7 @@ struct Row {
     subject: String,
     reason: String,
     headers: String,
-    body: String,
+    body: Option<String>,
     source: String,
     settled_at: Option<Time>,
 }
@@ -91,7 +91,10 @@ pub(crate) struct Letter {
     source: String,
     headers: Json,
     /// As text, for it may be no JSON.
-    pub(crate) body: String,
+    pub(crate) body: Option<String>,
+    /// Why there is none, and not all headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     settled_at: Option<Time>,
 }
@@ -196,7 +199,9 @@ pub(crate) async fn read(database: &Database, which: Which<'_>) -> Result<Vec<Le
     .fetch_all(database)
     .await
     .during("dead letters cannot be read")?;
+    let hidden = if rows.is_empty() { None } else { payloads::hidden(database).await? };
     let letter = |row: Row| Letter {
+        hidden: hidden.clone(),
         id: row.id,
         at: row.at,
         subject: row.subject,
@@ -271,7 +276,7 @@ fn render(letter: &Letter, acts: &[Act]) -> String {
         printable(&letter.reason),
         printable(&letter.source),
         printable(letter.headers.as_str()),
-        printable(&letter.body),
+        printable(letter.body.as_deref().or(letter.hidden.as_deref()).unwrap_or_default()),
     );
     for act in acts {
         let end = match (&act.done_at, &act.refusal) {

@@ -19,7 +19,7 @@ pub(super) struct SagaRow {
     pub(super) version: i32,
     pub(super) key: Option<String>,
     pub(super) status: String,
-    pub(super) input: String,
+    pub(super) input: Option<String>,
     pub(super) output: Option<String>,
     pub(super) error: Option<String>,
     pub(super) started_at: Time,

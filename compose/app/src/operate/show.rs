@@ -7,6 +7,7 @@ use sqlx::types::Uuid;
 
 use super::{
     locks::{self, Lock},
+    payloads,
     saga::{self, SagaRow, Step},
 };
 use crate::{
@@ -24,7 +25,10 @@ struct ShownSaga {
     version: i32,
     key: Option<String>,
     status: String,
-    input: Json,
+    /// Why what may be shown has no payloads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden: Option<String>,
+    input: Option<Json>,
     output: Option<Json>,
     error: Option<Json>,
     started_at: Time,
@@ -100,13 +104,14 @@ pub async fn transcript(database: &Database, saga: &str) -> Result<String, Faile
     let row = saga::find(database, saga).await?;
     let facts = saga::records(database, row.id).await?;
     let outline = saga::outline(database, &row.definition, row.version).await?;
+    let input = row.input.as_deref().map(Json::trusted);
     let transcript = Transcript {
         id: SagaId(row.id),
         definition: &row.definition,
         version: row.version.unsigned_abs(),
         key: row.key.as_deref(),
         status: row.status.parse().during("the status cannot be read")?,
-        input: &Json::trusted(&row.input),
+        input: input.as_ref(),
         facts: &facts,
         outline: Some(&outline),
     };
@@ -116,6 +121,9 @@ pub async fn transcript(database: &Database, saga: &str) -> Result<String, Faile
     }
     for lock in waited_for(database, &row).await? {
         text += &lock.explanation();
+    }
+    if let Some(hidden) = payloads::hidden(database).await? {
+        text += &format!("{hidden}\n");
     }
     Ok(text)
 }
@@ -132,6 +140,7 @@ async fn read(database: &Database, saga: &str) -> Result<ShownSaga, Failed> {
     let row = saga::find(database, saga).await?;
     let json = |text: String| Json::trusted(&text);
     Ok(ShownSaga {
+        hidden: payloads::hidden(database).await?,
         waits_for_locks: waited_for(database, &row).await?,
         steps: saga::steps(database, row.id).await?,
         history: saga::records(database, row.id).await?.into_iter().map(ShownFact::from).collect(),
@@ -140,7 +149,7 @@ async fn read(database: &Database, saga: &str) -> Result<ShownSaga, Failed> {
         version: row.version,
         key: row.key,
         status: row.status,
-        input: json(row.input),
+        input: row.input.map(json),
         output: row.output.map(json),
         error: row.error.map(json),
         started_at: row.started_at,

@@ -11,7 +11,10 @@ use amends_postgres::Database;
 use serde::Serialize;
 use sqlx::types::Uuid;
 
-use super::patience::{INTERVAL, PATIENCE};
+use super::{
+    patience::{INTERVAL, PATIENCE},
+    payloads,
+};
 use crate::{
     failed::{During as _, Failed},
     print::{print, print_json},
@@ -46,6 +49,9 @@ struct Started {
     key: Option<String>,
     status: String,
     output: Option<Json>,
+    /// Why a completed saga has none here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden: Option<String>,
     error: Option<Json>,
     started_at: Time,
     finished_at: Option<Time>,
@@ -61,7 +67,10 @@ pub(crate) async fn run(settings: &Settings, start: &Start, json: bool) -> Resul
             .during("cannot start")?
             .id;
     let id = accepted(&database, noted, start).await?;
-    let saga = settled(&database, id, &start.wait).await?;
+    let mut saga = settled(&database, id, &start.wait).await?;
+    if saga.status == "completed" {
+        saga.hidden = payloads::hidden(&database).await?;
+    }
     if json {
         print_json(&saga)?;
     } else {
@@ -123,6 +132,7 @@ async fn read(database: &Database, id: Uuid) -> Result<Started, Failed> {
         key: row.key,
         status: row.status,
         output: row.output.map(json),
+        hidden: None,
         error: row.error.map(json),
         started_at: row.started_at,
         finished_at: row.finished_at,
@@ -150,6 +160,7 @@ async fn settled(database: &Database, id: Uuid, wait: &Wait) -> Result<Started, 
 
 fn render(saga: &Started) -> String {
     let output = saga.output.as_ref().map(|output| format!(": {}", output.as_str()));
+    let output = output.or_else(|| saga.hidden.as_ref().map(|hidden| format!("; {hidden}")));
     let line = format!("saga {} is {}{}", SagaId(saga.id), saga.status, output.unwrap_or_default());
     printable(&line) + "\n"
 }

@@ -1,5 +1,5 @@
 select id as "id!", at as "at!", subject as "subject!", reason as "reason!",
-       headers::text as "headers!", body as "body!", source as "source!", settled_at
+       headers::text as "headers!", body, source as "source!", settled_at
 from (
     select d.*, null::timestamptz as settled_at from amends.dead_letters d where not $1::boolean
     union all

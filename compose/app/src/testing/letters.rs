@@ -30,7 +30,8 @@ pub(super) async fn of(database: &Database, outline: &Outline) -> Result<String,
     let mut text = format!("open dead letters on {subjects}, the newest first:\n");
     for letter in letters.iter().take(shown) {
         let (subject, reason) = (printable(&letter.subject), printable(&letter.reason));
-        let body: String = letter.body.chars().take(BODY_MAX).collect();
+        let body: String =
+            letter.body.iter().flat_map(|body| body.chars()).take(BODY_MAX).collect();
         text += &format!("  {} {subject}: {reason}\n    {}\n", letter.id, printable(&body));
     }
     if letters.len() > shown {

@@ -1,0 +1,1 @@
+select payloads as "payloads!" from amends.rights
