@@ -78,12 +78,12 @@ limit 1";
 
 /// The functions run as their owner, so that their tables need no grant. A worker looks at the list whether all
 /// is there that it needs.
-const BARRIER: &str = "select format(
-    'grant usage on schema amends_barrier to %1$I;
-     grant select on amends_barrier._migrations to %1$I;
-     grant execute on function amends_barrier.enter, amends_barrier.leave, amends_barrier.emit,
-         amends_barrier.relay_claim, amends_barrier.relay_sent, amends_barrier.relay_postpone,
-         amends_barrier.relay_forget, amends_barrier.relay_backlog to %1$I', $1)";
+pub(crate) const BARRIER: &str = "
+    grant usage on schema amends_barrier to %1$I;
+    grant select on amends_barrier._migrations to %1$I;
+    grant execute on function amends_barrier.enter, amends_barrier.leave, amends_barrier.emit,
+        amends_barrier.relay_claim, amends_barrier.relay_sent, amends_barrier.relay_postpone,
+        amends_barrier.relay_forget, amends_barrier.relay_backlog to %1$I";
 
 /// All that is there, and what the schema's owner makes later. Nobody but that writes to the list of migrations.
 const TABLES: &str = "
@@ -185,8 +185,8 @@ async fn add_participant(
     schema: Option<&str>,
 ) -> Result<(), GrantError> {
     check_owner(session, "amends_barrier").await?;
-    let grants = sqlx::query_scalar::<_, String>(BARRIER);
-    let mut grants = grants.bind(login).fetch_one(&mut *session).await?;
+    let grants = sqlx::query_scalar::<_, String>("select format($1, $2)");
+    let mut grants = grants.bind(BARRIER).bind(login).fetch_one(&mut *session).await?;
     if let Some(schema) = schema {
         check_owner(session, schema).await?;
         let tables = sqlx::query_scalar::<_, String>(TABLES).bind(schema).bind(login);
