@@ -108,13 +108,14 @@
 //! | tell why something fails, and with which exit code | [`Failed`] |
 //! | have private servers without a program | [`local::Local`] |
 //! | add flags to `worker` | [`WorkerFlags`] |
-//! | read the code | `cli` for commands and flags, `run` for roles, `operate` for operators' commands, `deploy` for checks before a deploy |
+//! | read the code | `cli` for commands and flags, `run` for roles, `operate` for operators' commands, `deploy` for checks before a deploy, `doctor` for those of an installation |
 
 mod age;
 mod app;
 mod cli;
 mod complaint;
 mod deploy;
+mod doctor;
 mod example;
 mod failed;
 pub mod local;
