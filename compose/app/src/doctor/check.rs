@@ -39,6 +39,7 @@ pub(super) enum Group {
     Workers,
     Participants,
     Rights,
+    Saga,
 }
 
 /// One check.
@@ -64,6 +65,7 @@ impl Group {
             Self::Workers => "Workers",
             Self::Participants => "Participants",
             Self::Rights => "Rights",
+            Self::Saga => "A saga",
         }
     }
 

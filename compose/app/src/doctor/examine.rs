@@ -4,14 +4,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use amends::Definition;
 use amends_orchestrator::{Config, survey};
-use amends_postgres::Address;
+use amends_postgres::{Address, Database};
+use async_nats::Client;
 
 use super::{
     check::{Check, Group, Verdict},
-    definitions, orchestrator,
+    definitions,
+    orchestrator::{self, Leader},
     participants::{self, Participant},
     postgres, readers, report,
     rights::{self, Inspection},
+    saga,
     servers::{self, Clock},
     streams, sync,
 };
@@ -52,20 +55,39 @@ pub(crate) async fn run(settings: &Settings, app: &App, options: Options) -> Res
     if let Some(inspection) = &options.inspection {
         rights::check_purpose(app, inspection)?;
     }
-    let (in_postgres, (mut checks, nats_clock)) = tokio::join!(
+    let (in_postgres, in_nats) = tokio::join!(
         examine_postgres(settings, app, &options, &participants),
         examine_nats(&access, &options, app.definitions()?),
     );
-    // Postgres comes first in each group.
-    let (mut all, postgres_clock) = in_postgres?;
-    if checks.iter().any(|check| check.group == Group::Servers && check.verdict == Verdict::Failed)
-    {
-        orchestrator::excuse(&mut all);
+    let (mut in_postgres, mut in_nats) = (in_postgres?, in_nats);
+    if in_nats.client.is_none() {
+        orchestrator::excuse(&mut in_postgres.checks);
     }
-    all.append(&mut checks);
+    let saga = round_trip(&options, plan::titles(app)?, &in_postgres, &in_nats).await;
+    // Postgres comes first in each group.
+    let mut all = in_postgres.checks;
+    all.append(&mut in_nats.checks);
     all.push(servers::privacy(settings, &access));
-    all.push(servers::clocks(postgres_clock, nats_clock));
+    all.push(servers::clocks(in_postgres.clock, in_nats.clock));
+    all.push(saga);
     report::report(all, options.json, options.strict)
+}
+
+/// What Postgres told.
+struct InPostgres {
+    checks: Vec<Check>,
+    clock: Option<Clock>,
+    /// None where it does not answer.
+    database: Option<Database>,
+    leaders: Option<Vec<Leader>>,
+}
+
+/// What NATS told.
+struct InNats {
+    checks: Vec<Check>,
+    clock: Option<Clock>,
+    /// None where it does not answer.
+    client: Option<Client>,
 }
 
 async fn examine_postgres(
@@ -73,7 +95,7 @@ async fn examine_postgres(
     app: &App,
     options: &Options,
     participants: &[Participant],
-) -> Result<(Vec<Check>, Option<Clock>), Failed> {
+) -> Result<InPostgres, Failed> {
     let (database, url) = servers::database(settings)?;
     let mut reached = servers::postgres(database, &url).await;
     postgres::check(&mut reached).await;
@@ -98,46 +120,78 @@ async fn examine_postgres(
         checks.append(&mut its.checks);
     }
     asked.checks.append(&mut checks);
-    Ok((asked.checks, clock))
+    let database = (!asked.is_lost()).then_some(asked.database);
+    Ok(InPostgres { checks: asked.checks, clock, database, leaders })
 }
 
-async fn examine_nats(
-    access: &Access,
-    options: &Options,
-    definitions: Vec<Definition>,
-) -> (Vec<Check>, Option<Clock>) {
+async fn examine_nats(access: &Access, options: &Options, definitions: Vec<Definition>) -> InNats {
     let (client, reached) = servers::nats(access).await;
     let mut checks = vec![reached];
     let Some(client) = client else {
-        checks.push(Group::Nats.skipped(streams::TOPOLOGY, "NATS was not asked"));
-        checks.push(Group::Workers.skipped("workers", "NATS was not asked"));
-        return (checks, None);
+        checks.extend(unseen("NATS was not asked"));
+        return InNats { checks, clock: None, client: None };
     };
-    checks.push(streams::account(&client).await);
-    checks.push(if options.read_only {
-        Group::Nats.skipped(streams::STORE, "nothing is stored with --read-only")
+    let account = streams::account(&client).await;
+    let usable = account.verdict != Verdict::Failed;
+    checks.push(account);
+    let mut clock = None;
+    if usable {
+        checks.push(if options.read_only {
+            Group::Nats.skipped(streams::STORE, "nothing is stored with --read-only")
+        } else {
+            streams::store(&client).await
+        });
+        checks.push(sync::check(&client, options.monitor.as_deref()).await);
+        checks.extend(examine_streams(&client, options, definitions).await);
+        clock = streams::clock(&client).await;
     } else {
-        streams::store(&client).await
-    });
-    checks.push(sync::check(&client, options.monitor.as_deref()).await);
-    let surveyed = survey::parts(&options.config, client.clone(), definitions);
-    let parts = match tokio::time::timeout(SURVEY, surveyed).await {
-        Ok(Ok(parts)) => parts,
-        Ok(Err(error)) => return (told(checks, &error.to_string()), None),
-        Err(_) => return (told(checks, "NATS does not say how its streams are"), None),
-    };
-    let clustered = client.server_info().cluster.is_some();
-    checks.extend(streams::check(&parts, clustered));
-    let clock = streams::clock(&client).await;
-    checks.extend(readers::check(&client, &parts).await);
-    (checks, clock)
+        checks.extend(unseen("JetStream cannot be used"));
+    }
+    InNats { checks, clock, client: usable.then_some(client) }
 }
 
-fn told(mut checks: Vec<Check>, why: &str) -> Vec<Check> {
+/// Streams and consumers.
+async fn examine_streams(
+    client: &Client,
+    options: &Options,
+    definitions: Vec<Definition>,
+) -> Vec<Check> {
+    let surveyed = survey::parts(&options.config, client.clone(), definitions);
+    let why = match tokio::time::timeout(SURVEY, surveyed).await {
+        Ok(Ok(parts)) => {
+            let clustered = client.server_info().cluster.is_some();
+            let mut checks = streams::check(&parts, clustered);
+            checks.extend(readers::check(client, &parts).await);
+            return checks;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("nothing is told of them within {SURVEY:?}"),
+    };
     let advice = "the login has to be one that may call $JS.API.STREAM.INFO and $JS.API.CONSUMER.INFO, as those of orchestrators may";
-    checks.push(Group::Nats.failed(streams::TOPOLOGY, why, advice));
-    checks.push(Group::Workers.skipped("workers", "the consumers of services were not seen"));
-    checks
+    vec![
+        Group::Nats.failed(streams::TOPOLOGY, why, advice),
+        Group::Workers.skipped("workers", "the consumers of services were not seen"),
+    ]
+}
+
+/// What NATS would have told.
+fn unseen(why: &str) -> [Check; 2] {
+    [Group::Nats.skipped(streams::TOPOLOGY, why), Group::Workers.skipped("workers", why)]
+}
+
+async fn round_trip(
+    options: &Options,
+    ours: BTreeSet<String>,
+    in_postgres: &InPostgres,
+    in_nats: &InNats,
+) -> Check {
+    let (Some(database), Some(client)) = (&in_postgres.database, &in_nats.client) else {
+        return saga::unreachable();
+    };
+    match saga::obstacle(&ours, in_postgres.leaders.as_deref(), options.read_only) {
+        Some(obstacle) => obstacle,
+        None => saga::check(client, database).await,
+    }
 }
 
 /// The databases of services beside the orchestrator's, each once.

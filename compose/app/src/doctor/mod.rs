@@ -14,6 +14,7 @@
 //! | definitions here and there | `definitions` |
 //! | barrier and outbox of services | `participants` |
 //! | rights of a login | `rights` |
+//! | a saga that is started for it | `saga` |
 
 mod ask;
 mod check;
@@ -25,6 +26,7 @@ mod postgres;
 mod readers;
 mod report;
 mod rights;
+mod saga;
 mod servers;
 mod streams;
 mod sync;

@@ -19,13 +19,17 @@ async fn a_healthy_installation_has_every_check_ok() {
     findings.fails(&[]);
     assert_eq!(findings.with("warning"), Vec::<String>::new());
     // What cannot be seen from here, and what was not asked for.
-    assert_eq!(findings.with("skipped"), ["nats: sync", "rights: rights"]);
+    assert_eq!(findings.with("skipped"), ["nats: sync", "rights: rights", "saga: round trip"]);
     let groups: BTreeSet<_> =
         findings.checks().map(|check| check["group"].as_str().unwrap().to_owned()).collect();
     let all = ["definitions", "nats", "orchestrator", "participants", "postgres", "rights"];
     assert_eq!(
         groups,
-        [&all[..], &["servers", "workers"]].concat().into_iter().map(str::to_owned).collect()
+        [&all[..], &["saga", "servers", "workers"]]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
     );
     let ok = usize::try_from(findings.all["counts"]["ok"].as_u64().unwrap()).unwrap();
     assert_eq!(ok, findings.with("ok").len());
@@ -39,7 +43,7 @@ async fn a_healthy_installation_has_every_check_ok() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "Servers");
     assert!(text.contains("\n  skipped  store "), "{text}");
-    assert_eq!(*lines.last().unwrap(), format!("{} ok, 0 warnings, 0 failed, 3 skipped", ok - 1));
+    assert_eq!(*lines.last().unwrap(), format!("{} ok, 0 warnings, 0 failed, 4 skipped", ok - 1));
     // Columns are aligned, and nothing is painted.
     let found = lines[1].find("15").or_else(|| lines[1].find("at 127")).map(|_| lines[1].len());
     assert!(found.is_some() && !text.contains('\x1b'), "{text}");

@@ -3,6 +3,7 @@
 mod findings;
 mod healthy;
 mod rights;
+mod round_trip;
 mod sagas;
 mod servers;
 mod streams;
