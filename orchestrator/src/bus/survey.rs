@@ -36,7 +36,7 @@ pub struct Part {
     pub info: Option<Value>,
     /// Settings that lose messages, or hold them back.
     pub differences: Vec<Difference>,
-    /// Settings that are its owner's to choose, and others than the program would choose.
+    /// Settings that are its owner's to choose, and less than the program would choose.
     pub choices: Vec<Difference>,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn part(kind: PartKind, name: &str, stream: Option<&str>) -> Part {
 /// How long a server remembers message ids where nobody says: two minutes.
 const DUPLICATE_WINDOW: u64 = 120_000_000_000;
 
-/// What its owner may choose, and has chosen otherwise than this program.
+/// What its owner may choose, and has chosen smaller than this program would.
 fn choices(found: &Map<String, Value>, needed: &stream::Config) -> Vec<Difference> {
     let chosen: [(&'static str, &str, Value); 4] = [
         ("max bytes", "max_bytes", json!(needed.max_bytes)),
@@ -108,8 +108,11 @@ fn choices(found: &Map<String, Value>, needed: &stream::Config) -> Vec<Differenc
     ];
     let other = chosen.into_iter().filter_map(|(setting, field, needed)| {
         let found = found.get(field).unwrap_or(&Value::Null);
-        let differs = *found != needed;
-        differs.then(|| Difference::told(setting, field, found, &needed))
+        let is_less = match (found.as_i64(), needed.as_i64()) {
+            (Some(found), Some(needed)) => found < needed,
+            _ => *found != needed,
+        };
+        is_less.then(|| Difference::told(setting, field, found, &needed))
     });
     other.collect()
 }

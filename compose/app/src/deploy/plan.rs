@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     assess::{Assessment, State, assess},
     inventory::inventory,
-    stored::stored_versions,
+    stored::{stored_states, stored_versions},
 };
 use crate::{
     app::App,
@@ -30,16 +30,17 @@ pub(crate) fn titles(app: &App) -> Result<BTreeSet<String>, Failed> {
     Ok(ours.iter().map(|version| version.outline.title()).collect())
 }
 
-/// Each version that the program or the database knows.
-pub(crate) async fn compared(app: &App, database: &Database) -> Result<Vec<Assessment>, Failed> {
+/// Each version that the program or the database knows, without how their plans differ.
+pub(crate) async fn states(app: &App, database: &Database) -> Result<Vec<Assessment>, Failed> {
     let ours = inventory(&app.definitions()?);
-    Ok(assess(&ours, &stored_versions(database).await?))
+    Ok(assess(&ours, &stored_states(database).await?))
 }
 
 /// Compares the program with the database.
 pub(crate) async fn run(settings: &Settings, app: &App, json: bool) -> Result<(), Failed> {
     let database = connect::database(settings.database()?, 1, &[])?;
-    let definitions = compared(app, &database).await?;
+    let ours = inventory(&app.definitions()?);
+    let definitions = assess(&ours, &stored_versions(&database).await?);
     let plan = Plan { safe: definitions.iter().all(|version| version.safe), definitions };
     if json {
         print_json(&plan)?

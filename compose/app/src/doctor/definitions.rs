@@ -30,7 +30,7 @@ pub(super) async fn check(
     if lost {
         return Ok(vec![GROUP.skipped(ALL, "Postgres was not asked")]);
     }
-    match plan::compared(app, &database.with_limit(LIMIT)).await {
+    match plan::states(app, &database.with_limit(LIMIT)).await {
         Ok(versions) => Ok(versions.iter().map(|version| judge(version, running)).collect()),
         // What the program itself gets wrong has no error of Postgres behind it.
         Err(failed) if failed.sqlstate().is_none() && !failed.is_passing() => Err(failed),

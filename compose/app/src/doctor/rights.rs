@@ -170,11 +170,13 @@ fn introduced(name: &str, login: &Login, purpose: &Purpose) -> Check {
 
 fn described(right: &Right) -> String {
     match right {
-        Right::Role(role) => format!("the {}", word(*role)),
+        Right::Role(role) => format!("the role {}", word(*role)),
         Right::Participant => "a service".to_owned(),
         Right::Service(schema) => format!("the service with the schema {schema}"),
     }
 }
+
+const SUPERUSER: &str = "superuser";
 
 /// What the owner of the schemas needs beside them.
 const OF_AN_OWNER: [&str; 3] = ["createrole", "create in ", "owner of "];
@@ -183,7 +185,12 @@ fn judge_powers(name: &str, login: &str, held: &Privileges, purpose: &Purpose) -
     let needed = |power: &&String| {
         *purpose == Purpose::Owner && OF_AN_OWNER.iter().any(|needed| power.starts_with(needed))
     };
-    let powers: Vec<_> = held.powers.iter().filter(|power| !needed(power)).cloned().collect();
+    let all = held.powers.iter();
+    let mut powers: Vec<_> = all.filter(|power| !needed(power)).cloned().collect();
+    if powers.iter().any(|power| power == SUPERUSER) {
+        // It has all others, too.
+        powers = vec![SUPERUSER.to_owned()];
+    }
     if powers.is_empty() {
         return GROUP.ok(name, "none that nobody needs");
     }

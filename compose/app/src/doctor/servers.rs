@@ -177,10 +177,11 @@ fn distance(ahead: TimeDelta) -> String {
 
 /// Where the database is, before it is connected to.
 pub(super) fn database(settings: &Settings) -> Result<(Database, String), Failed> {
-    let url = settings.database_url.clone().ok_or_else(|| {
-        // The same sentence as elsewhere.
-        settings.database().map(drop).err().unwrap_or_else(|| Failed::misused("no database"))
-    })?;
+    let url = match &settings.database_url {
+        Some(url) => url.clone(),
+        // It says what is missing.
+        None => settings.database()?.to_owned(),
+    };
     Ok((connect::database(&url, 1, &[])?, url))
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     ask::LIMIT,
-    check::{Check, Group, Verdict},
+    check::{Check, Group},
     servers::Clock,
 };
 
@@ -81,7 +81,7 @@ pub(super) fn check(parts: &[Part], clustered: bool) -> Vec<Check> {
 fn judge(part: &Part, clustered: bool) -> Check {
     let name = format!("stream {}", part.name);
     match (unusable(GROUP, &name, part), &part.info) {
-        (None, Some(info)) => stream(&name, part, info, clustered),
+        (None, Some(info)) => stream(&name, &part.choices, info, clustered),
         (Some(check), _) => check,
         (None, None) => GROUP.failed(&name, ABSENT, MADE),
     }
@@ -109,64 +109,66 @@ pub(super) fn unusable(group: Group, name: &str, part: &Part) -> Option<Check> {
     Some(group.failed(name, found, advice))
 }
 
-fn stream(name: &str, part: &Part, info: &Value, clustered: bool) -> Check {
-    let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
-    let (messages, stored) = (number("/state/messages"), number("/state/bytes"));
-    let max = number("/config/max_bytes");
-    let replicas = number("/config/num_replicas").max(1);
+fn stream(name: &str, choices: &[Difference], info: &Value, clustered: bool) -> Check {
+    let (messages, stored) = (number(info, "/state/messages"), number(info, "/state/bytes"));
     let plural = if messages == 1 { "" } else { "s" };
-    let mut found = match max {
-        0 => format!("{messages} message{plural}, {}", bytes(stored)),
-        max => format!("{messages} message{plural}, {} of {}", bytes(stored), bytes(max)),
-    };
-    let mut check = Verdict::Ok;
-    let mut advice = Vec::new();
-    let mut warn = |what: Option<String>, to_do: &str| {
-        check = Verdict::Warning;
-        found.extend(what.map(|what| format!("; {what}")));
-        advice.push(to_do.to_owned());
-    };
+    let mut found = format!("{messages} message{plural}, {}", bytes(stored));
+    match number(info, MAX_BYTES) {
+        0 => {}
+        max => found += &format!(" of {}", bytes(max)),
+    }
+    let (concerns, advice): (Vec<_>, Vec<_>) =
+        concerns(choices, info, clustered).into_iter().unzip();
+    if concerns.is_empty() {
+        return GROUP.ok(name, found);
+    }
+    GROUP.warning(name, format!("{found}; {}", concerns.join("; ")), advice.join("; "))
+}
+
+const MAX_BYTES: &str = "/config/max_bytes";
+
+fn number(info: &Value, pointer: &str) -> u64 {
+    info.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// What to look at, and what to do.
+fn concerns(choices: &[Difference], info: &Value, clustered: bool) -> Vec<(String, &'static str)> {
+    let mut all = Vec::new();
+    let (max, stored) = (number(info, MAX_BYTES), number(info, "/state/bytes"));
     // One that drops the oldest is full for good, and that of the probes has one message.
-    let refuses = info.pointer("/config/discard").and_then(Value::as_str) == Some("new");
-    if refuses && max > 0 && stored.saturating_mul(100) >= max.saturating_mul(FULL_PERCENT) {
-        warn(
-            Some("it fills".to_owned()),
-            "look who does not read it, or make it larger: full it refuses messages",
-        );
-    }
-    if refuses && max == 0 {
-        warn(
-            Some("it has no limit".to_owned()),
-            "give it one (`nats stream edit --max-bytes`): a full disk stops all streams",
-        );
-    }
-    if clustered && replicas == 1 {
-        warn(
-            Some("1 replica in a cluster".to_owned()),
-            "`nats stream edit --replicas 3`, and AMENDS_STREAM_REPLICAS=3: without its server the stream is away",
-        );
-    }
-    if let Some(lagging) = lagging(info) {
-        warn(Some(lagging), "look at the servers of the cluster");
-    }
-    for choice in &part.choices {
-        let told = format!("{} is {}, not {}", choice.setting, choice.found, choice.needed);
-        match choice.setting {
-            "storage" => warn(Some(told), "move it to files: memory is empty after a restart"),
-            "duplicate window" => warn(Some(told), "`nats stream edit --dupe-window 2m`"),
-            "replicas" if !(clustered && replicas == 1) => {
-                warn(
-                    Some(told),
-                    "say AMENDS_STREAM_REPLICAS as the orchestrators have it, or edit the stream",
-                );
-            }
-            _ => {}
+    if info.pointer("/config/discard").and_then(Value::as_str) == Some("new") {
+        if max == 0 {
+            let advice =
+                "give it one (`nats stream edit --max-bytes`): a full disk stops all streams";
+            all.push(("it has no limit".to_owned(), advice));
+        } else if stored.saturating_mul(100) >= max.saturating_mul(FULL_PERCENT) {
+            let advice = "look who does not read it, or make it larger: full it refuses messages";
+            all.push(("it fills".to_owned(), advice));
         }
     }
-    match check {
-        Verdict::Ok => GROUP.ok(name, found),
-        _ => GROUP.warning(name, found, advice.join("; ")),
+    let alone = clustered && number(info, "/config/num_replicas") <= 1;
+    if alone {
+        let advice = "`nats stream edit --replicas 3`, and AMENDS_STREAM_REPLICAS=3: without its server the stream is away";
+        all.push(("1 replica in a cluster".to_owned(), advice));
     }
+    if let Some(lagging) = lagging(info) {
+        all.push((lagging, "look at the servers of the cluster"));
+    }
+    for choice in choices {
+        let advice = match choice.setting {
+            "storage" => "move it to files: memory is empty after a restart",
+            "duplicate window" => "`nats stream edit --dupe-window 2m`",
+            "replicas" if !alone => {
+                "say AMENDS_STREAM_REPLICAS as the orchestrators have it, or edit the stream"
+            }
+            _ => continue,
+        };
+        all.push((
+            format!("{} is {}, not {}", choice.setting, choice.found, choice.needed),
+            advice,
+        ));
+    }
+    all
 }
 
 /// Replicas that are behind, or a group without a leader.
@@ -233,5 +235,38 @@ mod tests {
         assert_eq!(lagging(&info(away)).as_deref(), Some("1 of its replicas are behind or away"));
         let orphan = serde_json::json!({"name": "c", "replicas": []});
         assert_eq!(lagging(&info(orphan)).as_deref(), Some("it has no leader"));
+    }
+
+    #[test]
+    fn streams_are_judged_by_what_they_may_lose() {
+        let info = |discard: &str, stored: u64, max: i64, replicas: u64| {
+            serde_json::json!({
+                "config": {"discard": discard, "max_bytes": max, "num_replicas": replicas},
+                "state": {"messages": 1, "bytes": stored},
+            })
+        };
+        let in_memory = Difference {
+            setting: "storage",
+            found: "memory".into(),
+            needed: "file".into(),
+            mends: false,
+        };
+        for (info, choices, clustered, found) in [
+            (info("new", 79, 100, 1), &[][..], false, "1 message, 79 B of 100 B"),
+            (info("new", 80, 100, 1), &[], false, "1 message, 80 B of 100 B; it fills"),
+            (info("old", 100, 100, 1), &[], false, "1 message, 100 B of 100 B"),
+            (info("new", 9, -1, 3), &[], true, "1 message, 9 B; it has no limit"),
+            (info("new", 9, 99, 1), &[], true, "1 message, 9 B of 99 B; 1 replica in a cluster"),
+            (
+                info("old", 9, 99, 1),
+                &[in_memory][..],
+                false,
+                "1 message, 9 B of 99 B; storage is memory, not file",
+            ),
+        ] {
+            let check = stream("stream S", choices, &info, clustered);
+            assert_eq!(check.found, found);
+            assert_eq!(check.advice.is_empty(), !found.contains(';'), "{found}");
+        }
     }
 }

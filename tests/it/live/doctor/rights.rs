@@ -1,7 +1,7 @@
 //! Logins that have what they need and no more, more, or less.
 
 use super::{Findings, healthy};
-use crate::support::{Shop, spell};
+use crate::support::{Agency, Guarded, SERVICES, Shop, eventually, spell};
 
 /// A new login for this, and its address.
 async fn login(shop: &Shop, name: &str, what: &str) -> String {
@@ -45,6 +45,44 @@ async fn what_is_granted_is_what_is_needed() {
     let findings = Findings::of(&shop, &["--database-url", &viewer]).await;
     assert!(findings.with("skipped").contains(&"orchestrator: leader".to_owned()), "{findings:?}");
     assert!(findings.with("ok").contains(&"orchestrator: dead letters".to_owned()), "{findings:?}");
+}
+
+/// With the logins of an orchestrator in both servers, as they are shipped, all is seen that is to be seen.
+#[tokio::test]
+async fn an_orchestrators_logins_are_enough() {
+    let mut shop = Shop::closed().await;
+    let guarded = Guarded::as_shipped(&shop.folder.path().join("guarded")).await;
+    shop.jetstream = async_nats::jetstream::new(guarded.login("admin").await);
+    let nats = guarded.url("orchestrator");
+    shop.start("orchestrator", &["orchestrator", "--nats-url", &nats]);
+    let stock = shop.stock();
+    for service in SERVICES.into_iter().chain(Agency::SERVICES) {
+        let url = guarded.url(service);
+        shop.start(service, &["worker", service, "--nats-url", &url, "--seed-stock", &stock]);
+    }
+    let database = login(&shop, "conductor", "orchestrator").await;
+    let flags = ["--nats-url", &nats, "--database-url", &database, "--check-privileges"];
+    eventually("health", async || {
+        let findings = Findings::of(&shop, &flags).await;
+        (findings.code == Some(0) && findings.with("warning").is_empty()).then_some(())
+    })
+    .await;
+    let findings = Findings::of(&shop, &flags).await;
+    let skipped = findings.with("skipped");
+    let of_others = ["postgres: old transactions", "nats: sync"];
+    assert_eq!(skipped[..2], of_others, "{findings:?}");
+    // Nor has it a part in what services share.
+    let barrier =
+        ["participants: barrier of this database", "participants: outbox of this database"];
+    assert_eq!(skipped[2..4], barrier, "{findings:?}");
+    assert_eq!(skipped[4..], ["saga: round trip"], "{findings:?}");
+
+    // A service's own login in NATS sees nothing of streams, and is told so.
+    let of_a_service = ["--nats-url", &guarded.url("payment")];
+    let findings = Findings::of(&shop, &of_a_service).await;
+    findings.fails(&["nats: jetstream"]);
+    let (_, advice) = findings.said("nats: jetstream");
+    assert!(advice.contains("$JS.API.INFO"), "{advice}");
 }
 
 #[tokio::test]
@@ -133,6 +171,12 @@ async fn logins_that_have_too_much() {
     as_owner(&shop, "grant select on amends.sagas to cashier").await;
     let findings = looked_at(&shop, "cashier", &["--as", "payment"]).await;
     findings.fails(&["rights: more than cashier needs"]);
+    // Who migrates owns the schemas, and makes roles.
+    as_owner(&shop, "create role boss createrole login").await;
+    as_owner(&shop, "alter schema amends owner to boss").await;
+    let findings = looked_at(&shop, "boss", &[]).await;
+    findings.fails(&[]);
+    assert!(findings.said("rights: login boss").0.contains("owns"), "{findings:?}");
     // Nobody knows what it is for.
     as_owner(&shop, "create role stranger login").await;
     let findings = looked_at(&shop, "stranger", &[]).await;

@@ -12,8 +12,12 @@ use nix::{
 };
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Findings, findings::start_services, healthy};
-use crate::support::{NatsServer, Shop, Stopped, eventually, spell};
+use super::{
+    Findings,
+    findings::{start, start_services},
+    healthy,
+};
+use crate::support::{self, FakedClock, NatsServer, Shop, Stopped, eventually, spell};
 
 /// A server that is away is one failed check; what it would tell is skipped.
 #[tokio::test]
@@ -76,6 +80,16 @@ struct Reckless(Child);
 impl Reckless {
     /// In place of the one that runs.
     async fn of(shop: &mut Shop, setting: &str, instead: &str) -> Self {
+        Self::with(shop, setting, instead, |_| {}).await
+    }
+
+    /// The same, with something done to its data before.
+    async fn with(
+        shop: &mut Shop,
+        setting: &str,
+        instead: &str,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let pid = shop.local.postgres.pid().unwrap();
         let said = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
         let said = said.replace(setting, instead);
@@ -86,6 +100,7 @@ impl Reckless {
         shop.local.postgres.kill().await.unwrap();
         // A crash leaves the file of the postmaster that is gone.
         let _ = std::fs::remove_file(Path::new(&data).join("postmaster.pid"));
+        prepare(Path::new(&data));
         let owner = std::fs::metadata(&data).unwrap();
         let mut command = Command::new(program);
         command.args(words).current_dir("/").stderr(std::process::Stdio::null());
@@ -132,6 +147,48 @@ async fn commits_that_are_not_on_the_disk() {
         drop(reckless);
         shop.local.postgres.restart().await.unwrap();
     }
+}
+
+/// A server that follows another takes no writes.
+#[tokio::test]
+async fn a_standby() {
+    let mut shop = healthy().await;
+    let standby = Reckless::with(&mut shop, "jit=off", "jit=off", |data| {
+        std::fs::write(data.join("standby.signal"), "").unwrap();
+    })
+    .await;
+    eventually("the end of the lead", async || {
+        let findings = Findings::of(&shop, &[]).await;
+        (findings.with("failed") == ["postgres: primary", "orchestrator: leader"]).then_some(())
+    })
+    .await;
+    let (_, advice) = Findings::of(&shop, &[]).await.said("postgres: primary");
+    assert!(advice.contains("DATABASE_URL"), "{advice}");
+    drop(standby);
+}
+
+#[tokio::test]
+async fn clocks_that_differ() {
+    let folder = support::folder();
+    let (local, clock) = FakedClock::of_servers(&folder).await;
+    let mut shop = Shop::closed_on(folder, local).await;
+    start(&mut shop).await;
+    clock.set_off(5);
+    eventually("a clock that is seen", async || {
+        let findings = Findings::of(&shop, &[]).await;
+        (findings.code == Some(0) && findings.with("warning") == ["servers: clocks"]).then_some(())
+    })
+    .await;
+    clock.set_off(20);
+    let findings = eventually("a leader by the new time", async || {
+        let findings = Findings::of(&shop, &[]).await;
+        (findings.with("failed").len() == 1).then_some(findings)
+    })
+    .await;
+    findings.fails(&["servers: clocks"]);
+    let (found, advice) = findings.said("servers: clocks");
+    assert!(found.contains("s ahead of this machine; NATS "), "{found}");
+    assert!(advice.contains("NTP"), "{advice}");
 }
 
 /// The schema that is there is not the one of this program.
