@@ -111,12 +111,12 @@ limit 1";
 
 /// The functions run as their owner, so that their tables need no grant. A worker looks at the list whether all
 /// is there that it needs.
-const BARRIER: &str = "select format(
-    'grant usage on schema amends_barrier to %1$I;
-     grant select on amends_barrier._migrations to %1$I;
-     grant execute on function amends_barrier.enter, amends_barrier.leave, amends_barrier.emit,
-         amends_barrier.relay_claim, amends_barrier.relay_sent, amends_barrier.relay_postpone,
-         amends_barrier.relay_forget, amends_barrier.relay_backlog to %1$I', $1)";
+pub(crate) const BARRIER: &str = "
+    grant usage on schema amends_barrier to %1$I;
+    grant select on amends_barrier._migrations to %1$I;
+    grant execute on function amends_barrier.enter, amends_barrier.leave, amends_barrier.emit,
+        amends_barrier.relay_claim, amends_barrier.relay_sent, amends_barrier.relay_postpone,
+        amends_barrier.relay_forget, amends_barrier.relay_backlog to %1$I";
 
 const OTHER_SERVICE: &str =
     "select service from amends_barrier.login where login = $1 and service <> $2";
@@ -171,6 +171,15 @@ impl Role {
 }
 
 impl Right {
+    /// The schema with the tables of the service that it is for.
+    #[must_use]
+    pub fn schema(&self) -> Option<&str> {
+        match self {
+            Self::Participant(participant) => participant.schema.as_deref(),
+            Self::Role(_) => None,
+        }
+    }
+
     /// Grants it to a login of the server. To be repeated at will: after a new version of the barrier, and after
     /// tables that another login has made than the schema's owner. A login that works already without being
     /// registered is registered while its transactions wait.
@@ -222,11 +231,17 @@ async fn add_member(
 }
 
 impl Participant {
+    /// Works with the tables of this schema.
+    #[must_use]
+    pub fn of_schema(schema: String) -> Self {
+        Self { schema: Some(schema), ..Self::default() }
+    }
+
     /// All in one transaction.
     async fn grant(&self, session: &mut PgConnection, login: &str) -> Result<Granted, GrantError> {
         check_owner(session, "amends_barrier").await?;
-        let grants = sqlx::query_scalar::<_, String>(BARRIER);
-        let mut grants = grants.bind(login).fetch_one(&mut *session).await?;
+        let grants = sqlx::query_scalar::<_, String>("select format($1, $2)");
+        let mut grants = grants.bind(BARRIER).bind(login).fetch_one(&mut *session).await?;
         if let Some(schema) = &self.schema {
             check_owner(session, schema).await?;
             let tables = sqlx::query_scalar::<_, String>(TABLES).bind(schema).bind(login);

@@ -9,6 +9,7 @@
 //! | what an error means for whoever ran the statement | [`Class`] |
 //! | the schemas, and how one is brought up to date | [`Schema`] |
 //! | what a login needs in them | [`Right`] |
+//! | what a login may do there, beside that | [`Privileges`] |
 //!
 //! Waiting for Postgres is bounded at each place where it can happen: for a free session, for a new
 //! connection, for an answer. A session that was silent or refused to be written is closed, and so are
@@ -20,6 +21,7 @@ mod class;
 mod connector;
 mod database;
 mod grants;
+mod rights;
 mod schema;
 mod server;
 mod session;
@@ -31,6 +33,7 @@ pub use class::{class_of, has_code, refuses_login, refuses_tls};
 pub use connector::{Refusal, is_permanent, refusal};
 pub use database::Database;
 pub use grants::{GrantError, Granted, Participant, Right, Role, schemas};
+pub use rights::{Login, Privileges};
 pub use schema::{Applied, MigrationError, ORCHESTRATOR, PARTICIPANT, Schema, other};
 pub use server::Unfit;
 pub use session::{Session, Watch};

@@ -65,6 +65,7 @@
 //! | make or update the schema `amends` | [`migrate`] |
 //! | know whether it is ready | [`Health::ready`] |
 //! | tell why it does not run | [`RunError`] |
+//! | look at the streams and consumers of an installation | [`survey`] |
 //! | write a saga | the crate `amends` |
 //! | start and watch sagas from another program | the crate `amends-client` |
 //!
@@ -102,6 +103,7 @@ mod prepare;
 mod registry;
 mod run;
 mod store;
+pub mod survey;
 mod time;
 
 pub use amends_postgres::{Address, AddressError, Database, MigrationError};

@@ -96,7 +96,11 @@ pub async fn run(
 }
 
 /// The streams and consumers that these definitions need.
-fn topology(config: &Config, registry: &Registry, jetstream: jetstream::Context) -> Topology {
+pub(crate) fn topology(
+    config: &Config,
+    registry: &Registry,
+    jetstream: jetstream::Context,
+) -> Topology {
     let triggers = registry.newest().map(|d| d.outline());
     let triggers =
         triggers.map(|outline| (trigger_consumer(&outline.name), outline.trigger.clone()));

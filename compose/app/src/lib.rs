@@ -108,7 +108,8 @@
 //! | tell why something fails, and with which exit code | [`Failed`] |
 //! | have private servers without a program | [`local::Local`] |
 //! | add flags to `worker` | [`WorkerFlags`] |
-//! | read the code | `cli` for commands and flags, `run` for roles, `operate` for operators' commands, `deploy` for checks before a deploy |
+//! | let `doctor` run a saga | [`RoundTrip`] |
+//! | read the code | `cli` for commands and flags, `run` for roles, `operate` for operators' commands, `deploy` for checks before a deploy, `doctor` for those of an installation |
 
 mod age;
 mod app;
@@ -116,6 +117,7 @@ mod assignment;
 mod cli;
 mod complaint;
 mod deploy;
+mod doctor;
 mod example;
 mod failed;
 pub mod local;
@@ -126,6 +128,7 @@ mod process;
 mod program;
 mod program_name;
 mod rights;
+mod round_trip;
 mod run;
 mod settings;
 mod terminal;
@@ -140,6 +143,7 @@ pub use failed::{BoxError, During, Failed};
 pub use operate::transcript;
 pub use print::print;
 pub use process::{Workspace, ask_to_end, log_ends, main};
+pub use round_trip::{RoundTrip, RoundTripCalled};
 pub use run::{
     SERVICE_CONNECTIONS, connect, log_lines, nats, orchestrator, prepare, stop_on_signal,
 };

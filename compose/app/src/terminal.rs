@@ -34,7 +34,7 @@ impl Terminal {
         }
     }
 
-    /// A saga's status, or a text about it, in its colour.
+    /// A saga's status or the verdict of a check, or a text about it, in its colour.
     pub(crate) fn paint(self, status: &str, text: &str) -> String {
         let style = if self.colours { style_of(status) } else { Style::new() };
         format!("{style}{text}{style:#}")
@@ -48,10 +48,10 @@ pub(crate) fn can_redraw() -> bool {
 
 fn style_of(status: &str) -> Style {
     let colour = match status {
-        "completed" => AnsiColor::Green,
-        "stuck" => AnsiColor::Red,
-        "compensating" | "compensated" => AnsiColor::Yellow,
-        "paused" | "queued" => AnsiColor::Cyan,
+        "completed" | "ok" => AnsiColor::Green,
+        "stuck" | "failed" => AnsiColor::Red,
+        "compensating" | "compensated" | "warning" => AnsiColor::Yellow,
+        "paused" | "queued" | "skipped" => AnsiColor::Cyan,
         _ => return Style::new(),
     };
     Style::new().fg_color(Some(colour.into()))

@@ -12,8 +12,13 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy},
 };
 use bytes::Bytes;
-use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
+
+use super::error::{TopologyError, unavailable};
 
 /// Its stream keeps the last probe of all replicas.
 const SUBJECT: &str = "amends.probe";
@@ -69,10 +74,23 @@ impl<R: Fn(Result<(), String>)> Probe<R> {
     }
 
     async fn store(&self) -> Result<(), PublishError> {
-        let stored = self.jetstream.publish(SUBJECT, Bytes::from_static(&BODY)).await?.await;
+        let stored = store(&self.jetstream).await;
         if stored.as_ref().is_err_and(|error| error.kind() == PublishErrorKind::StreamNotFound) {
             self.missing.notify_one();
         }
-        stored.map(drop)
+        stored
+    }
+}
+
+async fn store(jetstream: &jetstream::Context) -> Result<(), PublishError> {
+    jetstream.publish(SUBJECT, Bytes::from_static(&BODY)).await?.await.map(drop)
+}
+
+/// Has JetStream store one probe; how long that took.
+pub(crate) async fn store_once(jetstream: &jetstream::Context) -> Result<Duration, TopologyError> {
+    let began = Instant::now();
+    match tokio::time::timeout(LIMIT, store(jetstream)).await {
+        Ok(stored) => stored.map(|()| began.elapsed()).map_err(unavailable),
+        Err(_) => Err(unavailable(format!("nothing was stored within {} s", LIMIT.as_secs()))),
     }
 }

@@ -29,11 +29,22 @@ pub(super) struct Setting {
 
 /// A setting that is not as needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Difference {
-    pub(super) setting: &'static str,
-    pub(super) found: String,
-    pub(super) needed: String,
-    pub(super) mends: bool,
+pub struct Difference {
+    /// Its name.
+    pub setting: &'static str,
+    /// What it is.
+    pub found: String,
+    /// What it has to be.
+    pub needed: String,
+    /// Whether the orchestrator puts it right by itself, as the server changes it on what is there.
+    pub mends: bool,
+}
+
+impl Difference {
+    /// One that only people put right.
+    pub(super) fn told(setting: &'static str, field: &str, found: &Value, needed: &Value) -> Self {
+        Self { setting, found: shown(field, found), needed: shown(field, needed), mends: false }
+    }
 }
 
 const fn mended(field: &'static str, name: &'static str, needed: Needed) -> Setting {
@@ -164,7 +175,8 @@ impl Needed {
 }
 
 /// Fields that the server has in nanoseconds.
-const TIMES: [&str; 4] = ["ack_wait", "inactive_threshold", "max_expires", "max_age"];
+const TIMES: [&str; 5] =
+    ["ack_wait", "inactive_threshold", "max_expires", "max_age", "duplicate_window"];
 
 fn shown(field: &str, value: &Value) -> String {
     match value {

@@ -16,6 +16,7 @@ use super::{
     error::{TopologyError, unavailable},
     limit::answer,
     probe, settings,
+    survey::{Part, PartKind, part},
     upkeep::{NeededStream, Upkeep},
 };
 
@@ -103,6 +104,46 @@ impl Topology {
             first(&mut wrong, events)?;
         }
         wrong
+    }
+
+    /// What is there of all that must be, the streams first. Changes nothing.
+    ///
+    /// # Errors
+    /// [`TopologyError::Unavailable`].
+    pub(crate) async fn survey(&self) -> Result<Vec<Part>, TopologyError> {
+        let (inner, upkeep) = (&self.inner, &self.inner.upkeep);
+        let (mut streams, mut consumers) = (Vec::new(), Vec::new());
+        for stream in inner.streams() {
+            streams.push(upkeep.survey_stream(stream).await?);
+        }
+        for service in &inner.services {
+            let filter = format!("amends.command.{service}.*");
+            let settings = settings::consumer(&filter, wire::ACK_WAIT, ACK_PENDING_MAX);
+            let (kind, stream) = (PartKind::Service, wire::COMMANDS_STREAM);
+            consumers.push(upkeep.survey_consumer(kind, stream, service, &settings).await?);
+        }
+        let kind = PartKind::Consumer;
+        let settings = settings::consumer("amends.reply.*", OWN_ACK_WAIT, ACK_PENDING_MAX);
+        let (stream, consumer) = (wire::REPLIES_STREAM, REPLIES_CONSUMER);
+        consumers.push(upkeep.survey_consumer(kind, stream, consumer, &settings).await?);
+        let mut captures = false;
+        for (consumer, subject) in &inner.events {
+            let Some(stream) = inner.capturing(subject).await? else {
+                captures = true;
+                consumers.push(part(kind, consumer, None));
+                continue;
+            };
+            captures |= stream == wire::EVENTS_STREAM;
+            let settings = settings::consumer(subject, OWN_ACK_WAIT, ACK_PENDING_MAX);
+            consumers.push(upkeep.survey_consumer(kind, &stream, consumer, &settings).await?);
+        }
+        if captures {
+            let settings = settings::kept_until_consumed("limits");
+            let events = NeededStream { config: inner.events(""), settings };
+            streams.insert(0, upkeep.survey_stream(events).await?);
+        }
+        streams.append(&mut consumers);
+        Ok(streams)
     }
 
     /// Makes room in `AMENDS_EVENTS` when it fills: what every consumer has acked may go. Without

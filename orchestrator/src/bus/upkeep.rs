@@ -109,7 +109,7 @@ impl Upkeep {
 
     /// Configuration and description of a stream or consumer, as the server has it. `None` when it is not
     /// there.
-    async fn find(
+    pub(super) async fn find(
         &self,
         what: &str,
         name: &str,
@@ -155,7 +155,7 @@ impl Upkeep {
 }
 
 /// A consumer that is paused delivers nothing, and nobody is told.
-fn pause(info: &Value) -> Vec<Difference> {
+pub(super) fn pause(info: &Value) -> Vec<Difference> {
     if info.get("paused") != Some(&Value::Bool(true)) {
         return Vec::new();
     }
@@ -172,7 +172,7 @@ fn report(what: &str, name: &str, mended: &[Difference]) {
     }
 }
 
-fn words(list: &Value) -> Vec<String> {
+pub(super) fn words(list: &Value) -> Vec<String> {
     let words = list.as_array().into_iter().flatten();
     words.filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -14,6 +14,7 @@ mod decided_first;
 mod demo;
 mod deploys;
 mod dev;
+mod doctor;
 mod grants;
 mod letters;
 mod lock_commands;

@@ -17,6 +17,8 @@ use super::eventually;
 pub(crate) struct NatsServer {
     /// Host and port.
     pub(crate) address: String,
+    /// Where its monitoring is, where the configuration asks for it.
+    monitoring: Option<String>,
     file: PathBuf,
     process: Child,
 }
@@ -43,17 +45,18 @@ impl NatsServer {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let address = eventually("the port of a nats-server", async || {
+        let (address, monitoring) = eventually("the port of a nats-server", async || {
             let files = std::fs::read_dir(folder).unwrap().flatten();
             let ports =
                 files.map(|f| f.path()).find(|f| f.extension().is_some_and(|e| e == "ports"));
             let ports: serde_json::Value =
                 serde_json::from_str(&std::fs::read_to_string(ports?).ok()?).ok()?;
             // With TLS the scheme is another.
-            Some(ports["nats"][0].as_str()?.split_once("://")?.1.to_owned())
+            let address = ports["nats"][0].as_str()?.split_once("://")?.1.to_owned();
+            Some((address, ports["monitoring"][0].as_str().map(str::to_owned)))
         })
         .await;
-        Self { address, file, process }
+        Self { address, monitoring, file, process }
     }
 
     /// Has it read another configuration.
@@ -66,6 +69,11 @@ impl NatsServer {
     /// Ends it; its port is free when this returns.
     pub(crate) async fn stop(&mut self) {
         self.process.kill().await.unwrap();
+    }
+
+    /// The address of its monitoring.
+    pub(crate) fn monitoring(&self) -> String {
+        self.monitoring.clone().unwrap()
     }
 
     /// Its address without a user.

@@ -6,6 +6,7 @@ use clap::{ArgMatches, FromArgMatches, Subcommand};
 use super::{
     act::{CancelArgs, ReplyArgs, ResolveArgs, SkipArgs, StartArgs, WholeSagaArgs},
     deploy::{CheckArgs, GraphArgs, NatsConfigArgs, PlanArgs},
+    doctor::DoctorArgs,
     roles::{AllArgs, DevArgs, MigrateArgs, OrchestratorArgs, WorkerArgs},
     shell::{CompletionsArgs, ManArgs},
     upkeep::{AuditArgs, BreakLockArgs, DefinitionsArgs, LettersArgs, LocksArgs, VersionArgs},
@@ -44,6 +45,8 @@ enum Command<F: WorkerFlags> {
     Plan(PlanArgs),
     /// Write a nats-server's configuration, with an account for each service and each publisher
     NatsConfig(NatsConfigArgs),
+    /// Check an installation: servers, streams, definitions, workers, rights
+    Doctor(DoctorArgs),
     /// List sagas, newest first
     List(ListArgs),
     /// Show one saga's history from its start
@@ -150,6 +153,7 @@ impl<F: WorkerFlags> Command<F> {
             | Self::All(_)
             | Self::Check(_)
             | Self::NatsConfig(_)
+            | Self::Doctor(_)
             | Self::Completions(_)
             | Self::Man(_) => return None,
         };
@@ -172,6 +176,7 @@ impl<F: WorkerFlags> Command<F> {
             Self::Graph(args) => args.run(settings, app).await,
             Self::Plan(args) => args.run(settings, app).await,
             Self::NatsConfig(args) => args.run(app),
+            Self::Doctor(args) => args.run(settings, app).await,
             Self::List(args) => args.run(settings).await,
             Self::Show(args) => args.run(settings).await,
             Self::Top(args) => args.run(settings).await,

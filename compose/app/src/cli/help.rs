@@ -11,7 +11,7 @@ type Group<'a> = (&'a str, &'a [&'a str]);
 pub const GROUPS: [Group<'static>; 6] = [
     ("Run it", &["orchestrator", "worker", "all", "migrate"]),
     ("Before a deploy", &["check", "graph", "plan", "nats-config"]),
-    ("Look", &["list", "show", "top"]),
+    ("Look", &["list", "show", "top", "doctor"]),
     ("Act", &["start", "retry", "skip", "resolve", "reply", "cancel", "pause", "resume"]),
     (
         "Maintain",
@@ -28,10 +28,11 @@ pub const ENVIRONMENT: &str = "Environment:
                            the options above
   AMENDS_HTTP              orchestrator, worker, all, dev: where to serve /livez, /readyz and /metrics
   AMENDS_LANES             orchestrator, all: batches that are committed side by side; default 2
-  AMENDS_STREAM_BYTES_MAX  orchestrator, all: largest size of each stream that is created; default 2 GiB
-  AMENDS_STREAM_REPLICAS   orchestrator, all: replicas of each stream that is created; default 1
+  AMENDS_STREAM_BYTES_MAX  orchestrator, all, doctor: largest size of each stream that is created; default 2 GiB
+  AMENDS_STREAM_REPLICAS   orchestrator, all, doctor: replicas of each stream that is created; default 1
   AMENDS_RETAIN            orchestrator, all, dev: how long sagas are kept, e.g. 30d; default for ever
-  <SERVICE>_DATABASE_URL   worker, all, migrate: the database of one service, e.g. INVENTORY_DATABASE_URL;
+  NATS_MONITOR             doctor: the monitoring of a nats-server, e.g. http://host:8222
+  <SERVICE>_DATABASE_URL   worker, all, migrate, doctor: the database of one service, e.g. INVENTORY_DATABASE_URL;
                            default DATABASE_URL
   PGPASSWORD, PGPASSFILE   the password of a database whose URL has none, and a file with one for each
   AMENDS_DATA              dev: where the data is kept

@@ -3,6 +3,7 @@
 mod act;
 mod command;
 mod deploy;
+mod doctor;
 mod help;
 mod json;
 mod matches;

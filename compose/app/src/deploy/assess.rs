@@ -8,7 +8,7 @@ use crate::program_name::program_name;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub(crate) enum State {
     /// No version of it ran here.
     New,
     /// It ran here with this plan.
@@ -25,21 +25,21 @@ pub(super) enum State {
 
 /// What is to say of one version.
 #[derive(Debug, Serialize)]
-pub(super) struct Assessment {
-    pub(super) definition: String,
-    pub(super) version: u32,
-    pub(super) state: State,
-    pub(super) safe: bool,
-    pub(super) retired: bool,
-    pub(super) open_sagas: i64,
+pub(crate) struct Assessment {
+    pub(crate) definition: String,
+    pub(crate) version: u32,
+    pub(crate) state: State,
+    pub(crate) safe: bool,
+    pub(crate) retired: bool,
+    pub(crate) open_sagas: i64,
     /// The version that the differences are counted from.
-    pub(super) compared_with: Option<u32>,
-    pub(super) differences: Vec<Difference>,
-    pub(super) notes: Vec<String>,
+    pub(crate) compared_with: Option<u32>,
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Assessment {
-    pub(super) fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         format!("{}@{}", self.definition, self.version)
     }
 }

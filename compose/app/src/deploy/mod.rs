@@ -17,3 +17,5 @@ mod inventory;
 pub(crate) mod nats_config;
 pub(crate) mod plan;
 mod stored;
+
+pub(crate) use assess::{Assessment, State};

@@ -1,13 +1,14 @@
 //! `plan`: this program's definitions beside those that ran against the database, before a deploy.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
+use amends_postgres::Database;
 use serde::Serialize;
 
 use super::{
     assess::{Assessment, State, assess},
     inventory::inventory,
-    stored::stored_versions,
+    stored::{stored_states, stored_versions},
 };
 use crate::{
     app::App,
@@ -23,10 +24,22 @@ struct Plan {
     definitions: Vec<Assessment>,
 }
 
+/// The versions that the program knows, as `order@1`.
+pub(crate) fn titles(app: &App) -> Result<BTreeSet<String>, Failed> {
+    let ours = inventory(&app.definitions()?);
+    Ok(ours.iter().map(|version| version.outline.title()).collect())
+}
+
+/// Each version that the program or the database knows, without how their plans differ.
+pub(crate) async fn states(app: &App, database: &Database) -> Result<Vec<Assessment>, Failed> {
+    let ours = inventory(&app.definitions()?);
+    Ok(assess(&ours, &stored_states(database).await?))
+}
+
 /// Compares the program with the database.
 pub(crate) async fn run(settings: &Settings, app: &App, json: bool) -> Result<(), Failed> {
-    let ours = inventory(&app.definitions()?);
     let database = connect::database(settings.database()?, 1, &[])?;
+    let ours = inventory(&app.definitions()?);
     let definitions = assess(&ours, &stored_versions(&database).await?);
     let plan = Plan { safe: definitions.iter().all(|version| version.safe), definitions };
     if json {

@@ -33,3 +33,22 @@ pub(super) async fn stored_versions(database: &Database) -> Result<Vec<StoredVer
     });
     Ok(versions.collect())
 }
+
+/// The same without the plans, which not every login may read.
+pub(super) async fn stored_states(database: &Database) -> Result<Vec<StoredVersion>, Failed> {
+    let rows = sqlx::query_file!("src/sql/definitions.sql")
+        .fetch_all(database)
+        .await
+        .during("the definitions in the database cannot be read")?;
+    let versions = rows.into_iter().map(|row| StoredVersion {
+        definition: row.definition,
+        version: row.version.unsigned_abs(),
+        digest: row.digest,
+        retired: row.retired_at.is_some(),
+        open_sagas: row.open_sagas,
+        outline: None,
+    });
+    let mut versions: Vec<_> = versions.collect();
+    versions.sort_by(|a, b| (&a.definition, a.version).cmp(&(&b.definition, b.version)));
+    Ok(versions)
+}

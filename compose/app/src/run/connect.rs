@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amends_postgres::{Address, Database, is_permanent, refusal, refuses_tls};
+use amends_postgres::{Address, Database, Refusal, is_permanent, refusal, refuses_tls};
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +10,9 @@ use crate::failed::{During as _, Failed, describe};
 
 /// How long a person's statement may take: longer than a program's, as it may read a lot.
 const PERSONAL: Duration = Duration::from_secs(60);
+
+/// Sessions of a database that is asked how it is.
+const ASKED: u32 = 2;
 
 fn delays(patience: Option<Duration>) -> ExponentialBackoff {
     ExponentialBackoffBuilder::new()
@@ -60,6 +63,23 @@ pub async fn postgres(
     }
 }
 
+/// Connects once, to a server that takes writes if there is one among the URL's.
+///
+/// # Errors
+/// A URL that cannot be used, or a server that does not answer, or refuses.
+pub(crate) async fn answers(url: &str) -> Result<Database, Failed> {
+    let address = address(url)?;
+    let writing = Database::new(address.clone().for_writing(), &[], ASKED);
+    let mut answered = (writing.check().await, writing);
+    if answered.0.as_ref().is_err_and(|e| matches!(refusal(e), Some(Refusal::Target(_)))) {
+        let any = Database::new(address, &[], ASKED);
+        answered = (any.check().await, any);
+    }
+    let (checked, database) = answered;
+    checked.map_err(|error| explain(database.address(), None, &error))?;
+    Ok(database)
+}
+
 fn permanent_or_not(error: sqlx::Error) -> backoff::Error<sqlx::Error> {
     if is_permanent(&error) {
         backoff::Error::permanent(error)
@@ -80,9 +100,10 @@ fn explain(address: &Address, patience: Option<Duration>, error: &sqlx::Error) -
         format!(
             "Postgres at {address} refuses: {why}: check user, password and database of its URL"
         )
-    } else {
-        let waited = patience.unwrap_or_default();
+    } else if let Some(waited) = patience {
         format!("Postgres at {address} did not answer within {waited:?}: {why}")
+    } else {
+        format!("Postgres at {address} does not answer: {why}")
     })
 }
 

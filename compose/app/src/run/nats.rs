@@ -78,7 +78,7 @@ impl Access {
         if access.tls.is_required() {
             return Ok(access);
         }
-        let plain_text = plain_text::of_nats(&access.servers);
+        let plain_text = access.plain_text();
         settings.permit(plain_text.clone())?;
         if let Some(sentence) = plain_text {
             tracing::warn!("{sentence}");
@@ -99,9 +99,8 @@ impl Access {
             if self.tried(error.kind()) {
                 return;
             }
-            let host = |s: &ServerAddr| format!("{}:{}", s.host(), s.port());
-            let hosts: Vec<_> = self.servers.iter().map(host).collect();
-            tracing::warn!(%error, ?hosts, "NATS does not answer; trying again in {wait:.1?}");
+            let hosts = self.hosts();
+            tracing::warn!(%error, hosts, "NATS does not answer; trying again in {wait:.1?}");
         };
         tokio::select! {
             client = until_connected(attempt, log_retry) => {
@@ -111,6 +110,36 @@ impl Access {
             failed = self.login.given_up() => Err(failed),
             () = stop.cancelled() => Ok(None),
         }
+    }
+
+    /// Connects once.
+    ///
+    /// # Errors
+    /// Why a server does not answer, or refuses.
+    pub(crate) async fn once(&self) -> Result<Client, Failed> {
+        let error = match self.options().connect(&*self.servers).await {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
+        if let Some(NoTls { why, advice }) = self.tls.failure(&error) {
+            return Err(Failed::new(why).with_advice(advice.to_owned()));
+        }
+        let refused = self.tried(error.kind()).then(|| self.login.refusal()).flatten();
+        Err(match refused {
+            Some(why) => Failed::new(why).with_advice(self.credentials.advice().to_owned()),
+            None => Failed::caused_by(format!("NATS at {} does not answer", self.hosts()), error),
+        })
+    }
+
+    /// Where the servers are.
+    pub(crate) fn hosts(&self) -> String {
+        let host = |server: &ServerAddr| format!("{}:{}", server.host(), server.port());
+        self.servers.iter().map(host).collect::<Vec<_>>().join(",")
+    }
+
+    /// Says so where other hosts are spoken to without TLS.
+    pub(crate) fn plain_text(&self) -> Option<String> {
+        if self.tls.is_required() { None } else { plain_text::of_nats(&self.servers) }
     }
 
     /// Runs a role; stops it, and fails, when the login was refused for too long.

@@ -84,7 +84,7 @@ pub(super) fn readiness(health: &Arc<Health>) -> Readiness {
     Arc::new(move || health.ready().map_err(NotReady::new))
 }
 
-fn connections(lanes: usize) -> Result<u32, Failed> {
+pub(crate) fn connections(lanes: usize) -> Result<u32, Failed> {
     let lanes = u32::try_from(lanes).during("lanes")?;
     Ok(2 * lanes + SPARE_CONNECTIONS)
 }

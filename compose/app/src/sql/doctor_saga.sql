@@ -1,0 +1,1 @@
+select status as "status!" from amends.sagas where id = $1
