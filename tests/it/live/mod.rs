@@ -9,6 +9,7 @@ mod bench;
 mod bus;
 mod client;
 mod command_line;
+mod compose;
 mod crashes;
 mod decided_first;
 mod demo;
