@@ -269,7 +269,7 @@ grant select, insert on amends.act_decision to amends_orchestrator;
 -- The chain of the audit: a row for each of amends.act and amends.act_decision, in the order in which they were committed. Inserted by triggers, never changed and never deleted.
 create table amends.audit_link (
     number bigint not null,
-    -- began: the first, and random, so that no two installations have the same chain; act, decision: what it seals; forgotten: rows were deleted when their time of retention was over
+    -- began: the first, and random, so that no two installations have the same chain; act, decision: what it seals; forgotten: rows were deleted when their time of retention was over, see amends.audit_forgotten
     kind text not null,
     act_id bigint,
     at timestamp with time zone not null default clock_timestamp(),
@@ -277,15 +277,13 @@ create table amends.audit_link (
     login text,
     -- Of an act with an outcome: without it the digest tells nobody whether a guess at the outcome is right
     salt uuid,
-    -- forgotten: the numbers of those that sealed them
-    forgotten bigint[],
     -- SHA-256 of the content, see amends.audit_chain
     digest bytea not null,
     -- SHA-256 of the hash before it and the digest, 64 bytes; the first has the digest alone
     hash bytea not null,
     PRIMARY KEY (number),
     CHECK (((kind = 'began'::text) = (number = 0))),
-    CHECK (((kind = 'forgotten'::text) = (num_nonnulls(login, forgotten) = 2))),
+    CHECK (((kind = 'forgotten'::text) = (login IS NOT NULL))),
     CHECK (((kind = ANY (ARRAY['act'::text, 'decision'::text])) = (act_id IS NOT NULL))),
     CHECK ((kind = ANY (ARRAY['began'::text, 'act'::text, 'decision'::text, 'forgotten'::text]))),
     CHECK ((number >= 0)),
@@ -293,8 +291,18 @@ create table amends.audit_link (
     CHECK ((octet_length(hash) = 32))
 );
 CREATE INDEX audit_link_act ON amends.audit_link USING btree (act_id) WHERE (act_id IS NOT NULL);
-CREATE INDEX audit_link_forgotten ON amends.audit_link USING gin (forgotten) WHERE (forgotten IS NOT NULL);
 grant select on amends.audit_link to amends_orchestrator;
+
+-- Whose rows of the audit were deleted when their time of retention was over. Inserted with their link, never changed and never deleted.
+create table amends.audit_forgotten (
+    -- Of the row in amends.audit_link that sealed it
+    number bigint not null,
+    -- The number of the row there that says so
+    link bigint not null,
+    PRIMARY KEY (number)
+);
+CREATE INDEX audit_forgotten_link ON amends.audit_forgotten USING btree (link);
+grant select on amends.audit_forgotten to amends_orchestrator;
 
 -- What a saga finds when it is woken: acts that are not decided, and what sagas and replicas tell each other. Deleted in the statement that decides it.
 create table amends.mailbox (
@@ -803,13 +811,13 @@ grant execute on function amends.decision_content(decision amends.act_decision) 
 grant execute on function amends.decision_content(decision amends.act_decision) to amends_viewer;
 
 -- What the chain of the audit says of rows that were deleted
-create function amends.forgotten_content(link amends.audit_link) returns text
+create function amends.forgotten_content(link amends.audit_link, numbers bigint[]) returns text
     language sql immutable;
-grant execute on function amends.forgotten_content(link amends.audit_link) to amends_operator;
-grant execute on function amends.forgotten_content(link amends.audit_link) to amends_viewer;
+grant execute on function amends.forgotten_content(link amends.audit_link, numbers bigint[]) to amends_operator;
+grant execute on function amends.forgotten_content(link amends.audit_link, numbers bigint[]) to amends_viewer;
 
--- Adds to the chain of the audit
-create function amends.add_link(link amends.audit_link, content text) returns void
+-- Adds to the chain of the audit; returns the number there
+create function amends.add_link(link amends.audit_link, content text) returns bigint
     language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off;
 
 -- Seals a row of the audit

@@ -284,23 +284,20 @@ create table amends.audit_link (
     at timestamptz not null default clock_timestamp(),
     login text,
     salt uuid,
-    forgotten bigint[],
     digest bytea not null check (octet_length(digest) = 32),
     hash bytea not null check (octet_length(hash) = 32),
     check ((kind = 'began') = (number = 0)),
     check ((kind in ('act', 'decision')) = (act_id is not null)),
-    check ((kind = 'forgotten') = (num_nonnulls(login, forgotten) = 2))
+    check ((kind = 'forgotten') = (login is not null))
 );
 create index audit_link_act on amends.audit_link (act_id) where act_id is not null;
-create index audit_link_forgotten on amends.audit_link using gin (forgotten) where forgotten is not null;
 comment on table amends.audit_link is
     'The chain of the audit: a row for each of amends.act and amends.act_decision, in the order in which they were committed. Inserted by triggers, never changed and never deleted.';
 comment on column amends.audit_link.kind is
-    'began: the first, and random, so that no two installations have the same chain; act, decision: what it seals; forgotten: rows were deleted when their time of retention was over';
+    'began: the first, and random, so that no two installations have the same chain; act, decision: what it seals; forgotten: rows were deleted when their time of retention was over, see amends.audit_forgotten';
 comment on column amends.audit_link.login is 'forgotten: who deleted them';
 comment on column amends.audit_link.salt is
     'Of an act with an outcome: without it the digest tells nobody whether a guess at the outcome is right';
-comment on column amends.audit_link.forgotten is 'forgotten: the numbers of those that sealed them';
 comment on column amends.audit_link.digest is 'SHA-256 of the content, see amends.audit_chain';
 comment on column amends.audit_link.hash is 'SHA-256 of the hash before it and the digest, 64 bytes; the first has the digest alone';
 with began (digest) as (
@@ -308,6 +305,16 @@ with began (digest) as (
 )
 insert into amends.audit_link (number, kind, digest, hash)
 select 0, 'began', b.digest, sha256(b.digest) from began b;
+
+create table amends.audit_forgotten (
+    number bigint primary key,
+    link bigint not null
+);
+create index audit_forgotten_link on amends.audit_forgotten (link);
+comment on table amends.audit_forgotten is
+    'Whose rows of the audit were deleted when their time of retention was over. Inserted with their link, never changed and never deleted.';
+comment on column amends.audit_forgotten.number is 'Of the row in amends.audit_link that sealed it';
+comment on column amends.audit_forgotten.link is 'The number of the row there that says so';
 
 create table amends.mailbox (
     id bigint primary key default nextval('amends.act_id'),

@@ -96,15 +96,14 @@ create function amends.decision_content(decision amends.act_decision) returns te
         (decision).accepted::text, (decision).answer);
 comment on function amends.decision_content is 'What the chain of the audit says of a decision';
 
-create function amends.forgotten_content(link amends.audit_link) returns text
+create function amends.forgotten_content(link amends.audit_link, numbers bigint[]) returns text
     language sql immutable parallel safe
     return amends.netstrings(
-        'forgotten/1', amends.micros((link).at)::text, (link).login,
-        array_to_string((link).forgotten, ' '));
+        'forgotten/1', amends.micros((link).at)::text, (link).login, array_to_string(numbers, ' '));
 comment on function amends.forgotten_content is 'What the chain of the audit says of rows that were deleted';
 
 -- The next in the chain is made by one transaction at a time. A transaction with an older snapshot fails.
-create function amends.add_link(link amends.audit_link, content text) returns void
+create function amends.add_link(link amends.audit_link, content text) returns bigint
     language plpgsql
     set search_path = pg_catalog, pg_temp
     -- A plan that is made while there are few reads them all for each of the many that one transaction adds.
@@ -127,9 +126,10 @@ begin
         raise exception 'another transaction has added to the audit since this one began'
             using errcode = 'serialization_failure';
     end if;
+    return link.number;
 end
 $$;
-comment on function amends.add_link is 'Adds to the chain of the audit';
+comment on function amends.add_link is 'Adds to the chain of the audit; returns the number there';
 
 create function amends.seal() returns trigger
     language plpgsql
@@ -161,14 +161,16 @@ create function amends.seal_forgotten(acts bigint[]) returns void
 as $$
 declare
     link amends.audit_link;
+    numbers bigint[] := array(select l.number from amends.audit_link l where l.act_id = any(acts) order by l.number);
 begin
+    if numbers = '{}' then
+        return;
+    end if;
     link.kind := 'forgotten';
     link.at := clock_timestamp();
     link.login := session_user;
-    link.forgotten := array(select l.number from amends.audit_link l where l.act_id = any(acts) order by l.number);
-    if link.forgotten <> '{}' then
-        perform amends.add_link(link, amends.forgotten_content(link));
-    end if;
+    link.number := amends.add_link(link, amends.forgotten_content(link, numbers));
+    insert into amends.audit_forgotten (number, link) select u.number, link.number from unnest(numbers) u (number);
 end
 $$;
 comment on function amends.seal_forgotten is 'Puts on record in the chain of the audit that these acts were deleted';

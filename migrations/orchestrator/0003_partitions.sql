@@ -144,6 +144,7 @@ declare
           and not exists (select from amends.saga s where s.id = a.saga_id)
         order by a.saga_id limit 1000);
     letter_acts bigint[] := array(select a.id from amends.act a where a.letter_id = any(letters));
+    deleted bigint[];
     requests uuid[] := array(
         select r.saga_id from amends.start_request r
         where r.saga_id < bound and r.decided_at is not null
@@ -159,13 +160,17 @@ begin
     delete from amends.fact_default f where f.saga_id = any(gone);
     delete from amends.saga_default s where s.id = any(gone);
     delete from amends.dead_letter d where d.id = any(letters);
-    delete from amends.act a where a.id = any(acts || letter_acts);
+    -- Not those that another replica deletes at the same time.
+    with gone as (
+        delete from amends.act a where a.id = any(acts || letter_acts) returning a.id
+    )
+    select coalesce(array_agg(g.id), '{}') into deleted from gone g;
     delete from amends.start_request r where r.saga_id = any(requests);
     -- One that has come since is asked for its time again, by the lock of its row.
     delete from amends.letter_kind k
     where k.id = any(kinds) and k.last_at < clock_timestamp() - older;
     -- Last, as from here on who commits an act waits for this one.
-    perform amends.seal_forgotten(acts || letter_acts);
+    perform amends.seal_forgotten(deleted);
     return cardinality(gone) + cardinality(letters) + cardinality(acts) + cardinality(requests)
         + cardinality(kinds);
 end

@@ -469,12 +469,14 @@ select l.number, l.kind, l.act_id,
        case
            when a.id is not null then amends.act_content(a, l.salt)
            when d.act_id is not null then amends.decision_content(d)
-           when l.kind = 'forgotten' then amends.forgotten_content(l)
+           when l.kind = 'forgotten' then amends.forgotten_content(l, array(
+               select f.number from amends.audit_forgotten f where f.link = l.number order by f.number))
        end as content,
        l.digest, l.hash,
-       l.kind in ('act', 'decision') and exists (
-           select from amends.audit_link f
-           where f.forgotten @> array[l.number] and f.number > l.number) as is_forgotten
+       case when l.act_id is not null and a.id is null and d.act_id is null
+           then exists (select from amends.audit_forgotten f where f.number = l.number)
+           else false
+       end as is_forgotten
 from amends.audit_link l
 left join amends.act a on l.kind = 'act' and a.id = l.act_id
 left join amends.act_decision d on l.kind = 'decision' and d.act_id = l.act_id;

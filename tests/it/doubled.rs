@@ -250,11 +250,12 @@ const FUNCTIONS: [(&str, &str); 8] = [
 ];
 
 /// Functions that the statements and functions above run.
-const RUN: [&str; 7] = [
+const RUN: [&str; 8] = [
     "acquire_locks",
     "add_link",
     "bury",
     "check_starts",
+    "forgotten_content",
     "netstrings",
     "pass_locks",
     "release_locks",
