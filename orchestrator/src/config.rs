@@ -42,7 +42,7 @@ pub struct Config {
     /// Replicas of each stream that is created: 1, or 3 in a cluster. Default 1.
     pub stream_replicas: usize,
     /// Sagas of a definition that may be busy at once, with a command in flight, before more of its triggers wait in
-    /// their stream; a quarter, while sagas of another definition begin as well. One whose service does not answer
+    /// their stream; a sixteenth, while sagas of another definition begin as well. One whose service does not answer
     /// within 1 s to 4 s, by the time that others take, counts no more. Default 512.
     pub admission_max: usize,
     /// How long sagas are kept after they began, if they have ended; longer than any message may wait
