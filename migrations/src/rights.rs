@@ -192,7 +192,8 @@ impl Privileges {
         }
         let powers = sqlx::query_scalar(POWERS).bind(login).bind(ours.as_slice());
         let held = sqlx::query_scalar::<_, String>(HELD).bind(login).bind(&looked);
-        let held: BTreeSet<_> = held.fetch_all(database).await?.into_iter().collect();
+        let held = held.fetch_all(database).await?;
+        let held: BTreeSet<_> = held.into_iter().map(without_paths).collect();
         let own = |schema: &str| rights.iter().any(|right| right.schema() == Some(schema));
         let everybody: BTreeSet<_> = granted(SCHEMA, "public").collect();
         let surplus = held.iter().filter(|held| !is_covered(held, &needed)).filter(|held| {
@@ -209,6 +210,19 @@ impl Privileges {
             surplus: surplus.cloned().collect(),
             missing: missing.cloned().collect(),
         })
+    }
+}
+
+/// Postgres names the schema of an argument's type only where the search path of a session does not lead to it.
+fn without_paths(right: String) -> String {
+    match right.split_once('(') {
+        None => right,
+        Some((function, arguments)) => {
+            let unnamed = OURS.iter().fold(arguments.to_owned(), |arguments, schema| {
+                arguments.replace(&format!(" {schema}."), " ")
+            });
+            format!("{function}({unnamed}")
+        }
     }
 }
 
@@ -238,7 +252,7 @@ fn granted<'a>(text: &'a str, grantee: &'a str) -> impl Iterator<Item = String> 
         let of = move |verb: String| {
             names.clone().into_iter().map(move |name| format!("{verb} on {kind}{name}"))
         };
-        verbs.into_iter().flat_map(of).collect::<Vec<_>>()
+        verbs.into_iter().flat_map(of).map(without_paths).collect::<Vec<_>>()
     })
 }
 

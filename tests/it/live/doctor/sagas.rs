@@ -66,8 +66,8 @@ async fn definitions_that_nobody_runs() {
 async fn participants() {
     let mut shop = Shop::closed().await;
     start(&mut shop).await;
-    let kept = "insert into amends_barrier.event (id, emitted_at, due_at, subject, body)
-        values (nextval('amends_barrier.event_id'), now() - interval '90 s', 'infinity', 'a.b', '{}')";
+    let kept = "insert into amends_barrier.event (id, emitted_at, due_at, subject, service, body)
+        values (nextval('amends_barrier.event_id'), now() - interval '90 s', 'infinity', 'a.b', '', '{}')";
     spell::command(shop.local.database_url(), &[kept, "create database till"]).await;
     let findings = Findings::of(&shop, &[]).await;
     findings.fails(&["participants: outbox of this database"]);
