@@ -28,6 +28,7 @@ pub const ENVIRONMENT: &str = "Environment:
                            the options above
   AMENDS_HTTP              orchestrator, worker, all, dev: where to serve /livez, /readyz and /metrics
   AMENDS_LANES             orchestrator, all: batches that are committed side by side; default 2
+  AMENDS_ADMISSION_MAX     orchestrator, all: busy sagas of a definition before its triggers wait; default 512
   AMENDS_STREAM_BYTES_MAX  orchestrator, all, doctor: largest size of each stream that is created; default 2 GiB
   AMENDS_STREAM_REPLICAS   orchestrator, all, doctor: replicas of each stream that is created; default 1
   AMENDS_RETAIN            orchestrator, all, dev: how long sagas are kept, e.g. 30d; default for ever
