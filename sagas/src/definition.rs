@@ -16,6 +16,9 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// Most steps in one definition: a saga's state is read and written whole.
 pub const STEPS_MAX: usize = 256;
 
+/// Largest plan as it is stored: [`STEPS_MAX`] steps with names of their own, and all that each is made of.
+const OUTLINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Most locks of one definition.
 pub const LOCKS_MAX: usize = 8;
 
@@ -194,7 +197,31 @@ pub(crate) fn usable(name: String) -> Option<String> {
     fits.then_some(name)
 }
 
+/// Reads a plan as a definition stores it. Who may write to the database may have written any: what no definition
+/// can have is refused, so that whatever is done with it has the limits of one.
+///
+/// # Errors
+/// [`OutlineError`].
+pub fn read_outline(text: &str) -> Result<Outline, OutlineError> {
+    if text.len() > OUTLINE_BYTES_MAX {
+        return Err(OutlineError::TooLarge(text.len()));
+    }
+    let outline =
+        serde_json::from_str(text).map_err(|error| OutlineError::Json(error.to_string()))?;
+    check_outline(&outline)?;
+    Ok(outline)
+}
+
 fn check(outline: &Outline, code: &[StepCode]) -> Result<(), DefinitionErrorKind> {
+    check_outline(outline)?;
+    for (step, code) in outline.steps.iter().zip(code) {
+        check_code(outline, step, code)?;
+    }
+    Ok(())
+}
+
+/// What can be told of a plan without its code.
+fn check_outline(outline: &Outline) -> Result<(), DefinitionErrorKind> {
     name::check_name("definition", &outline.name)?;
     name::check_subject(&outline.trigger)?;
     if outline.version == 0 || i32::try_from(outline.version).is_err() {
@@ -206,11 +233,23 @@ fn check(outline: &Outline, code: &[StepCode]) -> Result<(), DefinitionErrorKind
     if outline.locks as usize > LOCKS_MAX {
         return Err(DefinitionErrorKind::Locks(outline.locks));
     }
-    for (at, (step, code)) in outline.steps.iter().zip(code).enumerate() {
+    let mut next = 0;
+    for (at, step) in outline.steps.iter().enumerate() {
         check_step(outline, at, step)?;
-        check_code(outline, step, code)?;
+        if step.stage != next && Some(step.stage) != next.checked_sub(1) {
+            return Err(DefinitionErrorKind::Stage(step.name.clone()));
+        }
+        next = step.stage.saturating_add(1);
     }
-    Ok(())
+    check_needs(&outline.output_needs)
+}
+
+fn check_needs(needs: &[String]) -> Result<(), DefinitionErrorKind> {
+    // All steps, and the input.
+    if needs.len() > STEPS_MAX + 1 {
+        return Err(DefinitionErrorKind::Needs(needs.len()));
+    }
+    needs.iter().try_for_each(|name| Ok(name::check_step(name)?))
 }
 
 fn check_step(outline: &Outline, at: usize, step: &StepOutline) -> Result<(), DefinitionErrorKind> {
@@ -229,7 +268,11 @@ fn check_step(outline: &Outline, at: usize, step: &StepOutline) -> Result<(), De
     if twice {
         return Err(DefinitionErrorKind::Twice(step.name.clone()));
     }
-    Ok(())
+    if let Task::Event { subject } = &step.task {
+        name::check_subject(subject)?;
+    }
+    check_needs(&step.needs)?;
+    check_needs(step.condition.as_deref().unwrap_or_default())
 }
 
 /// The operation of a service as its author wrote it: a name without a dot is all of it a service's.
@@ -245,8 +288,7 @@ fn check_code(
     step: &StepOutline,
     code: &StepCode,
 ) -> Result<(), DefinitionErrorKind> {
-    if let Task::Event { subject } = &step.task {
-        name::check_subject(subject)?;
+    if let Task::Event { .. } = &step.task {
         if code.matches.is_none() {
             return Err(DefinitionErrorKind::Unmatched(step.name.clone()));
         }
@@ -327,6 +369,20 @@ pub struct DefinitionError {
     pub kind: DefinitionErrorKind,
 }
 
+/// Why a stored plan cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutlineError {
+    /// Larger than any definition's.
+    #[error("the plan has {0} bytes; at most {OUTLINE_BYTES_MAX} are allowed")]
+    TooLarge(usize),
+    /// No plan, or one that another version has written.
+    #[error("the plan cannot be read: {0}")]
+    Json(String),
+    /// No definition has such a plan.
+    #[error(transparent)]
+    Wrong(#[from] DefinitionErrorKind),
+}
+
 /// What is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DefinitionErrorKind {
@@ -339,6 +395,14 @@ pub enum DefinitionErrorKind {
     /// No step, or too many.
     #[error("it has {0} steps; 1 to {STEPS_MAX} are allowed")]
     Steps(usize),
+    /// A stage that does not follow the one before it.
+    #[error("`{0}` is of a stage that does not follow the one before it")]
+    Stage(String),
+    /// Something that is made of more than there is.
+    #[error(
+        "something is made of {0} values; it can be made of all {STEPS_MAX} steps and the input"
+    )]
+    Needs(usize),
     /// Version 0, or too large.
     #[error("its version must be 1 to 2147483647")]
     Version,

@@ -144,7 +144,7 @@ pub use cloudevent::{EventError, event_data};
 pub use condition::OnlyIf;
 pub use definition::{
     Admitted, AwaitedError, AwaitedErrorKind, Definition, DefinitionError, DefinitionErrorKind,
-    InputError, KEY_BYTES_MAX, LOCKS_MAX, STEPS_MAX, usable_key,
+    InputError, KEY_BYTES_MAX, LOCKS_MAX, OutlineError, STEPS_MAX, read_outline, usable_key,
 };
 pub use diff::{Difference, DifferenceKind, diff};
 pub use given::{Given, MapError, Values};

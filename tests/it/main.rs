@@ -15,6 +15,7 @@ mod candidates;
 mod compile_fail;
 mod docs;
 mod doubled;
+mod fuzz;
 mod golden;
 mod held_up;
 mod large;

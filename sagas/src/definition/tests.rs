@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use crate::{
-    Await, BeforePivot, Compensatable, Definition, Finished, Given, Json, Plan, Saga, Step, Trigger,
+    Await, BeforePivot, Compensatable, Definition, DefinitionErrorKind, Finished, Given, Json,
+    Outline, OutlineError, Plan, STEPS_MAX, Saga, Step, Trigger, read_outline,
 };
 
 struct Dotless;
@@ -110,4 +111,47 @@ fn a_panic_of_a_users_function_has_its_message() {
         error.ends_with("used: its function `.matching(…)` panicked: nobody travels"),
         "{error}"
     );
+}
+
+fn stored(outline: &Outline) -> Result<Outline, OutlineError> {
+    read_outline(&serde_json::to_string(outline).unwrap())
+}
+
+#[test]
+fn a_stored_plan_is_one_that_a_definition_can_have() {
+    let trip = Definition::of::<Trip>().unwrap().outline().clone();
+    assert_eq!(stored(&trip), Ok(trip.clone()));
+    let forged = |forge: &dyn Fn(&mut Outline)| {
+        let mut outline = trip.clone();
+        forge(&mut outline);
+        stored(&outline).unwrap_err()
+    };
+    let many = |outline: &mut Outline| {
+        outline.steps = (0..=STEPS_MAX)
+            .map(|n| crate::StepOutline { name: format!("a.{n}x"), ..outline.steps[0].clone() })
+            .collect();
+    };
+    let wrong = |kind| OutlineError::Wrong(kind);
+    assert_eq!(forged(&many), wrong(DefinitionErrorKind::Steps(STEPS_MAX + 1)));
+    assert_eq!(forged(&|o| o.steps.clear()), wrong(DefinitionErrorKind::Steps(0)));
+    assert_eq!(
+        forged(&|o| o.steps.push(o.steps[0].clone())),
+        wrong(DefinitionErrorKind::Twice(trip.steps[0].name.clone()))
+    );
+    let stage = wrong(DefinitionErrorKind::Stage(trip.steps[0].name.clone()));
+    assert_eq!(forged(&|o| o.steps[0].stage = u32::MAX), stage);
+    assert_eq!(forged(&|o| o.steps[0].stage = 1), stage);
+    let needs = vec!["input".to_owned(); 1_000_000];
+    assert_eq!(
+        forged(&|o| o.output_needs.clone_from(&needs)),
+        wrong(DefinitionErrorKind::Needs(1_000_000))
+    );
+    assert_eq!(
+        forged(&|o| o.steps[0].needs.clone_from(&needs)),
+        wrong(DefinitionErrorKind::Needs(1_000_000))
+    );
+    assert!(matches!(forged(&|o| o.name = "<b>".to_owned()), OutlineError::Wrong(_)));
+    let large = |o: &mut Outline| o.trigger = "a".repeat(32 << 20);
+    assert!(matches!(forged(&large), OutlineError::TooLarge(_)));
+    assert!(matches!(read_outline("{}"), Err(OutlineError::Json(_))));
 }

@@ -1,6 +1,6 @@
 //! The definitions that ever ran against a database.
 
-use amends::Outline;
+use amends::{Outline, read_outline};
 use amends_postgres::Database;
 
 use crate::failed::{During as _, Failed};
@@ -13,7 +13,7 @@ pub(super) struct StoredVersion {
     pub(super) digest: String,
     pub(super) retired: bool,
     pub(super) open_sagas: i64,
-    /// None when it was written by a program whose plans hold what this one cannot read.
+    /// None when it was written by a program whose plans hold what this one cannot read, or by nobody of ours.
     pub(super) outline: Option<Outline>,
 }
 
@@ -29,7 +29,7 @@ pub(super) async fn stored_versions(database: &Database) -> Result<Vec<StoredVer
         digest: row.digest,
         retired: row.retired,
         open_sagas: row.open_sagas,
-        outline: serde_json::from_str(&row.outline).ok(),
+        outline: read_outline(&row.outline).ok(),
     });
     Ok(versions.collect())
 }
