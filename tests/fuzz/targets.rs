@@ -48,7 +48,9 @@ fn text(data: &[u8]) -> Option<&str> {
 fn address(data: &[u8]) {
     let Some(text) = text(data) else { return };
     if let Ok(address) = text.parse::<Address>() {
-        let password = text.split(['@', '/']).nth(2).and_then(|login| login.split_once(':'));
+        let authority = text.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+        let login = authority.and_then(|authority| authority.rsplit_once('@'));
+        let password = login.and_then(|(login, _)| login.split_once(':'));
         if let Some((_, password)) = password.filter(|(_, password)| password.len() > 12) {
             assert!(!format!("{address:?}").contains(password));
         }
@@ -64,8 +66,8 @@ fn attempt_id(data: &[u8]) {
     }
 }
 
-static TRIP: LazyLock<Definition> = LazyLock::new(|| definition::<trip::BookTrip>());
-static ORDER: LazyLock<Definition> = LazyLock::new(|| definition::<order::PlaceOrder>());
+static TRIP: LazyLock<Definition> = LazyLock::new(definition::<trip::BookTrip>);
+static ORDER: LazyLock<Definition> = LazyLock::new(definition::<order::PlaceOrder>);
 
 fn definition<S: amends::Saga>() -> Definition {
     Definition::of::<S>().unwrap_or_else(|error| panic!("{error}"))
