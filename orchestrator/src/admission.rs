@@ -4,10 +4,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -50,7 +47,6 @@ pub(crate) struct Admission {
     counts: Mutex<Counts>,
     /// For each class: notified when there may be room.
     room: Vec<Notify>,
-    waits: Vec<AtomicBool>,
     stop: CancellationToken,
 }
 
@@ -59,6 +55,8 @@ struct Counts {
     busy: HashMap<SagaId, (Class, Instant)>,
     /// How many of each class are there or begin.
     of: Vec<usize>,
+    /// Whether one of each class waits until it may begin.
+    waits: Vec<bool>,
     /// When one of each class was to begin last.
     asked: Vec<Option<Instant>>,
     /// The time between two turns of a saga of each class, of late.
@@ -71,6 +69,7 @@ impl Counts {
         Self {
             busy: HashMap::new(),
             of: vec![0; classes],
+            waits: vec![false; classes],
             asked: vec![None; classes],
             between: vec![Duration::ZERO; classes],
             looked: Instant::now(),
@@ -113,7 +112,6 @@ impl Admission {
             most: most.max(1),
             counts: Mutex::new(counts),
             room: (0..count).map(|_| Notify::new()).collect(),
-            waits: (0..count).map(|_| AtomicBool::new(false)).collect(),
             stop,
         })
     }
@@ -158,7 +156,7 @@ impl Admission {
         counts.asked[class] = Some(Instant::now());
         let enters = counts.of[class] < self.limit(&counts, class);
         counts.of[class] += usize::from(enters);
-        self.waits[class].store(!enters, Ordering::Relaxed);
+        counts.waits[class] = !enters;
         enters
     }
 
@@ -196,7 +194,7 @@ impl Admission {
 
     fn leave(&self, counts: &mut Counts, class: Class) {
         counts.of[class] = counts.of[class].saturating_sub(1);
-        if self.waits[class].load(Ordering::Relaxed) {
+        if counts.waits[class] {
             self.room[class].notify_one();
         }
     }
@@ -239,7 +237,6 @@ mod tests {
             most: 8,
             counts: Mutex::new(counts),
             room: (0..count).map(|_| Notify::new()).collect(),
-            waits: (0..count).map(|_| AtomicBool::new(false)).collect(),
             stop: stop.clone(),
         };
         (Arc::new(admission), stop)
