@@ -3,9 +3,9 @@
 use std::process::Output;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Executor as _};
 
-use crate::support;
+use crate::support::{self, House};
 
 /// Sagas that run, of long ago, and a dead letter.
 const FURNITURE: &str = "
@@ -27,22 +27,10 @@ const ACTS: [&str; 6] = [
     "select amends.cancel('00000000-0000-7000-8000-000000000003', 'no more', 0)",
 ];
 
-struct House {
-    postgres: support::Fresh,
-    owner: PgConnection,
-}
-
 impl House {
-    async fn new() -> Self {
-        let (postgres, mut owner) = support::migrated().await;
-        support::add_logins(&mut owner, &["viewer", "operator", "orchestrator"]).await;
-        Self { postgres, owner }
-    }
-
     /// With acts of all forms.
     async fn lived_in() -> Self {
-        let mut house = Self::new().await;
-        house.owner.execute(FURNITURE).await.unwrap();
+        let mut house = Self::with(FURNITURE).await;
         for act in ACTS {
             house.run(act).await;
         }
@@ -51,11 +39,6 @@ impl House {
 
     async fn run(&mut self, sql: &str) {
         self.owner.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
-    }
-
-    async fn login(&self, role: &str) -> PgConnection {
-        let url = self.postgres.url.replace("amends@", &format!("{role}@"));
-        PgConnection::connect(&url).await.unwrap()
     }
 
     /// As a viewer, who sees no payload and may verify all the same.
@@ -96,10 +79,10 @@ impl House {
 
 #[tokio::test]
 async fn an_audit_that_nobody_touched_is_intact() {
-    let house = House::new().await;
+    let house = House::empty().await;
     let told = house.intact(&[]);
     assert_eq!((&told["acts"], &told["rows"]), (&0.into(), &0.into()), "{told}");
-    let other = House::new().await;
+    let other = House::empty().await;
     assert_ne!(house.head(), other.head(), "each installation has a chain of its own");
 
     let house = House::lived_in().await;

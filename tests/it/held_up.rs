@@ -1,11 +1,11 @@
 //! Who may hold up the orchestrator: nobody who only reads, whatever they lock; an operator for as long as an
 //! act's transaction may idle.
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
 use crate::{
     statements::sqlstate,
-    support::{self, statement},
+    support::{House, statement},
 };
 
 const DENIED: &str = "42501";
@@ -21,25 +21,7 @@ from generate_series(1, 2) n;
 insert into amends.lock (name, saga_id) select name, id from amends.saga, unnest(array['room', 'car']) name;
 ";
 
-/// A migrated database.
-struct House {
-    postgres: support::Fresh,
-    owner: PgConnection,
-}
-
 impl House {
-    async fn new() -> Self {
-        let (postgres, mut owner) = support::migrated().await;
-        owner.execute(FURNITURE).await.unwrap();
-        support::add_logins(&mut owner, &["viewer", "operator", "orchestrator"]).await;
-        Self { postgres, owner }
-    }
-
-    async fn login(&self, role: &str) -> PgConnection {
-        let url = self.postgres.url.replace("amends@", &format!("{role}@"));
-        PgConnection::connect(&url).await.unwrap()
-    }
-
     /// Tables, partitions and views of the schema.
     async fn relations(&mut self) -> Vec<String> {
         let relations = "select relname::text from pg_class
@@ -68,7 +50,7 @@ async fn nobody_else_locks_what_the_orchestrator_writes() {
         "exclusive",
         "access exclusive",
     ];
-    let mut house = House::new().await;
+    let mut house = House::with(FURNITURE).await;
     let relations = house.relations().await;
     assert!(relations.contains(&"mutex".to_owned()), "{relations:?}");
     let mut locked = Vec::new();
@@ -92,7 +74,7 @@ async fn nobody_else_locks_what_the_orchestrator_writes() {
 /// Any login may take any advisory lock, and keep it.
 #[tokio::test]
 async fn advisory_locks_of_others_hold_up_nothing() {
-    let house = House::new().await;
+    let house = House::with(FURNITURE).await;
     let mut viewer = house.login("viewer").await;
     let keys = "select pg_advisory_lock(hashtextextended(prefix || name, 0))
         from unnest(array['', 'amends ', 'amends.', 'amends.lock ', 'lock ']) prefix,
@@ -123,7 +105,7 @@ async fn advisory_locks_of_others_hold_up_nothing() {
 /// of the names, so that no two wait for each other.
 #[tokio::test]
 async fn changes_of_a_lock_take_turns() {
-    let mut house = House::new().await;
+    let mut house = House::with(FURNITURE).await;
     const SLOT: &str = "select (hashtextextended($1, 0) & 1023)::integer";
     let mut slots = Vec::new();
     for name in ["room", "car"] {
@@ -175,7 +157,7 @@ async fn the_transaction_of_an_act_idles_for_ten_seconds_at_most() {
         "select amends.forget_keys('1 year', 'why')",
         "select amends.discard(1, 'why')",
     ];
-    let mut house = House::new().await;
+    let mut house = House::with(FURNITURE).await;
     let more = "update amends.lock set held_since = now() where saga_id::text like '%1';
         insert into amends.dead_letter (source, subject, reason, headers, is_text, body, kind_id)
         values ('1', 'orders.placed', 'not JSON', '{}', true, 'x', 0)";

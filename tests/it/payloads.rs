@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
-use crate::support;
+use crate::support::House;
 
 /// What is in every payload, and nowhere else.
 const CARD: &str = "4111111111111111";
@@ -89,25 +89,6 @@ values ('inputs', 'amends.keys k, amends.inputs(k.saga_id)'),
        ('candidates', 'amends.candidates(''resolve'', null, null, ''%4111%'', 10) c')
 order by 1";
 
-struct House {
-    postgres: support::Fresh,
-    owner: PgConnection,
-}
-
-impl House {
-    async fn new() -> Self {
-        let (postgres, mut owner) = support::migrated().await;
-        owner.execute(FURNITURE).await.unwrap();
-        support::add_logins(&mut owner, &["viewer", "operator", "orchestrator"]).await;
-        Self { postgres, owner }
-    }
-
-    async fn login(&self, role: &str) -> PgConnection {
-        let url = self.postgres.url.replace("amends@", &format!("{role}@"));
-        PgConnection::connect(&url).await.unwrap()
-    }
-}
-
 /// The columns in which this session finds a payload.
 async fn seen(session: &mut PgConnection) -> BTreeSet<String> {
     let sources: Vec<(String, String)> =
@@ -129,7 +110,7 @@ async fn seen(session: &mut PgConnection) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn a_viewer_sees_no_payload_and_a_reader_of_payloads_all() {
-    let mut house = House::new().await;
+    let mut house = House::with(FURNITURE).await;
     let all: BTreeSet<_> = PAYLOADS.iter().map(|name| (*name).to_owned()).collect();
     for role in ["viewer", "operator"] {
         let mut session = house.login(role).await;
@@ -167,7 +148,7 @@ async fn no_predicate_sees_a_payload() {
             insert into leaked values (what);
             return true;
         end $$";
-    let mut house = House::new().await;
+    let mut house = House::with(FURNITURE).await;
     let grant = "do $$ begin execute format('grant temporary on database %I to viewer', current_database()); end $$";
     house.owner.execute(grant).await.unwrap();
     let mut viewer = house.login("viewer").await;
@@ -204,7 +185,7 @@ async fn no_predicate_sees_a_payload() {
 /// What is no payload stays, so that facts can be read and sagas be told without one.
 #[tokio::test]
 async fn what_is_no_payload_is_shown() {
-    let house = House::new().await;
+    let house = House::with(FURNITURE).await;
     let mut viewer = house.login("viewer").await;
     let facts: Vec<(String, Option<Value>, Option<Value>)> = sqlx::query_as(
         "select kind, detail, next from amends.facts
@@ -252,7 +233,7 @@ fn looks<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
 
 #[tokio::test]
 async fn the_right_is_looked_at_once_a_query() {
-    let house = House::new().await;
+    let house = House::with(FURNITURE).await;
     let mut viewer = house.login("viewer").await;
     for name in PAYLOADS {
         let (view, column) = name.split_once('.').unwrap();

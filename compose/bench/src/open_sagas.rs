@@ -97,22 +97,25 @@ impl OpenSagas {
     /// Waits for some time, or until so many more have ended.
     pub(crate) async fn wait_for(&self, time: Duration, sagas: Option<u64>) -> Result<(), Failed> {
         let (began, before) = (Instant::now(), self.ended());
-        let mut moved = (before, began);
-        loop {
+        self.wait_until(|| match sagas {
+            Some(sagas) => (self.ended() - before) as u64 >= sagas,
+            None => began.elapsed() >= time,
+        })
+        .await
+    }
+
+    /// Waits as long as sagas end now and then.
+    async fn wait_until(&self, is_over: impl Fn() -> bool) -> Result<(), Failed> {
+        let mut moved = (self.ended(), Instant::now());
+        while !is_over() {
             let ended = self.ended();
-            let over = match sagas {
-                Some(sagas) => (ended - before) as u64 >= sagas,
-                None => began.elapsed() >= time,
-            };
-            if over {
-                return self.check();
-            }
             if ended > moved.0 {
                 moved = (ended, Instant::now());
             }
             self.check_progress(moved.1)?;
             tokio::time::sleep(INTERVAL).await;
         }
+        self.check()
     }
 
     /// What ended since `from` had, which was `time` ago.
@@ -135,15 +138,7 @@ impl OpenSagas {
     /// Lets no more begin, and waits until all have ended.
     pub(crate) async fn drain(&self) -> Result<(), Failed> {
         self.close();
-        let mut moved = (self.ended(), Instant::now());
-        while !locked(&self.open).is_empty() {
-            if self.ended() > moved.0 {
-                moved = (self.ended(), Instant::now());
-            }
-            self.check_progress(moved.1)?;
-            tokio::time::sleep(INTERVAL).await;
-        }
-        self.check()
+        self.wait_until(|| locked(&self.open).is_empty()).await
     }
 
     fn check_progress(&self, moved: Instant) -> Result<(), Failed> {
